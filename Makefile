@@ -1,0 +1,56 @@
+# The door to the build (CMake is inside). `make` builds, `make demo` shows the main job on real input, `make check` sets up what it needs and
+# runs every test of CI. CC, BUILD, JOBS, CMAKE_FLAGS, DESTDIR and PREFIX may be set.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+CMAKE_FLAGS ?=
+ifeq ($(origin CC),default)
+CC := $(or $(shell command -v clang-22 2>/dev/null),cc)
+endif
+GENERATOR := $(if $(shell command -v ninja 2>/dev/null),-G Ninja)
+CONFIGURE = cmake -S . $(GENERATOR) -DCMAKE_C_COMPILER=$(CC) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)
+SANITIZED = $(CONFIGURE) -DCMAKE_BUILD_TYPE=Debug -DSSVM_TESTS=ON -DDEV=ON
+
+all: $(BUILD)/CMakeCache.txt
+	@cmake --build $(BUILD) -j $(JOBS)
+$(BUILD)/CMakeCache.txt:
+	@$(CONFIGURE) -B $(BUILD) >/dev/null
+setup:
+	@./setup.sh build
+demo:
+	@./setup.sh demo
+	@$(MAKE) --no-print-directory all
+	@demo/run.sh $(DEMO_FLAGS)
+
+# Tests. test: on the built tree, under a minute. check: what CI runs. check-all: everything, hours.
+test: tests-built
+	@tools/check.sh --build $(BUILD) unit static cli wasi
+check:
+	@./setup.sh check
+	@tools/check.sh
+check-all:
+	@./setup.sh check
+	@tools/check.sh all
+tests-built:
+	@$(CONFIGURE) -B $(BUILD) -DSSVM_TESTS=ON -DDEV=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
+asan:
+	@$(SANITIZED) -B $(BUILD)-asan -DSSVM_SANITIZE=address,undefined >/dev/null && cmake --build $(BUILD)-asan -j $(JOBS)
+	@tools/check.sh --build $(BUILD)-asan unit spec wasi cli
+ubsan: asan
+tsan:
+	@$(SANITIZED) -B $(BUILD)-tsan -DSSVM_SANITIZE=thread >/dev/null && cmake --build $(BUILD)-tsan -j $(JOBS)
+	@tools/check.sh --build $(BUILD)-tsan unit threads
+fuzz:
+	@tools/fuzz.sh
+bench: all
+	@bench/run.sh
+format:
+	@tools/format
+lint:
+	@tools/check.sh static tidy
+
+install: all
+	@cmake --install $(BUILD)
+clean:
+	rm -rf $(BUILD) $(BUILD)-*
+.PHONY: all setup demo test check check-all tests-built asan ubsan tsan fuzz bench format lint install clean

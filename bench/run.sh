@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# make bench: builds the guests, then times this build beside native code and the peers that PATH or $PEER_* name (bench/peers.py).
+# LUA and SQLITE: folders with the sources (see guest/Makefile); found in cargo's cache when the crates lua-src and libsqlite3-sys are there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$PWD/build/bench
+: "${LUA:=$(find ~/.cargo/registry/src -maxdepth 3 -type d -path '*lua-src-*/lua-5.4*' 2>/dev/null | sort | tail -1)}"
+: "${SQLITE:=$(find ~/.cargo/registry/src -maxdepth 3 -type d -path '*libsqlite3-sys-*/sqlite3' 2>/dev/null | sort | tail -1)}"
+make -s -C bench/guest OUT="$out" LUA="$LUA" SQLITE="$SQLITE"
+export PATH="$PWD/build:$out:$PATH"
+engines=native,ssvm-interp
+command -v wasm3 >/dev/null && engines=$engines,wasm3
+bench/peers.py --guests "$out" --set interp --engines "$engines" "$@"
+bench/peers.py --guests "$out" --startup --engines "$engines"

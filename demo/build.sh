@@ -1,0 +1,32 @@
+#!/bin/sh
+# Rebuild demo/functions/*.wasm from their sources. They are kept in the tree, so that the demo needs no Rust.
+set -eu
+cd "$(dirname "$0")/functions"
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "demo/build.sh: cargo is not installed; the demo uses the .wasm files of the tree" >&2
+    exit 1
+fi
+if ! rustc --print target-libdir --target wasm32-unknown-unknown >/dev/null 2>&1 ||
+    [ ! -d "$(rustc --print target-libdir --target wasm32-unknown-unknown)" ]; then
+    echo "demo/build.sh: Rust's target is missing: rustup target add wasm32-unknown-unknown" >&2
+    exit 1
+fi
+
+build=${BUILD:-$(mktemp -d)}
+for name in hello image; do
+    # Paths of this machine stay out of the module.
+    RUSTFLAGS="--remap-path-prefix=$HOME=. --remap-path-prefix=$PWD=." \
+        cargo build --manifest-path "$name/Cargo.toml" --release --locked --target wasm32-unknown-unknown --target-dir "$build/$name"
+    set -- "$build/$name"/wasm32-unknown-unknown/release/*.wasm
+    cp "$1" "$name.wasm"
+done
+
+cc=${WASM_CC:-$(command -v clang-22 || command -v clang || true)}
+if [ -n "$cc" ] && [ -d /usr/include/wasm32-wasi ]; then
+    "$cc" --target=wasm32-wasi -O2 -Wall -Wextra -Wl,--strip-all -o wordcount.wasm wordcount/wordcount.c
+else
+    echo "demo/build.sh: no clang with wasi-libc; functions/wordcount.wasm stays as it is" >&2
+fi
+[ -n "${BUILD:-}" ] || rm -rf "$build"
+ls -l ./*.wasm

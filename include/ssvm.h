@@ -1,0 +1,450 @@
+/* ssvm.h: the C API of ssvm, a WebAssembly VM for the server.
+ *
+ * Shape: one engine, shared modules, one store per request. An engine and a module may be used from
+ * any number of threads at once. A store, and everything made in it, belongs to one thread at a
+ * time; the exception is ssvm_store_cancel.
+ *
+ * Ownership is in the signature: `own` marks a pointer that changes hands, everything else is
+ * borrowed for the call. Three different things can end a call: an ssvm_error whose kind says so is
+ * either an error (the host could not), a trap (the guest did wrong) or an exit (the guest said n).
+ * NULL is success. Outputs (`ret*`) are written on success only.
+ *
+ * Strings are UTF-8. Sizes are bytes, times milliseconds, unless the name says otherwise. Structs
+ * that begin with `size_t size` are filled by their _INIT macro and may grow. */
+#ifndef SSVM_H
+#define SSVM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef own
+#define own
+#endif
+
+#if defined(SSVM_STATIC) || !defined(__GNUC__)
+#define SSVM_API
+#else
+#define SSVM_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SSVM_VERSION_MAJOR 0
+#define SSVM_VERSION_MINOR 1
+#define SSVM_VERSION_PATCH 0
+#define SSVM_VERSION "0.1.0"
+
+/* "0.1.0" of the library in use. Static. Any thread. Since 0.1. */
+SSVM_API const char *ssvm_version(void);
+
+typedef struct ssvm_engine ssvm_engine;
+typedef struct ssvm_module ssvm_module;
+typedef struct ssvm_store ssvm_store;
+typedef struct ssvm_linker ssvm_linker;
+typedef struct ssvm_instance ssvm_instance;
+typedef struct ssvm_func ssvm_func;
+typedef struct ssvm_memory ssvm_memory;
+typedef struct ssvm_global ssvm_global;
+typedef struct ssvm_table ssvm_table;
+typedef struct ssvm_functype ssvm_functype;
+typedef struct ssvm_error ssvm_error;
+typedef struct ssvm_caller ssvm_caller;
+
+/* ---- Errors
+ * ------------------------------------------------------------------------------------------------
+ */
+
+typedef enum ssvm_error_kind {
+    SSVM_EMALFORMED = 1, /* not a module; the offset says where */
+    SSVM_EINVALID = 2,   /* a module that breaks the validation rules */
+    SSVM_EUNSUPPORTED = 3,
+    SSVM_ELIMIT = 4,
+    SSVM_ENOMEM = 5,
+    SSVM_ELINK = 6,      /* an import is missing or of another type */
+    SSVM_ETRAP = 7,      /* ssvm_error_trap_code */
+    SSVM_EEXIT = 8,      /* ssvm_error_exit_status */
+    SSVM_EEXCEPTION = 9, /* a WebAssembly exception that nobody caught */
+    SSVM_EIO = 10,
+    SSVM_EUSAGE = 11, /* the caller's mistake: wrong kind, wrong store, wrong number of arguments */
+    SSVM_ENOTFOUND = 12,
+    SSVM_ETYPE = 13,
+    SSVM_EINTERNAL = 14,
+    SSVM_EGUEST = 15 /* the guest's function returned an error of its own (a Rust Err): the message
+                        is its text */
+} ssvm_error_kind;
+
+/* Numbers of traps; the list with texts is src/runtime/trap.def. */
+typedef enum ssvm_trap_code {
+    SSVM_TRAP_UNREACHABLE = 1,
+    SSVM_TRAP_MEMORY_BOUNDS = 2,
+    SSVM_TRAP_TABLE_BOUNDS = 3,
+    SSVM_TRAP_ARRAY_BOUNDS = 4,
+    SSVM_TRAP_UNDEFINED_ELEMENT = 5,
+    SSVM_TRAP_UNINITIALIZED_ELEMENT = 6,
+    SSVM_TRAP_INDIRECT_TYPE = 7,
+    SSVM_TRAP_DIVIDE_BY_ZERO = 8,
+    SSVM_TRAP_INTEGER_OVERFLOW = 9,
+    SSVM_TRAP_INVALID_CONVERSION = 10,
+    SSVM_TRAP_STACK = 11,
+    SSVM_TRAP_NULL_REFERENCE = 12,
+    SSVM_TRAP_NULL_FUNCTION = 13,
+    SSVM_TRAP_NULL_STRUCTURE = 14,
+    SSVM_TRAP_NULL_ARRAY = 15,
+    SSVM_TRAP_NULL_I31 = 16,
+    SSVM_TRAP_NULL_EXCEPTION = 17,
+    SSVM_TRAP_CAST = 18,
+    SSVM_TRAP_UNALIGNED_ATOMIC = 19,
+    SSVM_TRAP_NOT_SHARED = 20,
+    SSVM_TRAP_ALLOCATION_SIZE = 21,
+    SSVM_TRAP_GC_HEAP = 22,
+    SSVM_TRAP_GAS = 23,
+    SSVM_TRAP_DEADLINE = 24,
+    SSVM_TRAP_CANCELLED = 25,
+    SSVM_TRAP_HOST = 26,
+    SSVM_TRAP_EXCEPTION = 27,
+    SSVM_TRAP_CPU_LIMIT = 28,
+    SSVM_TRAP_TOO_MANY_WAITERS = 29
+} ssvm_trap_code;
+
+/* NULL is allowed in delete. The others take a live error. Any thread (errors are immutable). Since
+ * 0.1. */
+SSVM_API void ssvm_error_delete(own ssvm_error *);
+SSVM_API ssvm_error_kind ssvm_error_kind_of(const ssvm_error *);
+/* One line, no full stop; for traps the trap's text. Lives as long as the error. */
+SSVM_API const char *ssvm_error_message(const ssvm_error *);
+/* Byte offset in the module, or -1. */
+SSVM_API int64_t ssvm_error_offset(const ssvm_error *);
+/* 0 when it is not a trap. */
+SSVM_API int ssvm_error_trap_code(const ssvm_error *);
+/* The guest's exit status; -1 when it is not an exit. */
+SSVM_API int ssvm_error_exit_status(const ssvm_error *);
+/* The backtrace of a trap or exception, one frame a line, innermost first, or "". The same in every
+ * tier. */
+SSVM_API const char *ssvm_error_backtrace(const ssvm_error *);
+/* An error to return from a host function: it becomes the trap `host function failed` with this
+ * text. Copies. */
+SSVM_API own ssvm_error *ssvm_error_new(const char *message);
+/* An exit to return from a host function. */
+SSVM_API own ssvm_error *ssvm_error_new_exit(int status);
+
+/* ---- Values
+ * ------------------------------------------------------------------------------------------------
+ */
+
+typedef enum ssvm_kind {
+    SSVM_I32 = 0,
+    SSVM_I64 = 1,
+    SSVM_F32 = 2,
+    SSVM_F64 = 3,
+    SSVM_V128 = 4,
+    SSVM_FUNCREF = 5,   /* of.func, NULL = null */
+    SSVM_EXTERNREF = 6, /* of.ref */
+    SSVM_ANYREF = 7,    /* of.ref: GC objects, i31, internalised host values */
+    SSVM_EXNREF = 8     /* of.ref */
+} ssvm_kind;
+
+/* A reference in a store. 0 is null. Others are handles that keep the object alive until
+ * ssvm_ref_delete or the store's end. */
+typedef uint64_t ssvm_ref;
+
+typedef struct ssvm_val {
+    ssvm_kind kind;
+    union {
+        int32_t i32;
+        int64_t i64;
+        float f32;
+        double f64;
+        uint8_t v128[16];
+        ssvm_func *func;
+        ssvm_ref ref;
+    } of;
+} ssvm_val;
+
+/* A host value as an externref; `payload` (below 2^62) comes back by ssvm_ref_payload. Needs no
+ * delete. */
+SSVM_API ssvm_ref ssvm_ref_new_host(ssvm_store *, uint64_t payload);
+SSVM_API bool ssvm_ref_payload(ssvm_store *, ssvm_ref, uint64_t *ret);
+/* Another handle of the same object, e.g. to keep an argument of a host function (those end with
+ * the call). 0: out of memory. */
+SSVM_API ssvm_ref ssvm_ref_copy(ssvm_store *, ssvm_ref);
+SSVM_API void ssvm_ref_delete(ssvm_store *, ssvm_ref);
+
+/* Params then results; ssvm_functype_new copies. */
+SSVM_API own ssvm_functype *ssvm_functype_new(const ssvm_kind *params, size_t nparams,
+                                              const ssvm_kind *results, size_t nresults);
+SSVM_API void ssvm_functype_delete(own ssvm_functype *);
+SSVM_API size_t ssvm_functype_nparams(const ssvm_functype *);
+SSVM_API size_t ssvm_functype_nresults(const ssvm_functype *);
+SSVM_API ssvm_kind ssvm_functype_param(const ssvm_functype *, size_t);
+SSVM_API ssvm_kind ssvm_functype_result(const ssvm_functype *, size_t);
+
+/* ---- Engine
+ * ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct ssvm_config {
+    size_t size;
+    const char *tier;    /* "auto" (default) or "interp" */
+    bool deterministic;  /* canonical NaNs */
+    bool no_guard;       /* explicit bounds checks instead of large reservations */
+    bool gc_stress;      /* collect at every allocation (tests) */
+    bool no_optimise;    /* plain lowering (tests) */
+    const char *disable; /* features to refuse, comma-separated names of `ssvm inspect`, or NULL */
+} ssvm_config;
+#define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
+
+/* config may be NULL. Installs the process-wide fault handler on first use. Any thread. Since 0.1.
+ */
+SSVM_API own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret);
+SSVM_API void
+ssvm_engine_delete(own ssvm_engine *); /* modules and stores keep what they need of it */
+
+/* ---- Modules
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Decode and validate `len` bytes (copied). Any thread. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_module_new(ssvm_engine *, const void *bytes, size_t len,
+                                         own ssvm_module **ret);
+/* The same from a file, mapped, not copied. The file must not be written in place while the module
+ * lives. */
+SSVM_API own ssvm_error *ssvm_module_open(ssvm_engine *, const char *path, own ssvm_module **ret);
+SSVM_API void ssvm_module_delete(own ssvm_module *);
+
+typedef enum ssvm_extern_kind {
+    SSVM_EXTERN_FUNC = 0,
+    SSVM_EXTERN_TABLE = 1,
+    SSVM_EXTERN_MEMORY = 2,
+    SSVM_EXTERN_GLOBAL = 3,
+    SSVM_EXTERN_TAG = 4
+} ssvm_extern_kind;
+
+SSVM_API size_t ssvm_module_nexports(const ssvm_module *);
+/* Name (not NUL-terminated in general; borrowed from the module), kind, and for functions the type
+ * (NULL ret_type = not wanted). */
+SSVM_API const char *ssvm_module_export(const ssvm_module *, size_t i, size_t *ret_len,
+                                        ssvm_extern_kind *ret_kind, own ssvm_functype **ret_type);
+SSVM_API size_t ssvm_module_nimports(const ssvm_module *);
+SSVM_API void ssvm_module_import(const ssvm_module *, size_t i, const char **ret_module,
+                                 size_t *ret_module_len, const char **ret_name,
+                                 size_t *ret_name_len, ssvm_extern_kind *ret_kind);
+/* A description for people (json = false) or programs: sections, imports with who provides them,
+ * exports with bindgen types, features used. The string is the caller's, to give to
+ * ssvm_string_delete. */
+SSVM_API own ssvm_error *ssvm_module_inspect(const ssvm_module *, bool json, own char **ret);
+/* All host functions that this library can provide (`ssvm inspect --host`). */
+SSVM_API own ssvm_error *ssvm_host_inspect(bool json, own char **ret);
+SSVM_API void ssvm_string_delete(own char *);
+
+/* ---- Limits and stores
+ * ------------------------------------------------------------------------------------- */
+
+/* One struct for CLI, API, containers and server. A field of 0 means the default of
+ * ssvm_limits_default. */
+typedef struct ssvm_limits {
+    size_t size;
+    uint64_t memory_bytes;  /* all linear memories together; default 4 GiB */
+    uint64_t table_elems;   /* default 10,000,000 */
+    uint64_t stack_bytes;   /* wasm stack; default 8 MiB */
+    uint64_t gc_heap_bytes; /* default 1 GiB */
+    uint64_t gas;           /* default: not counted; SSVM_GAS_COUNT counts without a limit */
+    uint64_t wall_ms;       /* deadline of each call from outside; default none */
+    uint64_t cpu_ms;        /* CPU time of each call from outside; default none */
+    uint64_t output_bytes;  /* what the guest may write to stdout and stderr; default none */
+    uint32_t open_files;    /* default 1024 */
+    uint32_t instances;     /* default 10,000 */
+} ssvm_limits;
+#define SSVM_LIMITS_INIT {.size = sizeof(ssvm_limits)}
+/* The defaults, for showing them; 0 where there is none. Since 0.1. */
+SSVM_API void ssvm_limits_default(ssvm_limits *ret);
+#define SSVM_GAS_COUNT UINT64_MAX
+
+/* limits may be NULL. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_store_new(ssvm_engine *, const ssvm_limits *limits,
+                                        own ssvm_store **ret);
+SSVM_API void ssvm_store_delete(own ssvm_store *); /* and every instance, function, memory in it */
+SSVM_API void *ssvm_store_data(const ssvm_store *);
+SSVM_API void ssvm_store_set_data(ssvm_store *, void *);
+/* Stop what runs in the store, within 10 ms, with the trap `cancelled`; a later call is stopped too
+ * until ssvm_store_resume. Any thread, as long as the store lives. */
+SSVM_API void ssvm_store_cancel(ssvm_store *);
+SSVM_API void ssvm_store_resume(ssvm_store *);
+
+typedef struct ssvm_stats {
+    size_t size;
+    uint64_t gas_used;          /* 0 when not counted */
+    uint64_t memory_peak_bytes; /* linear memories */
+    uint64_t gc_heap_bytes;
+    uint64_t host_calls;
+} ssvm_stats;
+#define SSVM_STATS_INIT {.size = sizeof(ssvm_stats)}
+SSVM_API void ssvm_store_stats(const ssvm_store *, ssvm_stats *ret);
+
+/* ---- Host functions and linking
+ * ---------------------------------------------------------------------------- */
+
+/* Called with nargs values of the declared types; writes nresults values. NULL = success; an error
+ * traps the guest. */
+typedef own ssvm_error *(*ssvm_host_fn)(void *data, ssvm_caller *, const ssvm_val *args,
+                                        ssvm_val *ret);
+SSVM_API ssvm_store *ssvm_caller_store(ssvm_caller *);
+SSVM_API ssvm_instance *ssvm_caller_instance(ssvm_caller *); /* NULL when the host called */
+/* Checked access to the caller's memory 0: NULL when [ptr, ptr + len) is not inside. Dies at the
+ * next call into the guest. */
+SSVM_API void *ssvm_caller_slice(ssvm_caller *, uint64_t ptr, uint64_t len);
+
+SSVM_API own ssvm_error *ssvm_linker_new(ssvm_store *, own ssvm_linker **ret);
+SSVM_API void ssvm_linker_delete(own ssvm_linker *); /* what it defined lives on in the store */
+/* `release(data)` (may be NULL) runs when the store is deleted. The type is copied. */
+SSVM_API own ssvm_error *ssvm_linker_define_func(ssvm_linker *, const char *module,
+                                                 const char *name, const ssvm_functype *,
+                                                 ssvm_host_fn, void *data, void (*release)(void *));
+SSVM_API own ssvm_error *ssvm_linker_define_instance(ssvm_linker *, const char *module,
+                                                     ssvm_instance *);
+
+/* WASI preview1. Nothing is granted that is not said here. All pointers are borrowed for the
+ * store's life. */
+typedef enum ssvm_stream_kind {
+    SSVM_STREAM_NULL = 0,
+    SSVM_STREAM_INHERIT = 1,
+    SSVM_STREAM_FD = 2,
+    SSVM_STREAM_BYTES = 3,   /* stdin */
+    SSVM_STREAM_CALLBACK = 4 /* stdout, stderr */
+} ssvm_stream_kind;
+typedef struct ssvm_stream {
+    ssvm_stream_kind kind;
+    int fd;
+    const void *bytes;
+    size_t len;
+    long (*write)(void *data, const void *bytes, size_t len); /* bytes taken, or -1 */
+    void *data;
+} ssvm_stream;
+typedef struct ssvm_dir {
+    const char *guest, *host;
+    bool readonly;
+} ssvm_dir;
+typedef struct ssvm_wasi {
+    size_t size;
+    const char *const *args;
+    size_t nargs;
+    const char *const *env; /* "K=V" */
+    size_t nenv;
+    const ssvm_dir *dirs;
+    size_t ndirs;
+    ssvm_stream in, out, err;
+    bool coarse_clock;
+} ssvm_wasi;
+#define SSVM_WASI_INIT {.size = sizeof(ssvm_wasi)}
+SSVM_API own ssvm_error *ssvm_linker_define_wasi(ssvm_linker *, const ssvm_wasi *);
+
+/* Instantiate: resolves imports (the error names each missing one, who provides it and the flag),
+ * runs active segments and `start`. The instance belongs to the store. */
+SSVM_API own ssvm_error *ssvm_linker_instantiate(ssvm_linker *, const ssvm_module *,
+                                                 ssvm_instance **ret);
+
+/* A module whose imports are resolved once, for servers that make a fresh instance for every
+ * request. What the linker defines for the module is taken down: host functions (their data are
+ * then shared by all stores, and must live as long as the template), WASI (granted anew to each
+ * instance) and the wasm-bindgen imports; not instances (SSVM_EUSAGE). The linker may go
+ * afterwards. Instantiation looks up no names and takes a few microseconds. One template may be
+ * used from any number of threads. Since 0.1. */
+typedef struct ssvm_template ssvm_template;
+SSVM_API own ssvm_error *ssvm_template_new(ssvm_linker *, const ssvm_module *,
+                                           own ssvm_template **ret);
+SSVM_API void ssvm_template_delete(own ssvm_template *); /* instances that exist live on */
+/* wasi: NULL grants nothing; ignored when the module does not import WASI. */
+SSVM_API own ssvm_error *ssvm_template_instantiate(const ssvm_template *, ssvm_store *,
+                                                   const ssvm_wasi *wasi, ssvm_instance **ret);
+
+/* ---- Instances
+ * --------------------------------------------------------------------------------------------- */
+
+/* Exports by name; NULL when absent or of another kind. Borrowed from the store. */
+SSVM_API ssvm_func *ssvm_instance_func(ssvm_instance *, const char *name);
+SSVM_API ssvm_memory *ssvm_instance_memory(ssvm_instance *, const char *name);
+SSVM_API ssvm_global *ssvm_instance_global(ssvm_instance *, const char *name);
+SSVM_API ssvm_table *ssvm_instance_table(ssvm_instance *, const char *name);
+
+SSVM_API own ssvm_functype *ssvm_func_type(const ssvm_func *);
+/* Types and counts are checked (SSVM_EUSAGE). rets has room for the results. */
+SSVM_API own ssvm_error *ssvm_func_call(ssvm_store *, ssvm_func *, const ssvm_val *args,
+                                        size_t nargs, ssvm_val *rets, size_t nrets);
+
+/* The base never moves, the size grows. data is NULL never; size is bytes. */
+SSVM_API uint8_t *ssvm_memory_data(const ssvm_memory *);
+SSVM_API uint64_t ssvm_memory_size(const ssvm_memory *);
+SSVM_API int64_t ssvm_memory_grow(ssvm_memory *, uint64_t pages); /* old size in pages, or -1 */
+SSVM_API void ssvm_global_get(ssvm_store *, const ssvm_global *, ssvm_val *ret);
+SSVM_API own ssvm_error *ssvm_global_set(ssvm_store *, ssvm_global *, const ssvm_val *);
+
+/* WASI conventions on an instance: a command (has `_start`) runs to its exit, a reactor's
+ * `_initialize` is called once. Exit 0 and a plain return are NULL; other statuses are errors of
+ * kind SSVM_EEXIT. */
+SSVM_API own ssvm_error *ssvm_instance_start(ssvm_instance *);
+SSVM_API own ssvm_error *
+ssvm_instance_initialize(ssvm_instance *); /* no-op without `_initialize` */
+
+/* ---- Typed calls (wasm-bindgen ABI, raw or processed, every version; plain numbers too)
+ * --------------------- */
+
+typedef enum ssvm_arg_kind {
+    SSVM_ARG_STRING = 0, /* UTF-8, checked */
+    SSVM_ARG_BYTES = 1,
+    SSVM_ARG_INT = 2, /* to any integer, float, bool or char parameter that can hold it */
+    SSVM_ARG_FLOAT = 3,
+    SSVM_ARG_BOOL = 4,
+    SSVM_ARG_NULL = 5, /* None */
+    SSVM_ARG_TEXT = 6, /* text from a command line: becomes what the parameter's type asks for */
+    SSVM_ARG_JSON = 7  /* a JSON value: arrays of numbers to Vec<T>, etc. */
+} ssvm_arg_kind;
+typedef struct ssvm_arg {
+    ssvm_arg_kind kind;
+    int64_t i;
+    double f;
+    const void *bytes; /* STRING, BYTES, TEXT, JSON */
+    size_t len;
+} ssvm_arg;
+
+/* What a typed call returns when the types are not in the module (processed modules): how to read
+ * the result. */
+typedef enum ssvm_result_kind {
+    SSVM_RESULT_AUTO = 0, /* by descriptors, or by the wasm type */
+    SSVM_RESULT_STRING = 1,
+    SSVM_RESULT_BYTES = 2,
+    SSVM_RESULT_INT = 3,
+    SSVM_RESULT_FLOAT = 4,
+    SSVM_RESULT_BOOL = 5,
+    SSVM_RESULT_NONE = 6,
+    SSVM_RESULT_JSON = 7 /* arrays, tuples, null: JSON text; cannot be wanted */
+} ssvm_result_kind;
+
+typedef struct ssvm_result {
+    size_t size;
+    ssvm_result_kind kind; /* what it turned out to be */
+    own char *bytes; /* STRING, BYTES (NUL-terminated besides len), and the JSON text of everything
+                        else; ssvm_string_delete */
+    size_t len;
+    int64_t i;
+    double f;
+} ssvm_result;
+#define SSVM_RESULT_INIT {.size = sizeof(ssvm_result)}
+
+/* Let typed calls find the imports that the wasm-bindgen ABI needs. Call before instantiate;
+ * harmless for other modules. */
+SSVM_API own ssvm_error *ssvm_linker_define_bindgen(ssvm_linker *);
+/* Call export `name` (a `_HASH` suffix of newer versions is found too) with values. A Rust `Err` or
+ * panic message comes back as an error with that text. */
+SSVM_API own ssvm_error *ssvm_instance_call(ssvm_instance *, const char *name, const ssvm_arg *args,
+                                            size_t nargs, ssvm_result_kind want, ssvm_result *ret);
+/* The typed signature as text, "say(String) -> String", or an error of kind SSVM_ENOTFOUND. */
+SSVM_API own ssvm_error *ssvm_module_signature(const ssvm_module *, const char *name,
+                                               own char **ret);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

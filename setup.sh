@@ -1,0 +1,59 @@
+#!/bin/sh
+# The Debian packages that a target needs, nothing else: setup.sh [build|demo|check]. Installs only what is missing, and asks for root
+# (sudo) only then.
+set -eu
+
+build="cmake ninja-build"
+demo="curl"
+check="libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+ clang-format-22 clang-tidy-22 llvm-22 python3 curl xz-utils pkg-config chromium binutils file mandoc shellcheck"
+
+what=${1:-build}
+missing=
+
+want() { # package...
+    for p in "$@"; do
+        dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+    done
+}
+# want_command COMMAND PACKAGE...: a program may be there without its package
+want_command() {
+    c=$1
+    shift
+    command -v "$c" >/dev/null 2>&1 || want "$@"
+}
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "setup.sh: not a Debian system; install the equivalents of: $build $check" >&2
+    exit 0
+fi
+want_command cmake cmake
+want_command ninja ninja-build
+if [ "$what" != build ] || ! command -v cc >/dev/null 2>&1; then
+    want_command clang-22 clang-22
+fi
+want_command make make
+[ "$what" = build ] || want_command curl $demo
+if [ "$what" = check ]; then
+    # shellcheck disable=SC2086
+    want $check
+    want_command gcc gcc
+    want_command node nodejs
+    want_command npm npm
+    want_command cargo cargo-web rustc-web
+fi
+[ -n "$missing" ] || exit 0
+
+run=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || {
+        echo "setup.sh: these packages are missing:$missing" >&2
+        echo "setup.sh: run as root: apt-get install$missing" >&2
+        exit 1
+    }
+    run=sudo
+fi
+echo "setup.sh: installing$missing"
+$run apt-get update -q
+# shellcheck disable=SC2086
+$run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing

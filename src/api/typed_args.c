@@ -1,0 +1,334 @@
+/* Arguments of typed calls: from what the caller gave to wasm values and bytes, by the type of the
+ * parameter. Sends nothing. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "api/typed.h"
+
+#define ARG_BYTES_MAX ((size_t)1 << 31) /* of one argument */
+
+own ssvm_error *sv_typed_arg_error(const struct sv_typed *t, size_t arg, const char *fmt, ...)
+{
+    char text[SV_ERR_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return sv_api_error(SSVM_EUSAGE, "argument %zu of '%s' %s", arg + 1, t->name, text);
+}
+
+/* What an argument is, for messages: the text itself where it is short. */
+static void show(const ssvm_arg *a, char *ret, size_t size)
+{
+    static const char *const names[] = {"a string", "bytes", "", "",
+                                        "",         "null",  "", "a JSON array"};
+
+    switch (a->kind) {
+    case SSVM_ARG_INT:
+        snprintf(ret, size, "%lld", (long long)a->i);
+        break;
+    case SSVM_ARG_FLOAT:
+        snprintf(ret, size, "%.17g", a->f);
+        break;
+    case SSVM_ARG_BOOL:
+        snprintf(ret, size, "%s", a->i ? "true" : "false");
+        break;
+    case SSVM_ARG_TEXT:
+    case SSVM_ARG_STRING:
+        if (a->len <= 40) {
+            snprintf(ret, size, "'%.*s'", (int)a->len, (const char *)a->bytes);
+            break;
+        }
+        /* fallthrough */
+    default:
+        snprintf(ret, size, "%s",
+                 (unsigned)a->kind < SV_COUNT(names) && *names[a->kind] ? names[a->kind]
+                                                                        : "the text");
+    }
+}
+
+static own ssvm_error *mismatch(const struct sv_typed *t, size_t arg, const char *why)
+{
+    char text[64];
+
+    if (arg >= t->nargs)
+        return sv_typed_arg_error(t, arg, "is missing");
+    show(&t->args[arg], text, sizeof text);
+    return sv_typed_arg_error(t, arg, "is wrong: %s %s", text, why);
+}
+
+own ssvm_error *sv_typed_push(struct sv_typed *t, enum sv_valkind kind, union sv_slot value)
+{
+    if (t->nflats >= SV_TYPED_FLAT_MAX)
+        return sv_api_error(SSVM_EUSAGE, "'%s' has too many arguments", t->name);
+    t->flats[t->nflats++] = (struct sv_typed_flat){kind, value, -1};
+    return NULL;
+}
+
+own ssvm_error *sv_typed_push_buffer(struct sv_typed *t, own unsigned char *bytes, size_t len,
+                                     unsigned elem_kind, bool mutable)
+{
+    unsigned size =
+        sv_typed_kind_size(elem_kind) ? sv_typed_kind_size(elem_kind) : SV_TYPED_HANDLE_SIZE;
+    union sv_slot count = {.i64 = len / size};
+    ssvm_error *e;
+
+    if (t->nbuffers >= SV_TYPED_ARGS_MAX || len > UINT32_MAX) {
+        sv_free(bytes);
+        return sv_api_error(SSVM_ELIMIT, "arguments of '%s' are too many or too large", t->name);
+    }
+    t->buffers[t->nbuffers] = (struct sv_typed_buffer){
+        .bytes = bytes, .len = len, .elem_size = size, .elem_kind = elem_kind, .mutable = mutable};
+    e = sv_typed_push(t, SV_VAL_I32, (union sv_slot){.i64 = 0});
+    if (!e) {
+        t->flats[t->nflats - 1].buffer = (int)t->nbuffers;
+        e = sv_typed_push(t, SV_VAL_I32, count);
+    }
+    t->nbuffers++;
+    return e;
+}
+
+bool sv_typed_is_none(const struct sv_typed *t, size_t arg, bool text_parameter)
+{
+    const ssvm_arg *a = &t->args[arg];
+
+    return arg >= t->nargs || a->kind == SSVM_ARG_NULL ||
+           (a->kind == SSVM_ARG_TEXT && !text_parameter && a->len == 4 &&
+            memcmp(a->bytes, "null", 4) == 0);
+}
+
+own ssvm_error *sv_typed_scalar(struct sv_typed *t, size_t arg, unsigned kind, union sv_slot *ret)
+{
+    const ssvm_arg *a = &t->args[arg];
+    const char *why = "is of the wrong kind";
+    bool good = false;
+    size_t len;
+
+    ret->i64 = 0;
+    if (arg >= t->nargs)
+        return mismatch(t, arg, "");
+    switch (a->kind) {
+    case SSVM_ARG_INT:
+        good = sv_typed_from_int(kind, a->i, ret, &why);
+        break;
+    case SSVM_ARG_FLOAT:
+        good = sv_typed_from_float(kind, a->f, ret, &why);
+        break;
+    case SSVM_ARG_BOOL:
+        good = kind == SV_BINDGEN_BOOLEAN && sv_typed_from_int(kind, a->i != 0, ret, &why);
+        break;
+    case SSVM_ARG_BYTES:
+    case SSVM_ARG_TEXT:
+    case SSVM_ARG_STRING:
+        len = a->len;
+        /* Files and pipes end in a newline that is not meant. */
+        if (a->kind == SSVM_ARG_BYTES && len > 0 && ((const char *)a->bytes)[len - 1] == '\n')
+            len--;
+        good = sv_typed_parse(kind, a->bytes, len, ret, &why);
+        break;
+    default:
+        break;
+    }
+    if (good)
+        return NULL;
+    if (strcmp(why, "is of the wrong kind") == 0) {
+        char text[64];
+        snprintf(text, sizeof text, "where %s is expected", sv_typed_kind_name(kind));
+        return mismatch(t, arg, text);
+    }
+    return mismatch(t, arg, why);
+}
+
+static own ssvm_error *push_copy(struct sv_typed *t, const void *bytes, size_t len,
+                                 unsigned elem_kind, bool mutable)
+{
+    unsigned char *copy = sv_alloc(len + 1);
+
+    if (!copy)
+        return sv_api_nomem();
+    if (len > 0)
+        memcpy(copy, bytes, len);
+    return sv_typed_push_buffer(t, copy, len, elem_kind, mutable);
+}
+
+own ssvm_error *sv_typed_text(struct sv_typed *t, size_t arg, size_t skip)
+{
+    const ssvm_arg *a = &t->args[arg];
+
+    if (arg >= t->nargs ||
+        (a->kind != SSVM_ARG_STRING && a->kind != SSVM_ARG_TEXT && a->kind != SSVM_ARG_BYTES))
+        return mismatch(t, arg, "where a string is expected");
+    /* Rust takes it for granted: anything else would be undefined behaviour in the guest. */
+    if (!sv_utf8_valid(a->bytes, a->len))
+        return sv_typed_arg_error(t, arg, "is not valid UTF-8");
+    return push_copy(t, (const char *)a->bytes + skip, a->len - skip, SV_BINDGEN_U8, false);
+}
+
+unsigned sv_typed_prefix(const ssvm_arg *a, size_t *ret_len)
+{
+    static const uint8_t kinds[] = {
+        SV_BINDGEN_U8,      SV_BINDGEN_I8,   SV_BINDGEN_U16,    SV_BINDGEN_I16, SV_BINDGEN_U32,
+        SV_BINDGEN_I32,     SV_BINDGEN_U64,  SV_BINDGEN_I64,    SV_BINDGEN_F32, SV_BINDGEN_F64,
+        SV_BINDGEN_BOOLEAN, SV_BINDGEN_CHAR, SV_BINDGEN_STRING,
+    };
+
+    for (unsigned i = 0; i < SV_COUNT(kinds); i++) {
+        const char *name = kinds[i] == SV_BINDGEN_STRING ? "string" : sv_typed_kind_name(kinds[i]);
+        size_t len = strlen(name);
+        if (a->len > len && memcmp(a->bytes, name, len) == 0 &&
+            ((const char *)a->bytes)[len] == ':') {
+            *ret_len = len + 1;
+            return kinds[i];
+        }
+    }
+    *ret_len = 0;
+    return SV_BINDGEN_STRING;
+}
+
+/* ---- Arrays ---- */
+
+static own ssvm_error *bad_element(struct sv_typed *t, size_t arg, size_t index, struct sv_str text,
+                                   const char *why)
+{
+    return sv_typed_arg_error(t, arg, "is wrong: element %zu, '%.*s', %s", index,
+                              (int)(text.len < 40 ? text.len : 40), text.ptr, why);
+}
+
+static bool append_number(struct sv_buf *b, unsigned kind, const union sv_slot *v)
+{
+    return sv_buf_append(b, v, sv_typed_kind_size(kind)); /* little-endian, as the guest */
+}
+
+/* A JSON value of an array of strings or JavaScript values: its handle. */
+static own ssvm_error *append_handle(struct sv_typed *t, size_t arg, size_t index,
+                                     enum sv_json_kind kind, struct sv_str text, struct sv_buf *b)
+{
+    struct sv_buf s;
+    uint32_t handle = 0;
+    union sv_slot number;
+    const char *why;
+
+    sv_buf_init(&s, ARG_BYTES_MAX);
+    switch (kind) {
+    case SV_JSON_STRING:
+        if (sv_json_unquote(text, &s) && sv_utf8_valid(s.data, s.len))
+            handle = sv_bindgen_value_new(t->bindgen, SV_BINDGEN_VALUE_STRING, s.data, s.len, 0);
+        break;
+    case SV_JSON_NUMBER:
+        if (sv_typed_parse(SV_BINDGEN_F64, text.ptr, text.len, &number, &why))
+            handle = sv_bindgen_value_new(t->bindgen, SV_BINDGEN_VALUE_NUMBER, NULL, 0, number.f64);
+        break;
+    case SV_JSON_NULL:
+    case SV_JSON_TRUE:
+    case SV_JSON_FALSE:
+        handle = sv_bindgen_value_new(
+            t->bindgen, (enum sv_bindgen_value_kind)(SV_BINDGEN_VALUE_NULL + (kind - SV_JSON_NULL)),
+            NULL, 0, 0);
+        break;
+    default:
+        break;
+    }
+    sv_buf_release(&s);
+    if (handle == 0)
+        return bad_element(t, arg, index, text, "cannot be passed to the guest");
+    return sv_buf_append(b, &handle, sizeof handle) ? NULL : sv_api_nomem();
+}
+
+static own ssvm_error *json_array(struct sv_typed *t, size_t arg, unsigned kind, struct sv_str in,
+                                  struct sv_buf *b)
+{
+    struct sv_json j = {in.ptr, in.ptr + in.len};
+    bool first = true, done;
+    struct sv_str text = {"", 0};
+
+    for (size_t i = 0;; i++) {
+        const char *why = "is not a number";
+        enum sv_json_kind got;
+        union sv_slot v;
+
+        if (!sv_json_array_next(&j, &first, &done))
+            return sv_typed_arg_error(t, arg, "is not a JSON array");
+        if (done)
+            return NULL;
+        got = sv_json_next(&j, &text);
+        if (got == SV_JSON_BAD)
+            return sv_typed_arg_error(t, arg, "is not a JSON array");
+        if (sv_typed_kind_size(kind) == 0) {
+            ssvm_error *e = append_handle(t, arg, i, got, text, b);
+            if (e)
+                return e;
+            continue;
+        }
+        if ((got != SV_JSON_NUMBER && kind != SV_BINDGEN_BOOLEAN) ||
+            !sv_typed_parse(kind, text.ptr, text.len, &v, &why))
+            return bad_element(t, arg, i, text, why);
+        if (!append_number(b, kind, &v))
+            return sv_api_nomem();
+    }
+}
+
+/* 1,2,3 with blanks around the commas */
+static own ssvm_error *list(struct sv_typed *t, size_t arg, unsigned kind, struct sv_str in,
+                            struct sv_buf *b)
+{
+    const char *p = in.ptr, *end = p + in.len;
+
+    for (size_t i = 0; p < end || i > 0; i++) {
+        const char *comma = p < end ? memchr(p, ',', (size_t)(end - p)) : NULL;
+        struct sv_str item = {p, (size_t)((comma ? comma : end) - p)};
+        const char *why;
+        union sv_slot v;
+
+        while (item.len > 0 && (*item.ptr == ' ' || *item.ptr == '\n')) {
+            item.ptr++;
+            item.len--;
+        }
+        while (item.len > 0 && (item.ptr[item.len - 1] == ' ' || item.ptr[item.len - 1] == '\n'))
+            item.len--;
+        if (!sv_typed_parse(kind, item.ptr, item.len, &v, &why))
+            return bad_element(t, arg, i, item, why);
+        if (!append_number(b, kind, &v))
+            return sv_api_nomem();
+        if (!comma)
+            break;
+        p = comma + 1;
+    }
+    return NULL;
+}
+
+own ssvm_error *sv_typed_array(struct sv_typed *t, size_t arg, unsigned kind, bool mutable)
+{
+    const ssvm_arg *a = &t->args[arg];
+    unsigned size = sv_typed_kind_size(kind);
+    struct sv_str text;
+    struct sv_buf b;
+    ssvm_error *e;
+
+    if (arg >= t->nargs)
+        return mismatch(t, arg, "");
+    text = (struct sv_str){a->bytes, a->len};
+    if (a->kind == SSVM_ARG_BYTES && size > 0) {
+        if (a->len % size != 0)
+            return sv_typed_arg_error(t, arg, "has %zu bytes, which are no whole number of %s",
+                                      a->len, sv_typed_kind_name(kind));
+        return push_copy(t, a->bytes, a->len, kind, mutable);
+    }
+    /* Text for an array of bytes is its bytes. */
+    if (kind == SV_BINDGEN_U8 && (a->kind == SSVM_ARG_STRING || a->kind == SSVM_ARG_TEXT))
+        return push_copy(t, a->bytes, a->len, kind, mutable);
+    sv_buf_init(&b, ARG_BYTES_MAX);
+    if (a->kind == SSVM_ARG_JSON || ((a->kind == SSVM_ARG_TEXT || a->kind == SSVM_ARG_BYTES) &&
+                                     (size == 0 || (a->len > 0 && *text.ptr == '['))))
+        e = json_array(t, arg, kind, text, &b);
+    else if (a->kind == SSVM_ARG_TEXT)
+        e = list(t, arg, kind, text, &b);
+    else
+        e = mismatch(t, arg, "where an array is expected");
+    if (e) {
+        sv_buf_release(&b);
+        return e;
+    }
+    sv_buf_reserve(&b, 1); /* an empty array has an address, too */
+    return sv_typed_push_buffer(t, b.data, b.len, kind, mutable);
+}

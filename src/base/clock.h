@@ -1,0 +1,11 @@
+/* Clocks. */
+#ifndef SV_BASE_CLOCK_H
+#define SV_BASE_CLOCK_H
+
+#include <stdint.h>
+
+uint64_t sv_clock_ns(void);        /* monotonic */
+uint64_t sv_clock_wall_ns(void);   /* since 1970 */
+uint64_t sv_clock_thread_ns(void); /* CPU time of this thread */
+
+#endif

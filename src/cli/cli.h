@@ -1,0 +1,130 @@
+/* What the verbs of the command line share: the tables, the option parser, messages. Uses ssvm.h
+ * alone; no verb knows another. */
+#ifndef SSVM_CLI_CLI_H
+#define SSVM_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ssvm.h"
+
+/* Exit statuses beside the guest's own (man page, EXIT STATUS). */
+enum cli_status { CLI_STATUS_ERROR = 1, CLI_STATUS_USAGE = 2, CLI_STATUS_TRAP = 128 + 6 };
+
+/* Verbs as bits, for the option table. */
+enum cli_verb_bit {
+    CLI_VERB_RUN = 1 << 0,
+    CLI_VERB_INSPECT = 1 << 1,
+    CLI_VERB_SERVE = 1 << 2,
+    CLI_VERB_HELP = 1 << 3,
+    CLI_VERB_COMPLETION = 1 << 4,
+    CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION
+};
+
+struct cli_verb {
+    const char *name, *synopsis, *doc;
+    unsigned bit;
+    int (*main)(int argc, char **argv); /* argv[0] is the verb */
+};
+extern const struct cli_verb cli_verbs[];
+extern const unsigned cli_nverbs;
+const struct cli_verb *cli_verb_find(const char *name); /* NULL when there is none */
+
+int cli_run(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
+int cli_serve(int argc, char **argv);
+int cli_help(int argc, char **argv);
+int cli_completion(int argc, char **argv);
+
+/* ---- Options ---- */
+
+enum cli_option_kind { CLI_OPTION_GROUP, CLI_OPTION_FLAG, CLI_OPTION_VALUE, CLI_OPTION_OPTIONAL };
+
+enum cli_option_id {
+    CLI_BAD = -2, /* wrong usage, already reported */
+    CLI_END = -1, /* no more options; args->next is the first operand */
+    CLI_GROUP,
+    CLI_ENABLE, /* value: the feature's name */
+    CLI_DISABLE,
+    CLI_ALLOW_COMMAND,
+    CLI_CPU_LIMIT,
+    CLI_DETERMINISTIC,
+    CLI_DIR,
+    CLI_ENABLE_ALL,
+    CLI_ENV,
+    CLI_GAS_LIMIT,
+    CLI_GC_HEAP_LIMIT,
+    CLI_GC_STRESS,
+    CLI_HELP,
+    CLI_HOST,
+    CLI_INHERIT_ENV,
+    CLI_INVOKE,
+    CLI_JSON,
+    CLI_LINK,
+    CLI_MAN,
+    CLI_MAX_FILES,
+    CLI_MEMORY_LIMIT,
+    CLI_MEMORY_PAGES,
+    CLI_NO_GUARD,
+    CLI_OUTPUT_LIMIT,
+    CLI_REACTOR,
+    CLI_RESULT,
+    CLI_STACK_LIMIT,
+    CLI_STATS,
+    CLI_TIER,
+    CLI_TIME_LIMIT,
+    CLI_VERSION
+};
+
+struct cli_option {
+    int8_t id;    /* enum cli_option_id */
+    uint8_t kind; /* enum cli_option_kind */
+    uint8_t verbs;
+    const char *name, *arg, *doc; /* of a group: name is NULL, doc the heading */
+};
+extern const struct cli_option cli_options[];
+extern const unsigned cli_noptions;
+
+/* The command line of one verb, read from left to right. */
+struct cli_args {
+    int argc, next;
+    char **argv;
+    const struct cli_verb *verb;
+    const struct cli_option *option; /* the last one that was read */
+    const char *value;               /* its value, NULL without one */
+};
+void cli_args_init(struct cli_args *, int argc, char **argv);
+/* Read the next option: its id, CLI_END at the first operand (`--` is skipped), CLI_BAD. --help and
+ * --version are the verb's to answer. */
+int cli_args_next(struct cli_args *);
+/* The value as a number of at least 1; false = reported. Sizes take K, M, G (powers of 1024) and an
+ * optional B or iB. */
+bool cli_args_number(const struct cli_args *, uint64_t max, uint64_t *ret);
+bool cli_args_size(const struct cli_args *, uint64_t *ret);
+
+/* The name nearest to `name`, of `n` names at `names` (stride bytes apart), or NULL when none is
+ * near. */
+const char *cli_nearest(const char *name, const char *const *names, size_t n);
+
+/* ---- Messages ---- */
+
+/* "ssvm: TEXT" and a newline to standard error; control characters become `?` (names come from
+ * hostile files). */
+void cli_message(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Wrong usage: the message, then how to get help. Returns CLI_STATUS_USAGE. */
+int cli_usage(const struct cli_verb *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Report an error about `file` (NULL = none): one line, then the backtrace. Returns the exit
+ * status; deletes the error. */
+int cli_error(const char *file, own ssvm_error *);
+/* All of it to standard output; false = reported. */
+bool cli_write(const void *bytes, size_t len);
+/* Flush stdio's standard output; `status`, or CLI_STATUS_ERROR (reported) when the output could not
+ * be written. */
+int cli_finish(int status);
+
+int cli_version(void); /* returns the exit status */
+/* Help of a verb (NULL = of the program) to standard output. */
+void cli_help_print(const struct cli_verb *);
+
+#endif

@@ -1,0 +1,45 @@
+/* The program `ssvm`: the table of verbs and the choice among them. What a verb does is in the file
+ * of its name. */
+#include <signal.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* clang-format off */
+const struct cli_verb cli_verbs[] = {
+    {"run", "[run] [OPTION...] FILE [ARG...]", "run a program, or call a function with --invoke", CLI_VERB_RUN, cli_run},
+    {"inspect", "inspect [OPTION...] FILE", "show what a module contains, needs and offers", CLI_VERB_INSPECT, cli_inspect},
+    {"serve", "serve [OPTION...] [DIR]", "answer HTTP with functions and static files", CLI_VERB_SERVE, cli_serve},
+    {"completion", "completion bash|zsh|fish", "print the completions of a shell", CLI_VERB_COMPLETION, cli_completion},
+    {"help", "help [VERB]", "explain a verb", CLI_VERB_HELP, cli_help},
+};
+/* clang-format on */
+const unsigned cli_nverbs = sizeof cli_verbs / sizeof cli_verbs[0];
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+    for (unsigned i = 0; i < cli_nverbs; i++) {
+        if (strcmp(cli_verbs[i].name, name) == 0)
+            return &cli_verbs[i];
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const struct cli_verb *verb;
+
+    /* A closed pipe is an errno for the guest and a message for us, not the end by a signal. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2)
+        return cli_usage(NULL, "no file and no verb");
+    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+        cli_help_print(NULL);
+        return cli_finish(0);
+    }
+    if (strcmp(argv[1], "-V") == 0)
+        return cli_version();
+    verb = cli_verb_find(argv[1]);
+    /* `ssvm FILE` is `ssvm run FILE`: then argv[0], the program, stands where the verb would. */
+    return verb ? verb->main(argc - 1, argv + 1) : cli_run(argc, argv);
+}

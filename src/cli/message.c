@@ -1,0 +1,156 @@
+/* Messages to standard error and bytes to standard output. Knows no verb. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define LINE_MAX_LEN 2048
+
+/* Names in messages come from hostile files: nothing of them may reach a terminal as a command. C1
+ * controls are c2 80..9f in UTF-8. */
+static void clean(char *s, bool keep_newlines)
+{
+    for (unsigned char *p = (unsigned char *)s; *p; p++) {
+        if ((*p < 0x20 && !(keep_newlines && *p == '\n')) || *p == 0x7f ||
+            (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
+            *p = '?';
+    }
+}
+
+static void put(int fd, const char *s, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, s, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* nowhere left to say it */
+        s += n;
+        len -= (size_t)n;
+    }
+}
+
+static void vmessage(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+static void vmessage(const char *fmt, va_list ap)
+{
+    char line[LINE_MAX_LEN];
+    int at = snprintf(line, sizeof line, "ssvm: ");
+    int n = vsnprintf(line + at, sizeof line - (size_t)at - 1, fmt, ap);
+    size_t len;
+
+    if (n < 0)
+        return;
+    clean(line, false);
+    len = strlen(line);
+    line[len++] = '\n';
+    put(STDERR_FILENO, line, len);
+}
+
+void cli_message(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vmessage(fmt, ap);
+    va_end(ap);
+}
+
+int cli_usage(const struct cli_verb *verb, const char *fmt, ...)
+{
+    char line[128];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    vmessage(fmt, ap);
+    va_end(ap);
+    n = snprintf(line, sizeof line, "Try 'ssvm %s%s--help'.\n", verb ? verb->name : "",
+                 verb ? " " : "");
+    put(STDERR_FILENO, line, (size_t)n);
+    return CLI_STATUS_USAGE;
+}
+
+/* The frames below a message, each line indented. */
+static void backtrace(const char *text)
+{
+    char line[LINE_MAX_LEN];
+
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        int n = snprintf(line, sizeof line - 1, "    %.*s",
+                         (int)(len < LINE_MAX_LEN - 8 ? len : LINE_MAX_LEN - 8), text);
+
+        clean(line, false);
+        line[n] = '\n';
+        put(STDERR_FILENO, line, (size_t)n + 1);
+        text += len + (text[len] == '\n');
+    }
+}
+
+/* Some messages of the library name the file already. */
+static void name_once(const char *file, const char *message)
+{
+    size_t len = file ? strlen(file) : 0;
+
+    if (!file || (len > 0 && strstr(message, file) && strncmp(message, file, len) != 0))
+        cli_message("%s", message);
+    else if (strncmp(message, file, len) == 0 && strncmp(message + len, ": ", 2) == 0)
+        cli_message("'%s': %s", file, message + len + 2);
+    else
+        cli_message("'%s': %s", file, message);
+}
+
+int cli_error(const char *file, own ssvm_error *e)
+{
+    ssvm_error_kind kind = ssvm_error_kind_of(e);
+    int status = CLI_STATUS_ERROR;
+
+    if (kind == SSVM_EEXIT) {
+        /* The guest's own status, as the system truncates it. */
+        status = ssvm_error_exit_status(e) & 0xff;
+        ssvm_error_delete(e);
+        return status;
+    }
+    name_once(file, ssvm_error_message(e));
+    backtrace(ssvm_error_backtrace(e));
+    if (kind == SSVM_ETRAP || kind == SSVM_EEXCEPTION)
+        status = CLI_STATUS_TRAP;
+    else if (kind == SSVM_EUSAGE)
+        status = CLI_STATUS_USAGE;
+    ssvm_error_delete(e);
+    return status;
+}
+
+static void output_failed(void)
+{
+    cli_message("cannot write to standard output: %s", strerror(errno));
+}
+
+bool cli_write(const void *bytes, size_t len)
+{
+    const char *p = bytes;
+
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            output_failed();
+            return false;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+int cli_finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    output_failed();
+    return CLI_STATUS_ERROR;
+}

@@ -1,0 +1,698 @@
+/* `ssvm run`: grants and limits from options, then `_start`, or one function with --invoke. What
+ * options mean is in options.def. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define PAGE_BYTES 65536ull
+#define MS_MAX (1000ull * 60 * 60 * 24 * 366) /* a year */
+#define ARG_FILE_MAX (1ull << 30)             /* bytes of one @FILE or `-` argument */
+#define DISABLE_MAX 1024                      /* text of all --disable-* */
+
+enum phase { PHASE_LOAD, PHASE_VALIDATE, PHASE_INSTANTIATE, PHASE_RUN, PHASE_COUNT };
+static const char *const phase_names[PHASE_COUNT] = {"load", "validate", "instantiate", "run"};
+
+struct link {
+    char *name; /* the part of --link before `=`, cut in place of argv */
+    const char *file;
+};
+struct run {
+    struct cli_args args;
+    ssvm_config config;
+    ssvm_limits limits;
+    ssvm_wasi wasi;
+    /* Room for one of each argument of the command line, so that nothing grows. */
+    const char **env, **guest_args;
+    ssvm_dir *dirs;
+    struct link *links;
+    size_t nlinks;
+    char disable[DISABLE_MAX];
+    const char *invoke, *file;
+    ssvm_result_kind result;
+    bool reactor, stats, stats_json;
+
+    ssvm_engine *engine;
+    ssvm_module *module;
+    ssvm_store *store;
+    ssvm_linker *linker;
+    ssvm_instance *instance;
+    uint64_t phase_ns[PHASE_COUNT];
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Options ---- */
+
+/* GUEST:HOST[:ro], HOST::GUEST[:ro], or PATH[:ro]. A last part `ro` always means read-only: write
+ * ./ro for a folder of that name. */
+static bool add_dir(struct run *r, char *spec)
+{
+    ssvm_dir *d = &r->dirs[r->wasi.ndirs];
+    size_t len = strlen(spec);
+    char *colons;
+
+    *d = (ssvm_dir){0};
+    if (len > 3 && strcmp(spec + len - 3, ":ro") == 0) {
+        d->readonly = true;
+        spec[len - 3] = '\0';
+    }
+    colons = strstr(spec, "::");
+    if (colons) {
+        *colons = '\0';
+        d->host = spec;
+        d->guest = colons + 2;
+    } else if ((colons = strchr(spec, ':'))) {
+        *colons = '\0';
+        d->guest = spec;
+        d->host = colons + 1;
+    } else {
+        d->guest = d->host = spec;
+    }
+    if (!*d->guest || !*d->host) {
+        cli_usage(r->args.verb, "option '--dir': a path is empty, expected %s",
+                  r->args.option->arg);
+        return false;
+    }
+    r->wasi.ndirs++;
+    return true;
+}
+
+static bool add_env(struct run *r, const char *text)
+{
+    if (text[0] == '=' || !strchr(text, '=')) {
+        cli_usage(r->args.verb, "option '--env': '%s' is not of the form K=V", text);
+        return false;
+    }
+    r->env[r->wasi.nenv++] = text;
+    return true;
+}
+
+/* An unset variable is passed on as unset. */
+static bool inherit_env(struct run *r, const char *name)
+{
+    const char *value;
+    char *text;
+    size_t len;
+
+    if (!*name || strchr(name, '=')) {
+        cli_usage(r->args.verb, "option '--inherit-env': '%s' is not a variable's name", name);
+        return false;
+    }
+    value = getenv(name);
+    if (!value)
+        return true;
+    len = strlen(name) + strlen(value) + 2;
+    text = malloc(len);
+    if (!text) {
+        cli_message("out of memory for the environment");
+        return false;
+    }
+    snprintf(text, len, "%s=%s", name, value);
+    r->env[r->wasi.nenv++] = text;
+    return true;
+}
+
+static bool add_link(struct run *r, char *spec)
+{
+    char *eq = strchr(spec, '=');
+
+    if (!eq || eq == spec || !eq[1]) {
+        cli_usage(r->args.verb, "option '--link': '%s' is not of the form NAME=FILE", spec);
+        return false;
+    }
+    *eq = '\0';
+    r->links[r->nlinks++] = (struct link){spec, eq + 1};
+    return true;
+}
+
+static bool set_tier(struct run *r, const char *name)
+{
+    if (strcmp(name, "aot") == 0) {
+        cli_message("option '--tier': native code is not in this build yet, use auto or interp");
+        return false;
+    }
+    if (strcmp(name, "auto") != 0 && strcmp(name, "interp") != 0) {
+        cli_usage(r->args.verb, "option '--tier': '%s' is not auto or interp", name);
+        return false;
+    }
+    r->config.tier = name;
+    return true;
+}
+
+static bool set_result(struct run *r, const char *name)
+{
+    static const char *const names[] = {"auto", "string", "bytes", "int", "float", "bool", "none"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            r->result = (ssvm_result_kind)i;
+            return true;
+        }
+    }
+    cli_usage(r->args.verb,
+              "option '--result': '%s' is not string, bytes, int, float, bool or none", name);
+    return false;
+}
+
+static bool set_stats(struct run *r, const char *form)
+{
+    if (form && strcmp(form, "json") != 0) {
+        cli_usage(r->args.verb, "option '--stats': '%s' is not json", form);
+        return false;
+    }
+    r->stats = true;
+    r->stats_json = form != NULL;
+    return true;
+}
+
+/* A name that is there already is left alone: the list cannot overflow by repetition. */
+static bool disable(struct run *r, const char *feature, bool on)
+{
+    size_t len = strlen(feature), used = strlen(r->disable);
+    char *p = r->disable;
+
+    while ((p = strstr(p, feature)) &&
+           !((p == r->disable || p[-1] == ',') && (p[len] == ',' || p[len] == '\0')))
+        p += len;
+    if (p && on) {
+        /* --enable-X after --disable-X: the last one wins. */
+        size_t tail = strlen(p + len);
+        memmove(p, p + len + (tail > 0), tail + (tail == 0));
+        used = strlen(r->disable);
+        if (used > 0 && r->disable[used - 1] == ',')
+            r->disable[used - 1] = '\0';
+    } else if (!p && !on && used + len + 2 < DISABLE_MAX) {
+        snprintf(r->disable + used, DISABLE_MAX - used, "%s%s", used ? "," : "", feature);
+    }
+    return true;
+}
+
+/* Options that take a number or a size. */
+static bool set_limit(struct run *r, int id)
+{
+    uint64_t n = 0;
+    bool good;
+
+    switch (id) {
+    case CLI_MEMORY_LIMIT:
+        return cli_args_size(&r->args, &r->limits.memory_bytes);
+    case CLI_MEMORY_PAGES:
+        good = cli_args_number(&r->args, (uint64_t)INT64_MAX / PAGE_BYTES, &n);
+        r->limits.memory_bytes = n * PAGE_BYTES;
+        return good;
+    case CLI_GAS_LIMIT:
+        return cli_args_number(&r->args, INT64_MAX, &r->limits.gas);
+    case CLI_TIME_LIMIT:
+        return cli_args_number(&r->args, MS_MAX, &r->limits.wall_ms);
+    case CLI_CPU_LIMIT:
+        return cli_args_number(&r->args, MS_MAX, &r->limits.cpu_ms);
+    case CLI_STACK_LIMIT:
+        return cli_args_size(&r->args, &r->limits.stack_bytes);
+    case CLI_GC_HEAP_LIMIT:
+        return cli_args_size(&r->args, &r->limits.gc_heap_bytes);
+    case CLI_OUTPUT_LIMIT:
+        return cli_args_size(&r->args, &r->limits.output_bytes);
+    default:
+        good = cli_args_number(&r->args, INT32_MAX, &n);
+        r->limits.open_files = (uint32_t)n;
+        return good;
+    }
+}
+
+/* Options without a number. */
+static bool set_option(struct run *r, int id)
+{
+    const char *value = r->args.value;
+
+    switch (id) {
+    case CLI_INVOKE:
+        r->invoke = value;
+        return true;
+    case CLI_RESULT:
+        return set_result(r, value);
+    case CLI_REACTOR:
+        r->reactor = true;
+        return true;
+    case CLI_LINK:
+        return add_link(r, (char *)value);
+    case CLI_TIER:
+        return set_tier(r, value);
+    case CLI_DIR:
+        return add_dir(r, (char *)value);
+    case CLI_ENV:
+        return add_env(r, value);
+    case CLI_INHERIT_ENV:
+        return inherit_env(r, value);
+    case CLI_ALLOW_COMMAND:
+        cli_message("option '--%s': native commands are not in this build yet",
+                    r->args.option->name);
+        return false;
+    case CLI_STATS:
+        return set_stats(r, value);
+    case CLI_DETERMINISTIC:
+        return r->config.deterministic = true;
+    case CLI_NO_GUARD:
+        return r->config.no_guard = true;
+    case CLI_GC_STRESS:
+        return r->config.gc_stress = true;
+    case CLI_ENABLE_ALL:
+        r->disable[0] = '\0';
+        return true;
+    case CLI_ENABLE:
+    case CLI_DISABLE:
+        return disable(r, value, id == CLI_ENABLE);
+    default:
+        return set_limit(r, id);
+    }
+}
+
+/* -1 = go on; else the exit status. */
+static int read_options(struct run *r)
+{
+    for (;;) {
+        int id = cli_args_next(&r->args);
+
+        if (id == CLI_END)
+            return -1;
+        if (id == CLI_BAD)
+            return CLI_STATUS_USAGE;
+        if (id == CLI_HELP) {
+            cli_help_print(r->args.verb);
+            return cli_finish(0);
+        }
+        if (id == CLI_VERSION)
+            return cli_version();
+        if (!set_option(r, id))
+            return CLI_STATUS_USAGE;
+    }
+}
+
+/* ---- Arguments of --invoke ---- */
+
+/* The whole of a file; `fd` is closed unless it is standard input. False = reported. */
+static bool read_all(const char *name, int fd, ssvm_arg *ret)
+{
+    char *data = NULL;
+    size_t len = 0, cap = 0;
+    ssize_t n = 0;
+
+    for (;;) {
+        if (len == cap) {
+            char *more;
+            cap = cap ? cap * 2 : 65536;
+            more = cap <= ARG_FILE_MAX ? realloc(data, cap) : NULL;
+            if (!more) {
+                cli_message("'%s': too large for an argument", name);
+                goto fail;
+            }
+            data = more;
+        }
+        n = read(fd, data + len, cap - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    if (n < 0) {
+        cli_message("'%s': %s", name, strerror(errno));
+        goto fail;
+    }
+    if (fd != STDIN_FILENO)
+        close(fd);
+    *ret = (ssvm_arg){.kind = SSVM_ARG_BYTES, .bytes = data, .len = len};
+    return true;
+fail:
+    free(data);
+    if (fd != STDIN_FILENO)
+        close(fd);
+    return false;
+}
+
+/* Texts of the command line to arguments: @FILE and - are bytes, @@X is the text @X, after --
+ * everything is text. */
+static bool read_args(char **argv, int argc, ssvm_arg *args, size_t *ret_nargs)
+{
+    bool literal = false;
+    size_t n = 0;
+
+    for (int i = 0; i < argc; i++) {
+        const char *text = argv[i];
+
+        if (!literal && strcmp(text, "--") == 0) {
+            literal = true;
+            continue;
+        }
+        if (!literal && strcmp(text, "-") == 0) {
+            if (!read_all("standard input", STDIN_FILENO, &args[n++]))
+                return false;
+            continue;
+        }
+        if (!literal && text[0] == '@' && text[1] != '@') {
+            int fd = open(text + 1, O_RDONLY | O_CLOEXEC);
+            if (fd < 0) {
+                cli_message("'%s': %s", text + 1, strerror(errno));
+                return false;
+            }
+            if (!read_all(text + 1, fd, &args[n++]))
+                return false;
+            continue;
+        }
+        if (!literal && text[0] == '@')
+            text++;
+        args[n++] = (ssvm_arg){.kind = SSVM_ARG_TEXT, .bytes = text, .len = strlen(text)};
+    }
+    *ret_nargs = n;
+    return true;
+}
+
+/* ---- Running ---- */
+
+/* With --stats the file is brought into memory first, so that `load` and `validate` are told apart.
+ * Errors are left to the real opening. */
+static void preload(const char *file)
+{
+    struct stat st;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+        if (p != MAP_FAILED)
+            munmap(p, (size_t)st.st_size);
+    }
+    close(fd);
+}
+
+static bool has_export(const ssvm_module *m, const char *name)
+{
+    size_t n = ssvm_module_nexports(m), want = strlen(name);
+
+    for (size_t i = 0; i < n; i++) {
+        ssvm_extern_kind kind;
+        size_t len;
+        const char *s = ssvm_module_export(m, i, &len, &kind, NULL);
+        if (kind == SSVM_EXTERN_FUNC && len == want && memcmp(s, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Neither a command nor anything to call: say what there is. */
+static int no_start(const struct run *r)
+{
+    char names[512] = "";
+    size_t n = ssvm_module_nexports(r->module), used = 0, left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        ssvm_extern_kind kind;
+        size_t len;
+        const char *s = ssvm_module_export(r->module, i, &len, &kind, NULL);
+        /* What tools and conventions need is not for people to call. */
+        if (kind != SSVM_EXTERN_FUNC || (len >= 2 && memcmp(s, "__", 2) == 0) ||
+            (len == strlen("_initialize") && memcmp(s, "_initialize", len) == 0))
+            continue;
+        if (used + len + 16 > sizeof names || len > 200) {
+            left++;
+            continue;
+        }
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "",
+                                 (int)len, s);
+    }
+    if (used == 0 && left == 0)
+        return 0; /* nothing to call: its start function was the program */
+    cli_message("'%s': no '_start': not a program; name a function with --invoke: %s%s", r->file,
+                names, left ? ", ..." : "");
+    return CLI_STATUS_USAGE;
+}
+
+static int print_result(const ssvm_result *res)
+{
+    bool good = true;
+
+    if (res->kind == SSVM_RESULT_NONE)
+        return 0;
+    good = cli_write(res->bytes, res->len);
+    /* Bytes go out as they are; everything else is a line. */
+    if (good && res->kind != SSVM_RESULT_BYTES)
+        good = cli_write("\n", 1);
+    return good ? 0 : CLI_STATUS_ERROR;
+}
+
+static int invoke(struct run *r, const char *name, char **argv, int argc)
+{
+    ssvm_result res = SSVM_RESULT_INIT;
+    ssvm_arg *args = calloc((size_t)argc + 1, sizeof *args);
+    ssvm_error *e;
+    size_t nargs;
+    int status;
+
+    if (!args) {
+        cli_message("out of memory for arguments");
+        return CLI_STATUS_ERROR;
+    }
+    if (!read_args(argv, argc, args, &nargs)) {
+        free(args);
+        return CLI_STATUS_ERROR;
+    }
+    e = ssvm_instance_initialize(r->instance);
+    if (!e)
+        e = ssvm_instance_call(r->instance, name, args, nargs, r->result, &res);
+    if (e) {
+        status = cli_error(r->file, e);
+    } else {
+        status = print_result(&res);
+        ssvm_string_delete(res.bytes);
+    }
+    for (size_t i = 0; i < nargs; i++) {
+        if (args[i].kind == SSVM_ARG_BYTES)
+            free((void *)args[i].bytes);
+    }
+    free(args);
+    return status;
+}
+
+static int start(struct run *r, char **argv, int argc)
+{
+    ssvm_error *e;
+
+    if (r->invoke)
+        return invoke(r, r->invoke, argv, argc);
+    if (r->reactor)
+        return invoke(r, argv[0], argv + 1, argc - 1);
+    if (!has_export(r->module, "_start"))
+        return no_start(r);
+    e = ssvm_instance_start(r->instance);
+    return e ? cli_error(r->file, e) : 0;
+}
+
+/* --link: in the order given, so that a later module may import from an earlier one. */
+static int link_modules(struct run *r)
+{
+    for (size_t i = 0; i < r->nlinks; i++) {
+        ssvm_instance *inst;
+        ssvm_module *m;
+        ssvm_error *e = ssvm_module_open(r->engine, r->links[i].file, &m);
+
+        if (e)
+            return cli_error(r->links[i].file, e);
+        e = ssvm_linker_instantiate(r->linker, m, &inst);
+        ssvm_module_delete(m);
+        if (!e)
+            e = ssvm_instance_initialize(inst);
+        if (!e)
+            e = ssvm_linker_define_instance(r->linker, r->links[i].name, inst);
+        if (e)
+            return cli_error(r->links[i].file, e);
+    }
+    return 0;
+}
+
+/* Engine, module, store, linker, instance; 0 or the exit status. */
+static int prepare(struct run *r)
+{
+    uint64_t t = now_ns(), u;
+    ssvm_error *e;
+    int status;
+
+    e = ssvm_engine_new(&r->config, &r->engine);
+    if (e)
+        return cli_error(NULL, e);
+    if (r->stats)
+        preload(r->file);
+    u = now_ns();
+    r->phase_ns[PHASE_LOAD] = u - t;
+    e = ssvm_module_open(r->engine, r->file, &r->module);
+    t = now_ns();
+    r->phase_ns[PHASE_VALIDATE] = t - u;
+    if (e)
+        return cli_error(r->file, e);
+    e = ssvm_store_new(r->engine, &r->limits, &r->store);
+    if (!e)
+        e = ssvm_linker_new(r->store, &r->linker);
+    if (!e)
+        e = ssvm_linker_define_wasi(r->linker, &r->wasi);
+    if (!e)
+        e = ssvm_linker_define_bindgen(r->linker);
+    if (e)
+        return cli_error(NULL, e);
+    status = link_modules(r);
+    if (status != 0)
+        return status;
+    e = ssvm_linker_instantiate(r->linker, r->module, &r->instance);
+    r->phase_ns[PHASE_INSTANTIATE] = now_ns() - t;
+    return e ? cli_error(r->file, e) : 0;
+}
+
+static void print_stats(const struct run *r)
+{
+    ssvm_stats st = SSVM_STATS_INIT;
+
+    if (!r->store)
+        return;
+    ssvm_store_stats(r->store, &st);
+    if (r->stats_json) {
+        fprintf(stderr, "{");
+        for (int i = 0; i < PHASE_COUNT; i++)
+            fprintf(stderr, "\"%s_ns\": %llu, ", phase_names[i],
+                    (unsigned long long)r->phase_ns[i]);
+        fprintf(stderr,
+                "\"gas\": %llu, \"memory_peak_bytes\": %llu, \"gc_heap_bytes\": %llu, "
+                "\"host_calls\": %llu}\n",
+                (unsigned long long)st.gas_used, (unsigned long long)st.memory_peak_bytes,
+                (unsigned long long)st.gc_heap_bytes, (unsigned long long)st.host_calls);
+        return;
+    }
+    for (int i = 0; i < PHASE_COUNT; i++)
+        fprintf(stderr, "%-12s %14.3f ms\n", phase_names[i], (double)r->phase_ns[i] / 1e6);
+    fprintf(stderr, "%-12s %14llu\n%-12s %14llu bytes at most\n%-12s %14llu bytes\n%-12s %14llu\n",
+            "gas", (unsigned long long)st.gas_used, "memory",
+            (unsigned long long)st.memory_peak_bytes, "gc heap",
+            (unsigned long long)st.gc_heap_bytes, "host calls", (unsigned long long)st.host_calls);
+}
+
+static void release(struct run *r)
+{
+    ssvm_linker_delete(r->linker);
+    ssvm_store_delete(r->store);
+    ssvm_module_delete(r->module);
+    ssvm_engine_delete(r->engine);
+    for (size_t i = 0; i < r->wasi.nenv; i++) {
+        /* Those of --inherit-env are ours; the others lie in argv. */
+        bool ours = true;
+        for (int k = 0; k < r->args.argc; k++) {
+            size_t len = strlen(r->args.argv[k]);
+            ours = ours && !(r->env[i] >= r->args.argv[k] && r->env[i] <= r->args.argv[k] + len);
+        }
+        if (ours)
+            free((void *)r->env[i]);
+    }
+    free(r->env);
+    free(r->guest_args);
+    free(r->dirs);
+    free(r->links);
+}
+
+static bool init(struct run *r, int argc, char **argv)
+{
+    size_t n = (size_t)argc + 1;
+
+    *r = (struct run){
+        .config = SSVM_CONFIG_INIT,
+        .limits = SSVM_LIMITS_INIT,
+        .wasi = SSVM_WASI_INIT,
+        .env = calloc(n, sizeof *r->env),
+        .guest_args = calloc(n, sizeof *r->guest_args),
+        .dirs = calloc(n, sizeof *r->dirs),
+        .links = calloc(n, sizeof *r->links),
+    };
+    cli_args_init(&r->args, argc, argv);
+    r->wasi.in.kind = r->wasi.out.kind = r->wasi.err.kind = SSVM_STREAM_INHERIT;
+    r->wasi.env = r->env;
+    r->wasi.dirs = r->dirs;
+    r->wasi.args = r->guest_args;
+    return r->env && r->guest_args && r->dirs && r->links;
+}
+
+/* FILE and what follows it. -1 = go on; else the exit status. */
+static int read_operands(struct run *r)
+{
+    const char *slash;
+
+    if (r->args.next >= r->args.argc)
+        return cli_usage(r->args.verb, "no file to run");
+    r->file = r->args.argv[r->args.next++];
+    slash = strrchr(r->file, '/');
+    r->guest_args[r->wasi.nargs++] = slash && slash[1] ? slash + 1 : r->file;
+    for (int i = r->args.next; i < r->args.argc && !r->invoke; i++)
+        r->guest_args[r->wasi.nargs++] = r->args.argv[i];
+    if (r->reactor && !r->invoke && r->args.next >= r->args.argc)
+        return cli_usage(r->args.verb, "--reactor needs the name of a function after the file");
+    if (r->disable[0])
+        r->config.disable = r->disable;
+    if (r->stats && r->limits.gas == 0)
+        r->limits.gas = SSVM_GAS_COUNT;
+    return -1;
+}
+
+/* A mistyped verb is taken for a file that is not there: then say what was meant. */
+static void suggest_verb(const struct run *r)
+{
+    const char *names[8];
+    const char *near;
+    size_t n = 0;
+
+    if (strchr(r->file, '/') || strchr(r->file, '.') || access(r->file, F_OK) == 0)
+        return;
+    for (unsigned i = 0; i < cli_nverbs && n < sizeof names / sizeof names[0]; i++)
+        names[n++] = cli_verbs[i].name;
+    near = cli_nearest(r->file, names, n);
+    if (near)
+        cli_message("did you mean 'ssvm %s'?", near);
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct run r;
+    uint64_t t;
+    int status;
+
+    if (!init(&r, argc, argv)) {
+        cli_message("out of memory for options");
+        release(&r);
+        return CLI_STATUS_ERROR;
+    }
+    status = read_options(&r);
+    if (status < 0)
+        status = read_operands(&r);
+    if (status < 0) {
+        /* A closed pipe is an errno for the guest and a message for us, not the end by a signal. */
+        status = prepare(&r);
+        if (status == 0) {
+            t = now_ns();
+            status = start(&r, argv + r.args.next, argc - r.args.next);
+            r.phase_ns[PHASE_RUN] = now_ns() - t;
+        } else if (!r.module) {
+            suggest_verb(&r);
+        }
+        if (r.stats)
+            print_stats(&r);
+    }
+    release(&r);
+    return status;
+}

@@ -1,0 +1,291 @@
+/* The list of host modules, who provides an import, and linking a module into a store. Nothing of
+ * any one module. */
+#include "host/host.h"
+
+#include <stdio.h>
+
+#define HOST_MODULE(descriptor) extern const struct sv_host_module descriptor;
+#define HOST_KNOWN(module, what, then)
+#include "host/modules.def"
+#undef HOST_MODULE
+#undef HOST_KNOWN
+
+const struct sv_host_module *const sv_host_modules[] = {
+#define HOST_MODULE(descriptor) &descriptor,
+#define HOST_KNOWN(module, what, then)
+#include "host/modules.def"
+#undef HOST_MODULE
+#undef HOST_KNOWN
+};
+const unsigned sv_host_nmodules = SV_COUNT(sv_host_modules);
+
+static const struct known {
+    const char *module, *what, *then;
+} known_modules[] = {
+#define HOST_MODULE(descriptor)
+#define HOST_KNOWN(module, what, then) {module, what, then},
+#include "host/modules.def"
+#undef HOST_MODULE
+#undef HOST_KNOWN
+};
+
+/* A module that was opened for a store. */
+struct opened {
+    struct opened *next;
+    const struct sv_host_module *module;
+    void *state;
+};
+
+static bool is(struct sv_str s, const char *name)
+{
+    return sv_str_eq(s, sv_str_of(name));
+}
+
+/* Order of a function's name against a string. */
+static int compare(const char *name, struct sv_str s)
+{
+    size_t len = strlen(name);
+    int r = memcmp(name, s.ptr, len < s.len ? len : s.len);
+
+    return r != 0 ? r : len < s.len ? -1 : len > s.len;
+}
+
+/* First function of the module that is called `name`; NULL when there is none. */
+static const struct sv_host_func *first_named(const struct sv_host_module *m, struct sv_str name)
+{
+    unsigned low = 0, high = m->nfuncs;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (compare(m->funcs[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < m->nfuncs && compare(m->funcs[low].name, name) == 0 ? &m->funcs[low] : NULL;
+}
+
+static sv_valtype letter_type(char letter)
+{
+    switch (letter) {
+    case 'i':
+        return SV_VALTYPE(SV_VAL_I32);
+    case 'I':
+        return SV_VALTYPE(SV_VAL_I64);
+    case 'f':
+        return SV_VALTYPE(SV_VAL_F32);
+    default:
+        return SV_VALTYPE(SV_VAL_F64);
+    }
+}
+
+/* Does a signature say this type? */
+static bool sig_matches(const char *sig, const struct sv_type *t)
+{
+    uint32_t i;
+
+    for (i = 0; i < t->func.nparams; i++)
+        if (sig[i] == ':' || sig[i] == '\0' || letter_type(sig[i]) != t->func.params[i])
+            return false;
+    if (sig[i] != ':')
+        return false;
+    sig += i + 1;
+    for (i = 0; i < t->func.nresults; i++)
+        if (sig[i] == '\0' || letter_type(sig[i]) != t->func.results[i])
+            return false;
+    return sig[i] == '\0';
+}
+
+#define NAME_MAX_SHOWN 128 /* bytes of a function's name in messages */
+#define SIG_MAX 16         /* parameters, and results, of a host function */
+
+static const struct sv_type *sig_type(struct sv_types *types, const char *sig)
+{
+    sv_valtype params[SIG_MAX], results[SIG_MAX];
+    uint32_t nparams = 0, nresults = 0;
+
+    for (; *sig != ':' && nparams < SIG_MAX; sig++)
+        params[nparams++] = letter_type(*sig);
+    for (sig++; *sig && nresults < SIG_MAX; sig++)
+        results[nresults++] = letter_type(*sig);
+    return sv_types_func(types, params, nparams, results, nresults);
+}
+
+/* The module's function for an import: the variant of the import's type where there are several
+ * (`type` NULL: the first). */
+static const struct sv_host_func *find_func(const struct sv_host_module *m, struct sv_str module,
+                                            struct sv_str name, const struct sv_type *type)
+{
+    const struct sv_host_func *f, *first = NULL;
+    size_t prefix;
+    unsigned i;
+
+    for (i = 0; i < SV_HOST_NAMES_MAX && m->names[i].module; i++)
+        if (is(module, m->names[i].module))
+            break;
+    if (i == SV_HOST_NAMES_MAX || !m->names[i].module)
+        return NULL;
+    prefix = strlen(m->names[i].prefix);
+    if (name.len < prefix || memcmp(name.ptr, m->names[i].prefix, prefix) != 0)
+        return NULL;
+    name.ptr += prefix;
+    name.len -= prefix;
+    f = first_named(m, name);
+    for (; f && f < m->funcs + m->nfuncs && compare(f->name, name) == 0; f++) {
+        if (f->names && !(f->names & 1u << i))
+            continue;
+        if (!type || sig_matches(f->sig, type))
+            return f;
+        if (!first)
+            first = f;
+    }
+    return first;
+}
+
+const struct sv_host_func *sv_host_find(struct sv_str module, struct sv_str name,
+                                        const struct sv_host_module **ret_module)
+{
+    unsigned i;
+
+    for (i = 0; i < sv_host_nmodules; i++) {
+        const struct sv_host_func *f = find_func(sv_host_modules[i], module, name, NULL);
+        if (f) {
+            if (ret_module)
+                *ret_module = sv_host_modules[i];
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* "module.name", cut to fit. */
+static void print_name(char *to, size_t size, const struct sv_import *import)
+{
+    snprintf(to, size, "%.*s.%.*s", (int)import->module.len, import->module.ptr,
+             (int)import->name.len, import->name.ptr);
+}
+
+static bool define(void *arg, struct sv_store *store, const struct sv_module *module,
+                   const struct sv_import *import, struct sv_extern *ret)
+{
+    const struct opened *o = arg;
+    const struct sv_host_func *f;
+    const struct sv_type *type;
+    char name[NAME_MAX_SHOWN];
+
+    if (import->kind != SV_EXTERN_FUNC)
+        return false;
+    type = module->funcs[import->index].type;
+    f = find_func(o->module, import->module, import->name, type);
+    if (!f)
+        return false;
+    /* Of another type: define it as it is, so that the linker tells what was expected and found. */
+    type = sig_type(store->engine->types, f->sig);
+    if (!type)
+        return false;
+    print_name(name, sizeof name, import);
+    ret->kind = SV_EXTERN_FUNC;
+    ret->func = sv_func_new_host(store, type, f->fn, o->state, name, f->cost);
+    return ret->func != NULL;
+}
+
+static void release_states(void *states)
+{
+    struct opened *o = states, *next;
+
+    for (; o; o = next) {
+        next = o->next;
+        o->module->close(o->state);
+        sv_free(o);
+    }
+}
+
+static int open_module(struct sv_err *err, struct sv_store *store, const struct sv_host_module *m,
+                       const void *grant, struct opened **ret)
+{
+    struct opened *o = sv_alloc(sizeof *o);
+    int r;
+
+    if (!o) {
+        sv_fail_nomem(err, "host module");
+        return SV_ENOMEM;
+    }
+    o->module = m;
+    o->state = NULL;
+    r = m->open(err, store, grant, &o->state);
+    if (r != 0) {
+        sv_free(o);
+        return r;
+    }
+    /* From here on the store closes it. */
+    o->next = store->host_states;
+    store->host_states = o;
+    store->host_states_release = release_states;
+    *ret = o;
+    return 0;
+}
+
+int sv_host_open(struct sv_err *err, struct sv_store *store, const struct sv_host_module *m,
+                 const void *grant, void **ret_state)
+{
+    struct opened *o;
+    int r = open_module(err, store, m, grant, &o);
+
+    if (r == 0)
+        *ret_state = o->state;
+    return r;
+}
+
+int sv_host_link(struct sv_err *err, struct sv_linker *linker, struct sv_store *store,
+                 const struct sv_host_module *m, const void *grant, void **ret_state)
+{
+    struct opened *o;
+    int r = open_module(err, store, m, grant, &o);
+
+    if (r == 0)
+        r = sv_linker_define_lazy(err, linker, define, o);
+    if (r == 0 && ret_state)
+        *ret_state = o->state;
+    return r;
+}
+
+/* An import module's name may come from anywhere: this much of it is shown. */
+#define SHOWN_MAX 64
+
+static int shown(struct sv_str s)
+{
+    return (int)(s.len < SHOWN_MAX ? s.len : SHOWN_MAX);
+}
+
+void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct sv_buf *ret)
+{
+    const struct sv_host_module *m;
+    unsigned i, j;
+
+    (void)arg;
+    if (sv_host_find(module, name, &m)) {
+        sv_buf_printf(ret, "it is part of '%s', which was not granted: %s", m->id, m->grant);
+        return;
+    }
+    for (i = 0; i < sv_host_nmodules; i++)
+        for (j = 0; j < SV_HOST_NAMES_MAX && sv_host_modules[i]->names[j].module; j++)
+            if (is(module, sv_host_modules[i]->names[j].module)) {
+                sv_buf_printf(ret, "'%s' has no function '%.*s' in this version",
+                              sv_host_modules[i]->names[j].module, shown(name), name.ptr);
+                return;
+            }
+    for (i = 0; i < SV_COUNT(known_modules); i++)
+        if (is(module, known_modules[i].module)) {
+            sv_buf_printf(ret, "it is part of %s: %s", known_modules[i].what,
+                          known_modules[i].then);
+            return;
+        }
+    if (module.len > 5 && memcmp(module.ptr, "wasi:", 5) == 0) {
+        sv_buf_puts(
+            ret, "it is an interface of the component model: build the module for WASI preview1");
+        return;
+    }
+    sv_buf_printf(ret,
+                  "no host module '%.*s' is known: another module or the embedder must define it",
+                  shown(module), module.ptr);
+}

@@ -1,0 +1,155 @@
+/* The table of a guest's descriptors. Not the operations on them. */
+#include "host/wasi/vfs.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+uint8_t sv_vfs_filetype(unsigned mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return SV_WASI_TYPE_REGULAR;
+    case S_IFDIR:
+        return SV_WASI_TYPE_DIRECTORY;
+    case S_IFLNK:
+        return SV_WASI_TYPE_SYMLINK;
+    case S_IFCHR:
+        return SV_WASI_TYPE_CHARACTER;
+    case S_IFBLK:
+        return SV_WASI_TYPE_BLOCK;
+    case S_IFSOCK:
+        return SV_WASI_TYPE_SOCKET;
+    default:
+        return SV_WASI_TYPE_UNKNOWN; /* preview1 has no word for a pipe */
+    }
+}
+
+/* Kind, type and rights by what the host descriptor is. rights holds READ and WRITE as granted. */
+static void classify(struct sv_vfs_file *f, unsigned mode)
+{
+    bool tty = S_ISCHR(mode) && isatty(f->fd);
+
+    f->filetype = sv_vfs_filetype(mode);
+    if (S_ISREG(mode)) {
+        f->kind = SV_VFS_FILE;
+        f->rights |= SV_WASI_RIGHTS_MOVE;
+        if (f->rights & SV_WASI_RIGHT_WRITE)
+            f->rights |= SV_WASI_RIGHTS_WRITE;
+    } else if (S_ISSOCK(mode)) {
+        f->kind = SV_VFS_SOCKET;
+        f->rights |= SV_WASI_RIGHT_SHUTDOWN | SV_WASI_RIGHT_ACCEPT;
+    } else {
+        f->kind = SV_VFS_PIPE;
+        /* wasi-libc takes a character device that cannot seek for a terminal. */
+        if (!tty && (S_ISCHR(mode) || S_ISBLK(mode)))
+            f->rights |= SV_WASI_RIGHTS_MOVE;
+    }
+    f->is_tty = f->is_tty && tty;
+}
+
+void sv_vfs_look(struct sv_vfs_file *f)
+{
+    struct stat st;
+
+    if (fstat(f->fd, &st) == 0) {
+        classify(f, st.st_mode);
+    } else {
+        /* Closed on the host: each use will say so. */
+        f->kind = SV_VFS_PIPE;
+        f->is_tty = false;
+    }
+}
+
+int sv_vfs_lacking(const struct sv_vfs_file *f, uint32_t need)
+{
+    uint32_t missing = need & ~f->rights;
+
+    if ((missing & SV_WASI_RIGHTS_PATH) && f->kind != SV_VFS_DIR)
+        return SV_WASI_ENOTDIR;
+    if (missing & (SV_WASI_RIGHT_ACCEPT | SV_WASI_RIGHT_SHUTDOWN))
+        return f->kind == SV_VFS_SOCKET ? SV_WASI_ENOTCAPABLE : SV_WASI_ENOTSOCK;
+    if (f->kind == SV_VFS_DIR &&
+        (missing & (SV_WASI_RIGHT_READ | SV_WASI_RIGHT_WRITE | SV_WASI_RIGHT_FILESTAT_SET_SIZE)))
+        return SV_WASI_EISDIR;
+    if (missing & (SV_WASI_RIGHT_READ | SV_WASI_RIGHTS_WRITE))
+        return SV_WASI_EBADF;
+    if ((missing & SV_WASI_RIGHTS_MOVE) && f->kind != SV_VFS_FILE)
+        return f->kind == SV_VFS_DIR ? SV_WASI_EISDIR : SV_WASI_ESPIPE;
+    return SV_WASI_ENOTCAPABLE;
+}
+
+int sv_vfs_reserve(struct sv_wasi *w, uint32_t *ret_fd)
+{
+    uint32_t i, cap;
+    struct sv_vfs_file *files;
+
+    for (i = w->free_from; i < w->nfiles; i++)
+        if (w->files[i].kind == SV_VFS_FREE)
+            break;
+    if (i >= w->max)
+        return SV_WASI_EMFILE;
+    if (i == w->cap) {
+        cap = w->cap > w->max / 2 ? w->max : w->cap * 2;
+        files = sv_alloc_array(cap, sizeof *files);
+        if (!files)
+            return SV_WASI_ENOMEM;
+        memcpy(files, w->files, w->nfiles * sizeof *files);
+        if (w->files != w->inline_files)
+            sv_free(w->files);
+        w->files = files;
+        w->cap = cap;
+    }
+    if (i == w->nfiles) {
+        w->files[i].kind = SV_VFS_FREE;
+        w->nfiles++;
+    }
+    w->free_from = i;
+    *ret_fd = i;
+    return 0;
+}
+
+int sv_vfs_close(struct sv_wasi *w, uint32_t fd)
+{
+    struct sv_vfs_file *f = &w->files[fd];
+    int r = 0;
+
+    if (f->kind == SV_VFS_FREE)
+        return 0;
+    /* A delayed write may fail here; EINTR does not mean that it is still open. */
+    if (f->owned && close(f->fd) != 0 && errno != EINTR)
+        r = sv_wasi_errno(errno);
+    sv_vfs_dir_delete(f->dir);
+    f->dir = NULL;
+    f->kind = SV_VFS_FREE;
+    if (fd < w->free_from)
+        w->free_from = fd;
+    return r;
+}
+
+int sv_vfs_install(struct sv_wasi *w, uint32_t fd, int host_fd, const struct sv_vfs_file *like)
+{
+    struct sv_vfs_file *f = &w->files[fd];
+    struct stat st;
+
+    if (fstat(host_fd, &st) != 0) {
+        int e = errno;
+        close(host_fd);
+        return sv_wasi_errno(e);
+    }
+    *f = *like;
+    f->fd = host_fd;
+    f->owned = true;
+    f->dir = NULL;
+    f->preopen = NULL;
+    if (S_ISDIR(st.st_mode)) {
+        f->kind = SV_VFS_DIR;
+        f->filetype = SV_WASI_TYPE_DIRECTORY;
+        f->rights = SV_WASI_RIGHTS_DIR & like->inheriting;
+        return 0;
+    }
+    f->is_tty = true; /* if it is one, its output is filtered as well */
+    classify(f, st.st_mode);
+    f->rights &= like->inheriting;
+    f->inheriting = 0;
+    return 0;
+}

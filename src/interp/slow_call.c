@@ -1,0 +1,280 @@
+/* Calls that leave the fast path: traps, the first call of a function, imports, other instances, host functions, tail calls of those.
+ * Not exceptions (except.c). */
+#include "interp/dispatch.h"
+#include "interp/entry.h"
+#include "runtime/exec.h"
+
+SLOW(trap)
+{
+    SLOW_BEGIN;
+    SLOW_TRAP((int)R);
+}
+
+/* In a callee's entry before its frame is made: the caller is where we are. */
+static void save_caller(struct sv_thread *th, struct sv_instance *inst, u64 ret, u64 back)
+{
+    th->ip = (const uint32_t *)(uintptr_t)ret - 1;
+    th->fp = (union sv_slot *)(uintptr_t)back;
+    th->inst = inst;
+}
+
+SLOW(stack)
+{
+    SLOW_BEGIN;
+    save_caller(th, inst, R, T);
+    return sv_trap_raise(th, SV_TRAP_STACK);
+}
+
+SLOW(TOO_BIG)
+{
+    SLOW_BEGIN;
+    save_caller(th, inst, R, T);
+    return sv_trap_raise(th, SV_TRAP_STACK);
+}
+
+SLOW(LOWER)
+{
+    SLOW_BEGIN;
+    const struct sv_icode *code;
+
+    save_caller(th, inst, R, T);
+    code = sv_lower((struct sv_flavour *)inst->tier, ip[1]);
+    if (!code)
+        return SV_ENOMEM;
+    if (!sv_thread_ok(th))
+        return sv_thread_interrupted(th);
+    ip = code->code;
+    SLOW_GO;
+}
+
+/* A call of any function: fp is the callee's frame, ret and back where it returns to. What comes of it: 1 = go on at ip with this state, 2 =
+ * a host function was called and the guest goes on at ret, below 0 = leave with this code. */
+struct target {
+    struct sv_instance *inst;
+    const uint32_t *ip;
+    union sv_slot *fp;
+    const uint32_t *ret;
+    union sv_slot *back;
+};
+
+static int call_host(struct sv_thread *th, struct sv_func *f, struct target *t)
+{
+    uint32_t params = f->type->func.param_slots, results = f->type->func.result_slots;
+    void *entry = th->entry;
+    struct sv_instance *inst = t->inst;
+    const uint32_t *at = t->ret - 1;
+    union sv_slot *fp = t->back;
+    int r;
+
+    save_caller(th, inst, (uintptr_t)t->ret, (uintptr_t)t->back);
+    th->sp = t->fp + (params > results ? params : results);
+    if (th->sp > th->stack_end)
+        return sv_trap_raise(th, SV_TRAP_STACK);
+    r = f->entry(th, f, t->fp);
+    th->entry = entry;
+    if (r == 0)
+        return 2;
+    if (r != SV_EEXCEPTION) {
+        save_caller(th, inst, (uintptr_t)t->ret, (uintptr_t)t->back);
+        return r;
+    }
+    if (!sv_interp_unwind(th, &at, &fp, &inst))
+        return r;
+    *t = (struct target){.inst = inst, .ip = at, .fp = fp};
+    return 1;
+}
+
+static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
+{
+    union sv_slot *rec = t->fp;
+    uint32_t params = f->type->func.param_slots;
+
+    if (!f->code)
+        return call_host(th, f, t);
+    if (f->inst != t->inst) {
+        if (t->ret != SV_CODE_XRET) {
+            if (rec + params + SV_XREC_SIZE > th->stack_end) {
+                save_caller(th, t->inst, (uintptr_t)t->ret, (uintptr_t)t->back);
+                return sv_trap_raise(th, SV_TRAP_STACK);
+            }
+            memmove(rec + SV_XREC_SIZE, rec, params * sizeof *rec);
+            rec[SV_XREC_IP].ptr = (void *)(uintptr_t)t->ret;
+            rec[SV_XREC_FP].ptr = t->back;
+            rec[SV_XREC_INST].ptr = t->inst;
+            rec[SV_XREC_RESULTS].i64 = f->type->func.result_slots;
+            t->fp = rec + SV_XREC_SIZE;
+            t->ret = SV_CODE_XRET;
+            t->back = rec;
+        }
+        t->inst = f->inst;
+    }
+    t->ip = atomic_load_explicit((_Atomic(const uint32_t *) *)(uintptr_t)f->code, memory_order_acquire);
+    return 1;
+}
+
+/* Behind every call through call_any: take over the target, or leave. */
+#define SWITCH(newinst)                                                                                                                \
+    do {                                                                                                                               \
+        inst = (newinst);                                                                                                              \
+        tab = ((const struct sv_flavour *)inst->tier)->entry;                                                                          \
+        mem = inst->mem0;                                                                                                              \
+    } while (0)
+#define CALL_ANY(func, ret_, back_)                                                                                                    \
+    do {                                                                                                                               \
+        struct target t_ = {.inst = inst, .fp = fp, .ret = (const uint32_t *)(uintptr_t)(ret_), .back = (void *)(uintptr_t)(back_)};   \
+        int r_ = call_any(th, func, &t_);                                                                                              \
+                                                                                                                                       \
+        if (r_ <= 0)                                                                                                                   \
+            return r_;                                                                                                                 \
+        if (r_ == 2) {                                                                                                                 \
+            R = fp[0].i64;                                                                                                             \
+            F = fp[0].f64;                                                                                                             \
+            G = fp[0].f32;                                                                                                             \
+            ip = t_.ret;                                                                                                               \
+            fp = t_.back;                                                                                                              \
+            SLOW_GO;                                                                                                                   \
+        }                                                                                                                              \
+        SWITCH(t_.inst);                                                                                                               \
+        R = (uintptr_t)t_.ret;                                                                                                         \
+        T = (uintptr_t)t_.back;                                                                                                        \
+        ip = t_.ip;                                                                                                                    \
+        fp = t_.fp;                                                                                                                    \
+        SLOW_GO;                                                                                                                       \
+    } while (0)
+
+/* Entry of an imported function: as every entry, R the return ip, T the caller's fp. */
+SLOW(IMPORT)
+{
+    SLOW_BEGIN;
+    struct sv_func *f = sv_instance_func(inst, ip[1]);
+
+    if (!f)
+        return SV_ENOMEM;
+    CALL_ANY(f, R, T);
+}
+
+SLOW(XRET)
+{
+    SLOW_BEGIN;
+    union sv_slot *rec = fp;
+    u64 n = rec[SV_XREC_RESULTS].i64;
+    struct sv_instance *to = rec[SV_XREC_INST].ptr;
+
+    ip = rec[SV_XREC_IP].ptr;
+    fp = rec[SV_XREC_FP].ptr;
+    memmove(rec, rec + SV_XREC_SIZE, n * sizeof *rec);
+    SWITCH(to);
+    SLOW_GO;
+}
+
+static int table_func(const struct sv_instance *inst, u32 table, u64 i, const struct sv_type *type, struct sv_func **ret)
+{
+    const struct sv_table *t = inst->tables[table];
+    struct sv_func *f;
+
+    if (i >= t->size)
+        return SV_TRAP_UNDEFINED_ELEMENT;
+    f = (struct sv_func *)(uintptr_t)t->elems[i];
+    if (!f)
+        return SV_TRAP_UNINITIALIZED_ELEMENT;
+    if (!sv_type_matches(f->type, type))
+        return SV_TRAP_INDIRECT_TYPE;
+    *ret = f;
+    return 0;
+}
+
+SLOW(call_indirect)
+{
+    SLOW_BEGIN;
+    struct sv_func *f = (struct sv_func *)(uintptr_t)R;
+    const struct sv_type *type = (const struct sv_type *)(uintptr_t)A64(16);
+
+    if (!f)
+        SLOW_TRAP(SV_TRAP_UNINITIALIZED_ELEMENT);
+    if (!sv_type_matches(f->type, type))
+        SLOW_TRAP(SV_TRAP_INDIRECT_TYPE);
+    R = (uintptr_t)(IPB + 28);
+    T = (uintptr_t)fp;
+    fp += A16(4);
+    CALL_ANY(f, R, T);
+}
+
+SLOW(call_ref)
+{
+    SLOW_BEGIN;
+    struct sv_func *f = (struct sv_func *)(uintptr_t)R;
+
+    if (!f)
+        SLOW_TRAP(SV_TRAP_NULL_FUNCTION);
+    R = (uintptr_t)(IPB + 12);
+    T = (uintptr_t)fp;
+    fp += A16(4);
+    CALL_ANY(f, R, T);
+}
+
+/* Arguments of a tail call: from slot at 4, number of slots at 6; saved slots of this frame at 8. */
+#define MOVE_ARGS                                                                                                                      \
+    do {                                                                                                                               \
+        R = fp[A16(8)].i64;                                                                                                            \
+        T = fp[A16(8) + 1].i64;                                                                                                        \
+        memmove(fp, fp + A16(4), A16(6) * sizeof *fp);                                                                                 \
+    } while (0)
+
+/* Index slot at 10, table at 12, upper half of the index's mask at 16, type at 20. */
+SLOW(RETURN_CALL_INDIRECT)
+{
+    SLOW_BEGIN;
+    struct sv_func *f = NULL;
+    u64 i = fp[A16(10)].i64 & ((u64)A32(16) << 32 | 0xffffffffu);
+
+    int r = table_func(inst, A32(12), i, (const struct sv_type *)(uintptr_t)A64(20), &f);
+
+    if (r)
+        SLOW_TRAP(r);
+    MOVE_ARGS;
+    CALL_ANY(f, R, T);
+}
+
+/* Function reference in slot at 10. */
+SLOW(RETURN_CALL_REF)
+{
+    SLOW_BEGIN;
+    struct sv_func *f = (struct sv_func *)(uintptr_t)fp[A16(10)].ref;
+
+    if (!f)
+        SLOW_TRAP(SV_TRAP_NULL_FUNCTION);
+    MOVE_ARGS;
+    CALL_ANY(f, R, T);
+}
+
+int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
+{
+    union sv_slot *rec = th->sp, *fp = rec + SV_EREC_SIZE;
+    uint32_t params = f->type->func.param_slots, results = f->type->func.result_slots;
+    const uint32_t *ip;
+    int r;
+
+    if (fp + (params > results ? params : results) + SV_FRAME_SPARE > th->stack_end)
+        return sv_trap_raise(th, SV_TRAP_STACK);
+    memmove(fp, args, params * sizeof *fp);
+    rec[SV_EREC_IP].ptr = (void *)(uintptr_t)th->ip;
+    rec[SV_EREC_FP].ptr = th->fp;
+    rec[SV_EREC_INST].ptr = th->inst;
+    rec[SV_EREC_ENTRY].ptr = th->entry;
+    rec[SV_EREC_SP].ptr = rec;
+    th->entry = rec;
+    th->fp = NULL;
+    ip = atomic_load_explicit((_Atomic(const uint32_t *) *)(uintptr_t)f->code, memory_order_acquire);
+    r = sv_interp_run(th, f->inst, ip, fp, SV_CODE_EXIT, rec);
+    if (r == 0)
+        memmove(args, fp, results * sizeof *fp);
+    if (r == 0 || r == SV_EEXIT) {
+        /* On a trap or an exception they stay: the backtrace is taken from them. */
+        th->ip = rec[SV_EREC_IP].ptr;
+        th->fp = rec[SV_EREC_FP].ptr;
+        th->inst = rec[SV_EREC_INST].ptr;
+        th->entry = rec[SV_EREC_ENTRY].ptr;
+        th->sp = rec;
+    }
+    return r;
+}

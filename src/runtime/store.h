@@ -1,0 +1,177 @@
+/* Engine, store and thread of execution. One engine, shared modules, one store per request; a store
+ * and all that lives in it belongs to one OS thread at a time. */
+#ifndef SV_RUNTIME_STORE_H
+#define SV_RUNTIME_STORE_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "runtime/pool.h"
+#include "runtime/trap.h"
+#include "runtime/value.h"
+#include "wasm/types.h"
+
+struct sv_exec_ops;
+struct sv_func;
+struct sv_gc_heap;
+struct sv_instance;
+struct sv_memory;
+struct sv_table;
+
+/* What a store may use. One struct for CLI, API and server; 0 never means "none": use the defaults
+ * below. Units in names. */
+struct sv_store_limits {
+    uint64_t memory_bytes; /* all linear memories of the store together */
+    uint64_t table_elems;  /* all tables together */
+    uint64_t stack_bytes;  /* wasm stack of a thread */
+    uint64_t gc_heap_bytes;
+    uint32_t instances;
+    uint32_t memories, tables;
+};
+extern const struct sv_store_limits sv_store_limits_default;
+
+struct sv_engine {
+    _Atomic uint32_t refs;
+    struct sv_types *types;
+    const struct sv_exec_ops *exec; /* the tier; set by api/ at creation */
+    bool deterministic;             /* canonical NaNs */
+    bool no_guard;                  /* never use the guard form of memories */
+    bool gc_stress;                 /* collect at every allocation */
+    bool no_optimise;               /* interpreter: lowering without superinstructions (tests) */
+    uint64_t features;              /* allowed, bits of enum sv_feature */
+    struct sv_pool *pool; /* freed memory reservations and wasm stacks, reused by later stores */
+};
+/* types, pool and defaults; exec is left NULL. */
+int sv_engine_new(struct sv_err *err, own struct sv_engine **ret);
+struct sv_engine *sv_engine_ref(struct sv_engine *);
+void sv_engine_unref(own struct sv_engine *);
+
+/* Reasons in sv_thread.interrupt. */
+enum sv_interrupt {
+    SV_INTERRUPT_DEADLINE = 1 << 0,
+    SV_INTERRUPT_CANCEL = 1 << 1,
+    SV_INTERRUPT_CPU = 1 << 2,
+    SV_INTERRUPT_OUTER =
+        1 << 3, /* a guest of another store that called us through its host is to stop */
+};
+
+/* A thread of execution in a store: the wasm stack and what the guest's run needs. Hot fields
+ * first; the interpreter reads them by address. */
+struct sv_thread {
+    union sv_slot *sp; /* first free slot above everything live; valid whenever C code runs (set
+                          before calls out) */
+    union sv_slot *stack_end; /* a frame may not reach beyond it */
+    int64_t gas;              /* left; metered code traps when it would go below 0 */
+    _Atomic uint32_t
+        interrupt;  /* bits of enum sv_interrupt; looked at on the way back into the guest */
+    uint32_t depth; /* nested entries from C (host re-entrancy), limited */
+    /* Engine's: where guest code was left for C; walked for backtraces and exceptions. */
+    const void *ip;
+    union sv_slot *fp;
+    struct sv_instance *inst; /* of the frame at fp */
+    void *entry;              /* innermost entry record of the tier (links to the outer one) */
+
+    struct sv_store *store;
+    struct sv_trap trap;        /* the first one; kept until the next call from outside */
+    sv_ref exn;                 /* thrown and not caught: valid with SV_EEXCEPTION */
+    int exit_code;              /* valid with SV_EEXIT */
+    union sv_slot *stack;       /* base */
+    size_t stack_size;          /* bytes reserved */
+    struct sv_landing *landing; /* innermost landing pad */
+    uint64_t gas_limit;         /* gas at the start of counting */
+    uint64_t host_calls;        /* counted for --stats */
+    /* Interruption (interrupt.c) */
+    uint64_t deadline_ns;  /* monotonic, 0 = none */
+    uint64_t cpu_left_ns;  /* CPU time left, UINT64_MAX = no limit */
+    uint64_t cpu_start_ns; /* thread CPU clock at the outermost entry */
+    _Atomic int os_tid;    /* kernel thread inside the outermost call, 0 = none */
+    int owner_tid; /* kernel thread that made the store; the pool clears more carefully when others
+                      ran it */
+    int wake_fd;   /* eventfd that interrupts poll-like host calls, -1 until asked for */
+    uintptr_t native_base; /* address in the outermost sv_func_call's C frame */
+    uintptr_t native_low; /* lowest address of the C stack that may be used; 0 = the OS thread's own
+                             (embedders with fibers set it) */
+};
+
+struct sv_store {
+    struct sv_engine *engine;
+    struct sv_store_limits limits;
+    struct sv_thread thread;       /* the store's own thread of execution */
+    struct sv_arena arena;         /* instances, functions, globals, tags */
+    bool metered;                  /* count and limit gas */
+    struct sv_instance *instances; /* list */
+    uint32_t ninstances;
+    struct sv_memory **memories; /* owned references */
+    uint32_t nmemories, cap_memories;
+    struct sv_table *tables; /* list */
+    uint32_t ntables;
+    uint64_t memory_used, table_used;
+    struct sv_gc_heap *gc; /* NULL until the first object */
+    /* Roots held by the embedder (ssvm_ref, wasm.h objects). */
+    sv_ref *handles;
+    uint32_t nhandles, cap_handles, free_handle;
+    struct sv_global *globals;     /* list, for the collector */
+    struct sv_func *host_funcs;    /* list, for host.release */
+    struct sv_region stack_region; /* thread.stack */
+    void *host_data;               /* the embedder's */
+    bool foreign;                  /* another OS thread than the maker's has run guest code here */
+    void *host_states; /* host/registry.c: per-store states of host modules, with their close
+                          functions */
+    void (*host_states_release)(void *);
+    uint64_t peak_memory; /* bytes, for --stats */
+};
+int sv_store_new(struct sv_err *err, struct sv_engine *, const struct sv_store_limits *,
+                 own struct sv_store **ret);
+void sv_store_delete(own struct sv_store *);
+
+/* Handles: roots by number (> 0); 0 = out of memory. A deleted number is given out again. */
+uint32_t sv_store_handle_new(struct sv_store *, sv_ref r);
+sv_ref sv_store_handle_get(const struct sv_store *, uint32_t handle);
+void sv_store_handle_delete(struct sv_store *, uint32_t handle);
+
+/* Gas (design section 3). Counting starts with `limit` units; UINT64_MAX/INT64_MAX = count only.
+ * Before the first instance. */
+void sv_store_set_gas(struct sv_store *, uint64_t limit);
+uint64_t sv_store_gas_used(const struct sv_store *);
+/* Charge for host calls and bulk operations; false = exhausted (caller returns SV_TRAP_GAS). No-op
+ * when not metered. */
+static inline bool sv_gas_charge(struct sv_thread *th, uint64_t units);
+
+/* Interruption. A deadline in monotonic ns (0 = none); must be set while the guest is not running.
+ */
+void sv_store_set_deadline(struct sv_store *, uint64_t deadline_ns);
+/* Any thread: stop the guest that runs (or the next one to run) with SV_TRAP_CANCELLED. */
+void sv_store_cancel(struct sv_store *);
+void sv_store_clear_interrupt(struct sv_store *);
+/* CPU time that the guests of the store may still use, all calls together; UINT64_MAX = no limit.
+ * While the guest is not running. */
+void sv_store_set_cpu_limit(struct sv_store *, uint64_t cpu_ns);
+/* For host functions: false, with the trap set, when the guest has been interrupted. Cheap. */
+static inline bool sv_thread_ok(struct sv_thread *th)
+{
+    return atomic_load_explicit(&th->interrupt, memory_order_relaxed) == 0;
+}
+/* Set th->trap by th->interrupt; returns SV_ETRAP. */
+int sv_thread_interrupted(struct sv_thread *th);
+/* SV_TRAP_* of the interruption that is due, 0 = none. For the bulk operations that return codes.
+ */
+int sv_thread_interrupt_code(const struct sv_thread *th);
+/* An eventfd that becomes readable when the guest is interrupted: for poll-like host calls. -1 =
+ * none to be had (the signal still ends a blocking system call with EINTR). Borrowed. */
+int sv_thread_wake_fd(struct sv_thread *th);
+/* ns until the deadline (INT64_MAX when none, 0 when over): the longest a host call may sleep in
+ * one piece. */
+int64_t sv_thread_time_left(const struct sv_thread *th);
+
+static inline bool sv_gas_charge(struct sv_thread *th, uint64_t units)
+{
+    if (!th->store->metered)
+        return true;
+    if (units > INT64_MAX || (int64_t)units > th->gas)
+        return false;
+    th->gas -= (int64_t)units;
+    return true;
+}
+
+#endif

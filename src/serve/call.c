@@ -1,0 +1,385 @@
+/* Calls of functions: the stage, and typed calls. Command modules are cgi.c's. */
+#include "serve/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "serve/args.h"
+#include "serve/loop.h"
+
+#define NS_PER_MS 1000000U
+#define OPEN_FILES_MAX 16 /* of a call; nothing is granted that could be opened */
+#define MEAN_WEIGHT 8     /* a call's share of the mean of recent calls: one in so many */
+
+long srv_gather_write(void *data, const void *bytes, size_t len)
+{
+    struct srv_gather *gather = data;
+    size_t room = gather->max - gather->len;
+
+    if (len > room) {
+        gather->over = true;
+        len = room;
+    }
+    if (len > gather->cap - gather->len) {
+        size_t cap = gather->cap ? gather->cap : 1024;
+        char *grown;
+
+        while (cap < gather->len + len)
+            cap *= 2;
+        grown = realloc(gather->bytes, cap);
+        if (!grown)
+            return -1;
+        gather->bytes = grown;
+        gather->cap = cap;
+    }
+    if (len > 0)
+        memcpy(gather->bytes + gather->len, bytes, len);
+    gather->len += len;
+    return gather->over ? -1 : (long)len;
+}
+
+/* ---- Failures
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void note(struct srv_request *request, const char *text)
+{
+    size_t len = strnlen(text, SRV_NOTE_MAX - 1);
+
+    memcpy(request->note, text, len);
+    request->note[len] = '\0';
+}
+
+static void fail_trap(struct srv_conn *conn, int code)
+{
+    switch (code) {
+    case SSVM_TRAP_DEADLINE:
+    case SSVM_TRAP_CPU_LIMIT:
+    case SSVM_TRAP_CANCELLED:
+        srv_conn_fail(conn, 504, "deadline", "the function did not answer in time");
+        return;
+    case SSVM_TRAP_GAS:
+        srv_conn_fail(conn, 500, "gas_exhausted",
+                      "the function used all the gas that a call may use");
+        return;
+    default:
+        srv_conn_fail(conn, 500, "trap", "the function failed");
+    }
+}
+
+void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
+{
+    const char *message = ssvm_error_message(error);
+
+    note(&conn->work->request, message);
+    if (expired) {
+        fail_trap(conn, SSVM_TRAP_DEADLINE);
+        ssvm_error_delete(error);
+        return;
+    }
+    switch (ssvm_error_kind_of(error)) {
+    case SSVM_ETRAP:
+        fail_trap(conn, ssvm_error_trap_code(error));
+        break;
+    case SSVM_EEXIT:
+        srv_conn_fail(conn, 500, "exit", "the function gave up");
+        break;
+    case SSVM_EEXCEPTION:
+        srv_conn_fail(conn, 500, "function_error", "the function failed");
+        break;
+    case SSVM_EUSAGE:
+    case SSVM_ETYPE:
+        srv_conn_fail(conn, 400, "bad_arguments", message);
+        break;
+    case SSVM_ENOTFOUND:
+        srv_conn_fail(conn, 404, "no_function", "there is no such function");
+        break;
+    case SSVM_ENOMEM:
+        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        break;
+    case SSVM_ELINK:
+    case SSVM_EUNSUPPORTED:
+    case SSVM_ELIMIT:
+        srv_conn_fail(conn, 502, "function_broken", "the function cannot run on this server");
+        break;
+    default:
+        srv_conn_fail(conn, 500, "internal", "the function could not be called");
+    }
+    ssvm_error_delete(error);
+}
+
+static void fail_broken(struct srv_conn *conn, const struct srv_version *version)
+{
+    note(&conn->work->request, version->broken);
+    if (version->writing) {
+        srv_conn_fail(conn, 503, "function_incomplete",
+                      "the function is being written; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+    } else {
+        srv_conn_fail(conn, 502, "function_broken", "the function's file cannot be loaded");
+    }
+}
+
+bool srv_call_resolve(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    const struct srv_version *version = request->version;
+
+    if (!version) {
+        srv_conn_fail(conn, 404, "no_function", "there is no such function");
+        return false;
+    }
+    if (version->broken) {
+        fail_broken(conn, version);
+        return false;
+    }
+    if (version->command) {
+        request->export = &version->exports[0];
+    } else if (request->name_len > 1 &&
+               memchr(request->name + 1, '/', request->name_len - 1) == NULL) {
+        request->export = srv_version_export(version, request->name + 1, request->name_len - 1);
+    }
+    if (!request->export) {
+        srv_conn_fail(conn, 404, "no_function",
+                      "there is no such function; functions are called as /f/NAME/FUNCTION");
+        return false;
+    }
+    if (!version->command && conn->work->http.method != SRV_METHOD_GET &&
+        conn->work->http.method != SRV_METHOD_HEAD && conn->work->http.method != SRV_METHOD_POST) {
+        srv_conn_fail(conn, 405, "method_not_allowed", "functions are called with GET or POST");
+        srv_reply_field_str(&conn->work->reply, "Allow", "GET, HEAD, POST, OPTIONS");
+        return false;
+    }
+    return true;
+}
+
+/* ---- Typed calls
+ * --------------------------------------------------------------------------------------------- */
+
+own ssvm_store *srv_call_store(struct srv_conn *conn)
+{
+    const struct srv_config *config = &conn->loop->server->config;
+    ssvm_limits limits = SSVM_LIMITS_INIT;
+    ssvm_store *store = NULL;
+    ssvm_error *error;
+
+    limits.memory_bytes = config->memory;
+    limits.gas = config->gas ? config->gas : SSVM_GAS_COUNT;
+    limits.gc_heap_bytes = config->memory;
+    limits.open_files = OPEN_FILES_MAX;
+    error = ssvm_store_new(conn->loop->server->engine, &limits, &store);
+    if (error) {
+        srv_call_fail(conn, error, false);
+        return NULL;
+    }
+    return store;
+}
+
+void srv_call_note(struct srv_conn *conn, const ssvm_store *store)
+{
+    ssvm_stats stats = SSVM_STATS_INIT;
+
+    ssvm_store_stats(store, &stats);
+    conn->work->request.gas = stats.gas_used;
+    conn->work->request.memory = stats.memory_peak_bytes + stats.gc_heap_bytes;
+}
+
+static const char *sniff(const char *bytes, size_t len)
+{
+    static const struct {
+        const char *magic, *type;
+        uint8_t at, len;
+    } magics[] = {
+        {"\x89PNG\r\n\x1a\n", "image/png", 0, 8},
+        {"\xff\xd8\xff", "image/jpeg", 0, 3},
+        {"GIF8", "image/gif", 0, 4},
+        {"WEBP", "image/webp", 8, 4},
+    };
+
+    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++) {
+        if (len >= 12 && memcmp(bytes + magics[i].at, magics[i].magic, magics[i].len) == 0)
+            return magics[i].type;
+    }
+    return "application/octet-stream";
+}
+
+static void answer(struct srv_conn *conn, ssvm_result *result)
+{
+    struct srv_reply *reply = &conn->work->reply;
+    const char *type = "application/json";
+
+    if (result->kind == SSVM_RESULT_NONE) {
+        ssvm_string_delete(result->bytes);
+        reply->status = 204;
+        return;
+    }
+    if (result->len > conn->loop->server->config.output) {
+        ssvm_string_delete(result->bytes);
+        srv_conn_fail(conn, 500, "output_limit",
+                      "the function's answer is larger than this server allows");
+        return;
+    }
+    if (result->kind == SSVM_RESULT_STRING)
+        type = "text/plain; charset=utf-8";
+    else if (result->kind == SSVM_RESULT_BYTES)
+        type = sniff(result->bytes, result->len);
+    srv_reply_hold(reply, type, result->bytes, result->len, ssvm_string_delete);
+}
+
+/* A fresh instance, ready for calls. Functions that import WASI have no input, and their output
+ * goes into the log. `name` and `errors` must live as long as the store. */
+static ssvm_error *instantiate(const struct srv_version *version, ssvm_store *store,
+                               const char *const *name, struct srv_gather *errors,
+                               ssvm_instance **ret)
+{
+    ssvm_wasi wasi = SSVM_WASI_INIT;
+    ssvm_error *error;
+
+    wasi.args = name;
+    wasi.nargs = 1;
+    wasi.out.kind = wasi.err.kind = SSVM_STREAM_CALLBACK;
+    wasi.out.write = wasi.err.write = srv_gather_write;
+    wasi.out.data = wasi.err.data = errors;
+    error = ssvm_template_instantiate(version->template, store, &wasi, ret);
+    return error ? error : ssvm_instance_initialize(*ret);
+}
+
+static void run_typed(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_request *request = &work->request;
+    const struct srv_export *ex = request->export;
+    struct srv_gather errors = {.max = conn->loop->server->config.errors};
+    const char *name = request->function->name, *type, *why = NULL;
+    ssvm_result result = SSVM_RESULT_INIT;
+    ssvm_arg args[SRV_PARAMS_MAX];
+    ssvm_instance *instance = NULL;
+    ssvm_error *error;
+    ssvm_store *store;
+    size_t type_len = 0;
+    bool expired, has_body = work->http.method == SRV_METHOD_POST &&
+                             (request->body_len > 0 ||
+                              (ex->known && ex->nparams > 0 && request->query_len == 0));
+    int nargs;
+
+    type = srv_http_known(&work->http, work->in, SRV_KNOWN_CONTENT_TYPE, &type_len);
+    nargs = srv_args_read(request, type, type_len, has_body, args, &why);
+    if (nargs < 0) {
+        srv_conn_fail(conn, 400, "bad_arguments", why);
+        return;
+    }
+    store = srv_call_store(conn);
+    if (!store)
+        return;
+    srv_pool_guest_enter(store, srv_clock_ns() + conn->loop->server->config.call_ms * NS_PER_MS);
+    error = instantiate(request->version, store, &name, &errors, &instance);
+    if (!error)
+        error =
+            ssvm_instance_call(instance, ex->name, args, (size_t)nargs, SSVM_RESULT_AUTO, &result);
+    expired = srv_pool_guest_leave();
+    srv_call_note(conn, store);
+    if (error)
+        srv_call_fail(conn, error, expired);
+    else
+        answer(conn, &result);
+    ssvm_store_delete(store);
+    request->errors = errors.bytes;
+    request->errors_len = errors.len;
+}
+
+/* ---- The stage
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Fields of every reply of a function: how long it took, and how to ask us about it. */
+static void add_fields(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    struct srv_reply *reply = &conn->work->reply;
+    char timing[48] = "call;dur=";
+    uint64_t us = request->run_ns / 1000;
+    size_t n = 9;
+
+    srv_reply_field(reply, "X-Request-Id", request->id, SRV_ID_LEN);
+    n += srv_format_u64(timing + n, us / 1000);
+    timing[n++] = '.';
+    timing[n++] = (char)('0' + us / 100 % 10);
+    timing[n++] = (char)('0' + us / 10 % 10);
+    timing[n++] = (char)('0' + us % 10);
+    srv_reply_field(reply, "Server-Timing", timing, n);
+    srv_reply_field_str(reply, "X-Content-Type-Options", "nosniff");
+}
+
+static void update_mean(struct srv_export *ex, uint64_t ns)
+{
+    uint32_t mean = atomic_load_explicit(&ex->mean_us, memory_order_relaxed);
+    uint64_t us = ns / 1000;
+
+    if (us > UINT32_MAX / MEAN_WEIGHT)
+        us = UINT32_MAX / MEAN_WEIGHT;
+    mean = mean == 0 ? (uint32_t)us
+                     : (uint32_t)((mean * (uint64_t)(MEAN_WEIGHT - 1) + us) / MEAN_WEIGHT);
+    atomic_store_explicit(&ex->mean_us, mean, memory_order_relaxed);
+}
+
+static void run(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    uint64_t start = srv_clock_ns();
+
+    if (request->version->command)
+        srv_cgi_run(conn);
+    else
+        run_typed(conn);
+    request->run_ns = srv_clock_ns() - start;
+    update_mean((struct srv_export *)request->export, request->run_ns);
+    add_fields(conn);
+}
+
+void srv_call_queued(struct srv_conn *conn)
+{
+    struct srv_server *server = conn->loop->server;
+    struct srv_request *request = &conn->work->request;
+
+    request->wait_ns = srv_clock_ns() - request->start_ns;
+    if (request->wait_ns > server->config.queue_ms * NS_PER_MS) {
+        srv_conn_fail(conn, 503, "overloaded",
+                      "the call waited too long for its turn; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+    } else {
+        if (request->load) {
+            srv_version_unref(request->version);
+            request->version = srv_function_load(&server->functions, request->function);
+        }
+        if (request->export || srv_call_resolve(conn))
+            run(conn);
+    }
+    conn->stage = SRV_STAGE_SEND;
+}
+
+/* On the loop's own thread, as long as the watch lets us have it. */
+enum srv_step srv_call_stage(struct srv_conn *conn)
+{
+    struct srv_loop *loop = conn->loop;
+    struct srv_pool *pool = &loop->server->pool;
+    uint64_t ticket;
+
+    if (conn->work->request.route == SRV_ROUTE_SITE) {
+        srv_site_answer(&loop->site, conn);
+        return SRV_STEP_NEXT;
+    }
+    srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
+    conn->away = true;
+    ticket = atomic_fetch_add_explicit(&pool->tickets, 1, memory_order_relaxed) + 1;
+    atomic_store(&loop->guest, ticket);
+    srv_pool_note(pool);
+    run(conn);
+    if (!atomic_compare_exchange_strong(&loop->guest, &ticket, 0)) {
+        conn->stage = SRV_STAGE_SEND;
+        srv_pool_return(pool, conn);
+        return SRV_STEP_GONE;
+    }
+    conn->away = false;
+    return SRV_STEP_NEXT;
+}

@@ -1,0 +1,29 @@
+/* Calls of functions: from a request to a reply, in a sandbox that lives as long as the call. */
+#ifndef SERVE_CALL_H
+#define SERVE_CALL_H
+
+#include "serve/conn.h"
+
+/* What a call's standard output and error are gathered in. */
+struct srv_gather {
+    own char *bytes;
+    size_t len, cap, max;
+    bool over; /* more came than max */
+};
+long srv_gather_write(void *gather, const void *bytes, size_t len);
+
+/* Find the export that the request names in its version. False: the reply is an error. */
+bool srv_call_resolve(struct srv_conn *);
+/* A call that waited in the queue. Any thread; makes the reply. */
+void srv_call_queued(struct srv_conn *);
+/* A new store for a call, with the server's limits. NULL: the reply is an error. */
+own ssvm_store *srv_call_store(struct srv_conn *);
+/* Make the reply for a call that failed (takes the error); `expired`: by the deadline. */
+void srv_call_fail(struct srv_conn *, own ssvm_error *, bool expired);
+/* Note what the call used. */
+void srv_call_note(struct srv_conn *, const ssvm_store *);
+
+/* A command as a CGI program: cgi.c. */
+void srv_cgi_run(struct srv_conn *);
+
+#endif

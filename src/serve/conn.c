@@ -1,0 +1,237 @@
+/* Connections: the array of stages, and what happens between them. What each stage does is in its
+ * own file. */
+#include "serve/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "serve/loop.h"
+
+static const srv_stage_fn stages[SRV_STAGE_COUNT] = {
+    [SRV_STAGE_HTTP] = srv_http_stage, [SRV_STAGE_ROUTE] = srv_route_stage,
+    [SRV_STAGE_BODY] = srv_body_stage, [SRV_STAGE_POOL] = srv_pool_stage,
+    [SRV_STAGE_CALL] = srv_call_stage, [SRV_STAGE_SEND] = srv_send_stage,
+    [SRV_STAGE_LOG] = srv_log_stage,
+};
+
+static void drop_work(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+
+    if (!work)
+        return;
+    if (conn->stage != SRV_STAGE_HTTP)
+        srv_request_clear(conn);
+    conn->work = NULL;
+    srv_loop_put_work(conn->loop, work);
+}
+
+void srv_conn_delete(own struct srv_conn *conn)
+{
+    struct srv_loop *loop = conn->loop;
+
+    srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
+    drop_work(conn);
+    /* Events of it that were already taken from the kernel must not find it. */
+    for (int i = loop->at; i < loop->nevents; i++) {
+        if (loop->events[i].data.ptr == conn)
+            loop->events[i].data.ptr = NULL;
+    }
+    close(conn->fd);
+    atomic_fetch_sub(&loop->server->connections, 1);
+    atomic_fetch_sub_explicit(&loop->nopen, 1, memory_order_relaxed);
+    if (loop->nconns >= SRV_LOOP_SPARE_CONNS) {
+        free(conn);
+        return;
+    }
+    conn->next = loop->conns;
+    loop->conns = conn;
+    loop->nconns++;
+}
+
+/* The reply that asked for it is sent: shut down, and throw away what the client still sends, so
+ * that our close does not become a reset that takes the reply with it. */
+static enum srv_step linger(struct srv_conn *conn)
+{
+    char ignored[4096];
+    ssize_t n;
+
+    if (!conn->lingering) {
+        conn->lingering = true;
+        drop_work(conn);
+        shutdown(conn->fd, SHUT_WR);
+        srv_loop_set_timer(conn->loop, conn, SRV_TIMER_LINGER);
+    }
+    while (!conn->ended && !conn->lost && conn->progress < SRV_LINGER_MAX) {
+        n = recv(conn->fd, ignored, sizeof ignored, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return SRV_STEP_WAIT;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        conn->progress += (uint64_t)n;
+    }
+    return SRV_STEP_CLOSE;
+}
+
+enum srv_step srv_conn_rest(struct srv_conn *conn)
+{
+    drop_work(conn);
+    return conn->ended || conn->lost ? SRV_STEP_CLOSE : SRV_STEP_WAIT;
+}
+
+/* The request is answered. Begin the next one with what has been read beyond it, or wait for it. */
+static enum srv_step begin_next(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    bool last = work->reply.close || conn->loop->draining;
+
+    srv_request_clear(conn);
+    conn->stage = SRV_STAGE_HTTP;
+    if (conn->lost)
+        return SRV_STEP_CLOSE;
+    if (last)
+        return linger(conn);
+    srv_loop_set_timer(conn->loop, conn, SRV_TIMER_IDLE);
+    if (work->in_len == 0 && !conn->readable)
+        return srv_conn_rest(conn);
+    srv_http_init(&work->http);
+    return SRV_STEP_NEXT;
+}
+
+/* Delete the connection when its time has come. */
+static enum srv_step finish(struct srv_conn *conn, enum srv_step step)
+{
+    if (step == SRV_STEP_CLOSE)
+        srv_conn_delete(conn);
+    return step;
+}
+
+enum srv_step srv_conn_drive(struct srv_conn *conn)
+{
+    for (;;) {
+        enum srv_step step = stages[conn->stage](conn);
+
+        if (step == SRV_STEP_AGAIN) {
+            step = begin_next(conn);
+            if (step != SRV_STEP_NEXT)
+                return finish(conn, step);
+        } else if (step == SRV_STEP_NEXT) {
+            conn->stage++;
+        } else if (step == SRV_STEP_REPLY) {
+            conn->stage = SRV_STAGE_SEND;
+        } else {
+            return finish(conn, step);
+        }
+    }
+}
+
+enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
+{
+    if (events & EPOLLIN)
+        conn->readable = true;
+    if (events & (EPOLLERR | EPOLLHUP))
+        conn->lost = true;
+    if (events & EPOLLRDHUP)
+        conn->readable = conn->ending = true;
+    if (conn->away)
+        return SRV_STEP_AWAY;
+    if (conn->lingering)
+        return finish(conn, linger(conn));
+    if (conn->lost && conn->stage < SRV_STAGE_SEND)
+        return finish(conn, SRV_STEP_CLOSE);
+    if (conn->stage == SRV_STAGE_HTTP && !conn->readable)
+        return SRV_STEP_WAIT; /* a new connection is writable, and nothing else */
+    return srv_conn_drive(conn);
+}
+
+enum srv_step srv_conn_expire(struct srv_conn *conn)
+{
+    enum srv_timer timer = conn->timer;
+
+    if ((timer == SRV_TIMER_BODY || timer == SRV_TIMER_WRITE) &&
+        conn->progress >= SRV_PROGRESS_MIN) {
+        srv_loop_set_timer(conn->loop, conn, timer);
+        return SRV_STEP_WAIT;
+    }
+    if (conn->work &&
+        (timer == SRV_TIMER_BODY || (timer == SRV_TIMER_HEAD && conn->work->in_len > 0))) {
+        if (conn->stage == SRV_STAGE_HTTP)
+            srv_request_init(conn);
+        conn->stage = SRV_STAGE_SEND;
+        conn->work->http.keep_alive = false;
+        srv_conn_fail(conn, 408, "timeout", "the request did not arrive in time");
+        return srv_conn_drive(conn);
+    }
+    return finish(conn, SRV_STEP_CLOSE);
+}
+
+/* A number that no two requests share and nobody guesses, as hexadecimal digits. */
+static void make_id(struct srv_server *server, char *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint64_t n =
+        atomic_fetch_add_explicit(&server->next_id, 1, memory_order_relaxed) * 0x9e3779b97f4a7c15U;
+
+    n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9U;
+    n = (n ^ n >> 27) * 0x94d049bb133111ebU;
+    n ^= n >> 31;
+    for (int i = 0; i < SRV_ID_LEN; i++, n >>= 4)
+        out[i] = hex[n & 15];
+    out[SRV_ID_LEN] = '\0';
+}
+
+void srv_request_init(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_request *request = &work->request;
+
+    memset(request, 0, offsetof(struct srv_request, note));
+    request->note[0] = '\0';
+    request->errors = NULL;
+    request->errors_len = 0;
+    request->path[0] = '\0';
+    request->start_ns = conn->loop->now_ns;
+    make_id(conn->loop->server, request->id);
+    srv_reply_init(&work->reply);
+    work->out_len = work->out_at = work->consumed = 0;
+    work->body_at = 0;
+}
+
+void srv_request_clear(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+
+    if (request->body_buf)
+        atomic_fetch_sub(&conn->loop->server->bodies, request->body_cap);
+    free(request->body_buf);
+    free(request->errors);
+    if (request->version)
+        srv_version_unref(request->version);
+    srv_reply_clear(&conn->work->reply);
+}
+
+enum srv_step srv_conn_fail(struct srv_conn *conn, int status, const char *code,
+                            const char *message)
+{
+    struct srv_request *request = &conn->work->request;
+
+    request->code = code;
+    srv_reply_error(&conn->work->reply, status, code, message, request->id);
+    return SRV_STEP_REPLY;
+}
+
+void srv_conn_peer(const struct srv_conn *conn, char ret[INET6_ADDRSTRLEN])
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&conn->peer;
+
+    if (conn->peer.sin6_family == AF_INET6)
+        inet_ntop(AF_INET6, &conn->peer.sin6_addr, ret, INET6_ADDRSTRLEN);
+    else
+        inet_ntop(AF_INET, &v4->sin_addr, ret, INET6_ADDRSTRLEN);
+}

@@ -1,0 +1,152 @@
+/* Connections and the stages that a request goes through. Does not wait for events: that is loop.h.
+ */
+#ifndef SERVE_CONN_H
+#define SERVE_CONN_H
+
+#include <netinet/in.h>
+
+#include "serve/http.h"
+#include "serve/path.h"
+#include "serve/reply.h"
+
+#define SRV_IN_MAX (SRV_HTTP_HEAD_MAX + 16384)  /* head, and a window for the body behind it */
+#define SRV_OUT_MAX (SRV_REPLY_HEAD_MAX + 4096) /* head, and small bodies copied behind it */
+#define SRV_PROGRESS_MIN 16384   /* bytes that must move in body-time and write-time */
+#define SRV_LINGER_MS 2000       /* how long a refused request may still be sent before we close */
+#define SRV_LINGER_MAX (4 << 20) /* and how much of it is thrown away */
+#define SRV_NOTE_MAX 400         /* bytes of the reason kept for the log */
+#define SRV_ID_LEN 16
+
+struct srv_loop;
+struct srv_version;
+struct srv_export;
+struct srv_function;
+
+/* What a stage says. */
+enum srv_step {
+    SRV_STEP_NEXT,
+    SRV_STEP_WAIT,  /* the connection must become readable or writable first; the stage is entered
+                       again */
+    SRV_STEP_REPLY, /* the reply is ready: go to the stage that sends it */
+    SRV_STEP_AGAIN, /* this request is over: begin with the next one */
+    SRV_STEP_AWAY,  /* another thread works on the request and will give it back */
+    SRV_STEP_GONE,  /* this thread has lost its loop and must touch neither it nor the connection */
+    SRV_STEP_CLOSE
+};
+
+/* The path of a request, in order (conn.c has the array). Each stage is one function. */
+enum srv_stage {
+    SRV_STAGE_HTTP,  /* receive.c: read and parse the head */
+    SRV_STAGE_ROUTE, /* route.c: what is asked for, and may it be? */
+    SRV_STAGE_BODY,  /* receive.c: read the body */
+    SRV_STAGE_POOL,  /* pool.c: call here, or let a thread of the pool do it */
+    SRV_STAGE_CALL,  /* call.c: the static file or the function makes the reply */
+    SRV_STAGE_SEND,  /* send.c: send it */
+    SRV_STAGE_LOG,   /* log.c: one line, then the next request */
+    SRV_STAGE_COUNT
+};
+
+/* Lists of connections that wait, one for each kind of patience; in each, the first is due first.
+ */
+enum srv_timer {
+    SRV_TIMER_NONE,
+    SRV_TIMER_IDLE,
+    SRV_TIMER_HEAD,
+    SRV_TIMER_BODY,
+    SRV_TIMER_WRITE,
+    SRV_TIMER_LINGER,
+    SRV_TIMER_COUNT
+};
+
+enum srv_route_kind { SRV_ROUTE_NONE, SRV_ROUTE_SITE, SRV_ROUTE_FUNCTION };
+
+struct srv_request {
+    enum srv_route_kind route;
+    size_t path_len, query_len;
+    char *query;      /* in the input buffer, still encoded */
+    const char *body; /* in the input buffer, or body_buf */
+    size_t body_len;
+    own char *body_buf;
+    size_t body_cap;
+    struct srv_function *function;
+    own struct srv_version *version; /* a reference */
+    const struct srv_export *export;
+    const char
+        *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */
+    size_t name_len;
+    bool slow;     /* let the pool do it */
+    bool load;     /* and look at the function's file first */
+    bool own_cors; /* the function itself says who may read the reply */
+    uint64_t start_ns, wait_ns, run_ns;
+    uint64_t gas, memory, sent;
+    const char *code;        /* of the error, for the log; NULL = none */
+    char note[SRV_NOTE_MAX]; /* what the operator should know, "" = nothing */
+    own char *errors;        /* what the function wrote to standard error, NULL = nothing */
+    size_t errors_len;
+    char id[SRV_ID_LEN + 1];
+    char path[SRV_PATH_MAX + 1];
+};
+
+/* All that a connection needs while it has a request; pooled by the loop. */
+struct srv_work {
+    struct srv_work *next;
+    size_t in_len, out_len, out_at;
+    size_t consumed;  /* of `in`, by this request */
+    uint64_t body_at; /* of the reply's body: bytes sent */
+    struct srv_http http;
+    struct srv_request request;
+    struct srv_reply reply;
+    char in[SRV_IN_MAX];
+    char out[SRV_OUT_MAX];
+};
+
+struct srv_conn {
+    int fd;
+    enum srv_stage stage;
+    struct srv_loop *loop;
+    own struct srv_work *work; /* NULL between requests */
+    struct srv_conn *prev, *next;
+    enum srv_timer timer;
+    bool readable; /* the last read did not empty the socket */
+    bool ending;   /* the client has ended its side: read up to there */
+    bool ended;    /* the client sends no more */
+    bool lost;     /* the connection is broken */
+    bool away; /* another thread may have it: only `readable`, `ended` and `lost` may be touched */
+    bool lingering; /* replied and shut down; what still comes is thrown away */
+    uint64_t due_ms;
+    uint64_t progress;        /* bytes since the timer was set */
+    struct sockaddr_in6 peer; /* or the IPv4 one in its place */
+};
+
+typedef enum srv_step (*srv_stage_fn)(struct srv_conn *);
+enum srv_step srv_http_stage(struct srv_conn *);
+enum srv_step srv_route_stage(struct srv_conn *);
+enum srv_step srv_body_stage(struct srv_conn *);
+enum srv_step srv_pool_stage(struct srv_conn *);
+enum srv_step srv_call_stage(struct srv_conn *);
+enum srv_step srv_send_stage(struct srv_conn *);
+enum srv_step srv_log_stage(struct srv_conn *);
+
+/* Go through the stages as far as possible. WAIT, AWAY, GONE or CLOSE (the connection is deleted
+ * then). */
+enum srv_step srv_conn_drive(struct srv_conn *);
+/* Readiness of the socket (EPOLL* bits), or that a timer is over. Result as srv_conn_drive. */
+enum srv_step srv_conn_ready(struct srv_conn *, uint32_t events);
+enum srv_step srv_conn_expire(struct srv_conn *);
+void srv_conn_delete(own struct srv_conn *);
+
+/* Nothing of a request has arrived: give the memory back and wait, or close. Result as
+ * srv_conn_drive. */
+enum srv_step srv_conn_rest(struct srv_conn *);
+/* A new request, once its head is there (or is known to be bad); its end. */
+void srv_request_init(struct srv_conn *);
+void srv_request_clear(struct srv_conn *);
+/* Read into the input buffer. False: nothing more now, or ever (`ended`, `lost`). */
+bool srv_conn_read(struct srv_conn *);
+/* The client's address as text. */
+void srv_conn_peer(const struct srv_conn *, char ret[INET6_ADDRSTRLEN]);
+/* An error reply for the current request; remembers `code` for the log and gives SRV_STEP_REPLY.
+ * `message` is for the caller's eyes. */
+enum srv_step srv_conn_fail(struct srv_conn *, int status, const char *code, const char *message);
+
+#endif

@@ -1,0 +1,529 @@
+/* The functions of DIR/functions. A file is read into memory and never mapped: it may be written to
+ * while we have it. */
+#include "serve/function.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "serve/log.h"
+
+#define NS_PER_MS 1000000
+#define FILE_PATH_MAX (SRV_FUNCTION_NAME_MAX + 32)
+#define BROKEN_MAX 400 /* bytes of the reason that a version is broken */
+
+/* ---- Versions
+ * ------------------------------------------------------------------------------------------------
+ */
+
+void srv_version_unref(own struct srv_version *version)
+{
+    if (!version || atomic_fetch_sub(&version->refs, 1) != 1)
+        return;
+    for (uint32_t i = 0; i < version->nexports; i++)
+        free(version->exports[i].name);
+    free(version->exports);
+    ssvm_template_delete(version->template);
+    ssvm_module_delete(version->module);
+    free(version->broken);
+    free(version);
+}
+
+static struct srv_version *ref(struct srv_version *version)
+{
+    atomic_fetch_add(&version->refs, 1);
+    return version;
+}
+
+static void set_broken(struct srv_version *version, const char *what, const char *why)
+{
+    char text[BROKEN_MAX];
+
+    snprintf(text, sizeof text, "%s%s%s", what, *why ? ": " : "", why);
+    free(version->broken);
+    version->broken = strdup(text);
+}
+
+/* `type` is the text of one parameter in a signature. */
+static enum srv_param read_param(const char *type, size_t len)
+{
+    static const struct {
+        const char *text;
+        enum srv_param param;
+    } texts[] = {
+        {"String", SRV_PARAM_STRING}, {"&str", SRV_PARAM_STRING},
+        {"str", SRV_PARAM_STRING},    {"Vec<u8>", SRV_PARAM_BYTES},
+        {"&[u8]", SRV_PARAM_BYTES},   {"Box<[u8]>", SRV_PARAM_BYTES},
+        {"bytes", SRV_PARAM_BYTES},   {"&mut [u8]", SRV_PARAM_BYTES},
+    };
+
+    if (len > 8 && memcmp(type, "Option<", 7) == 0)
+        return read_param(type + 7, len - 8);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strlen(texts[i].text) == len && memcmp(texts[i].text, type, len) == 0)
+            return texts[i].param;
+    }
+    return SRV_PARAM_OTHER;
+}
+
+/* "name(T, T) -> T": the parameters' kinds. */
+static void read_signature(struct srv_export *ex, const char *text)
+{
+    const char *p = strchr(text, '(');
+    int depth = 0;
+
+    if (!p || (p[1] == ')')) {
+        ex->known = p != NULL;
+        return;
+    }
+    for (const char *from = ++p; *p; p++) {
+        if (*p == '<' || *p == '[' || *p == '(')
+            depth++;
+        bool end = depth == 0 && (*p == ',' || *p == ')');
+
+        if (end && ex->nparams == SRV_PARAMS_MAX)
+            return;
+        if (end) {
+            while (*from == ' ')
+                from++;
+            ex->params[ex->nparams++] = (uint8_t)read_param(from, (size_t)(p - from));
+            from = p + 1;
+        }
+        if (end && *p == ')') {
+            ex->known = true;
+            return;
+        }
+        if (*p == '>' || *p == ']' || *p == ')')
+            depth--;
+    }
+}
+
+static bool is_callable(const char *name, size_t len)
+{
+    static const char *const own_names[] = {"_start", "_initialize", "__wbindgen_start",
+                                            "__wasm_call_ctors"};
+
+    for (size_t i = 0; i < sizeof own_names / sizeof own_names[0]; i++) {
+        if (strlen(own_names[i]) == len && memcmp(name, own_names[i], len) == 0)
+            return false;
+    }
+    return len > 0 && len <= 256 && !(len > 2 && memcmp(name, "__", 2) == 0);
+}
+
+static bool add_export(struct srv_version *version, const char *name, size_t len)
+{
+    struct srv_export *ex = &version->exports[version->nexports];
+    char *signature = NULL;
+    ssvm_error *error;
+
+    memset(ex, 0, sizeof *ex);
+    ex->name = strndup(name, len);
+    if (!ex->name)
+        return false;
+    ex->name_len = len;
+    version->nexports++;
+    error = ssvm_module_signature(version->module, ex->name, &signature);
+    if (!error)
+        read_signature(ex, signature);
+    ssvm_error_delete(error);
+    ssvm_string_delete(signature);
+    return true;
+}
+
+/* `say_0123456789abcdef`, as newer versions of wasm-bindgen name it, is called `say`. */
+static size_t plain_length(const char *name, size_t len)
+{
+    if (len < 18 || name[len - 17] != '_')
+        return len;
+    for (size_t i = len - 16; i < len; i++) {
+        if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f')))
+            return len;
+    }
+    return len - 17;
+}
+
+static bool list_exports(struct srv_version *version)
+{
+    size_t n = ssvm_module_nexports(version->module);
+
+    version->exports =
+        calloc(n < SRV_EXPORTS_MAX ? n + 1 : SRV_EXPORTS_MAX, sizeof *version->exports);
+    if (!version->exports)
+        return false;
+    for (size_t i = 0; i < n && version->nexports < SRV_EXPORTS_MAX; i++) {
+        size_t len;
+        ssvm_extern_kind kind;
+        const char *name = ssvm_module_export(version->module, i, &len, &kind, NULL);
+
+        if (kind != SSVM_EXTERN_FUNC)
+            continue;
+        if (len == 6 && memcmp(name, "_start", 6) == 0)
+            version->command = true;
+        else if (is_callable(name, len) && !add_export(version, name, plain_length(name, len)))
+            return false;
+    }
+    if (version->command)
+        return version->nexports > 0 || add_export(version, "_start", 6);
+    return true;
+}
+
+/* Resolve the imports, once for all instances. What WASI grants is said anew for each of them. */
+static ssvm_error *make_template(ssvm_engine *engine, struct srv_version *version)
+{
+    ssvm_wasi nothing = SSVM_WASI_INIT;
+    ssvm_store *store = NULL;
+    ssvm_linker *linker = NULL;
+    ssvm_error *error = ssvm_store_new(engine, NULL, &store);
+
+    if (!error)
+        error = ssvm_linker_new(store, &linker);
+    if (!error)
+        error = ssvm_linker_define_wasi(linker, &nothing);
+    if (!error)
+        error = ssvm_linker_define_bindgen(linker);
+    if (!error)
+        error = ssvm_template_new(linker, version->module, &version->template);
+    ssvm_linker_delete(linker);
+    ssvm_store_delete(store);
+    return error;
+}
+
+struct srv_export *srv_version_export(const struct srv_version *version, const char *name,
+                                      size_t len)
+{
+    for (uint32_t i = 0; i < version->nexports; i++) {
+        if (version->exports[i].name_len == len && memcmp(version->exports[i].name, name, len) == 0)
+            return &version->exports[i];
+    }
+    return NULL;
+}
+
+/* ---- Files
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void file_path(const char *name, char path[FILE_PATH_MAX])
+{
+    snprintf(path, FILE_PATH_MAX, "functions/%s.wasm", name);
+}
+
+static void read_id(const struct stat *st, struct srv_file_id *id)
+{
+    memset(id, 0, sizeof *id);
+    id->device = st->st_dev;
+    id->inode = st->st_ino;
+    id->size = (uint64_t)st->st_size;
+    id->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    id->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+}
+
+/* False: there is no such file. */
+static bool look(const struct srv_functions *fs, const char *name, struct srv_file_id *id)
+{
+    char path[FILE_PATH_MAX];
+    struct stat st;
+
+    file_path(name, path);
+    if (fstatat(fs->root, path, &st, 0) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    read_id(&st, id);
+    return true;
+}
+
+/* The whole file, as it is now. NULL with version->broken set. */
+static own char *read_file(const struct srv_functions *fs, int fd, struct srv_version *version)
+{
+    size_t size, n = 0;
+    char *bytes;
+
+    if (version->id.size > fs->max) {
+        set_broken(version, "the file is larger than --max-module", "");
+        return NULL;
+    }
+    size = (size_t)version->id.size;
+    bytes = malloc(size + 1);
+    if (!bytes) {
+        set_broken(version, "out of memory", "");
+        return NULL;
+    }
+    while (n < size) {
+        ssize_t got = read(fd, bytes + n, size - n);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            set_broken(version, "the file cannot be read",
+                       got < 0 ? strerror(errno) : "it became shorter");
+            free(bytes);
+            return NULL;
+        }
+        n += (size_t)got;
+    }
+    return bytes;
+}
+
+static void load_module(struct srv_functions *fs, struct srv_version *version, int fd)
+{
+    char *bytes = read_file(fs, fd, version);
+    ssvm_error *error;
+
+    if (!bytes)
+        return;
+    error = ssvm_module_new(fs->engine, bytes, (size_t)version->id.size, &version->module);
+    free(bytes);
+    if (!error)
+        error = make_template(fs->engine, version);
+    if (error) {
+        set_broken(version, "not a module that runs here", ssvm_error_message(error));
+        ssvm_error_delete(error);
+        return;
+    }
+    if (!list_exports(version))
+        set_broken(version, "out of memory", "");
+}
+
+/* The file as it is now; perhaps a broken version. NULL: no file, or no memory. */
+static own struct srv_version *read_version(struct srv_functions *fs, const char *name)
+{
+    char path[FILE_PATH_MAX];
+    struct srv_version *version = calloc(1, sizeof *version);
+    struct timespec now;
+    struct stat st;
+    int fd;
+
+    if (!version)
+        return NULL;
+    atomic_init(&version->refs, 1);
+    file_path(name, path);
+    fd = openat(fs->root, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno != EACCES) {
+        free(version);
+        return NULL;
+    }
+    if (fd < 0) {
+        if (look(fs, name, &version->id))
+            set_broken(version, "the file cannot be opened", strerror(EACCES));
+        return version;
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        free(version);
+        return NULL;
+    }
+    read_id(&st, &version->id);
+    load_module(fs, version, fd);
+    close(fd);
+    clock_gettime(CLOCK_REALTIME, &now);
+    version->writing =
+        version->broken &&
+        ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec - version->id.mtime_ns) / NS_PER_MS <
+            SRV_FUNCTION_WRITING_MS;
+    return version;
+}
+
+own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_function *f)
+{
+    struct srv_version *version, *old;
+    struct srv_file_id id;
+
+    pthread_mutex_lock(&f->loading);
+    pthread_mutex_lock(&f->lock);
+    old = f->current ? ref(f->current) : NULL;
+    pthread_mutex_unlock(&f->lock);
+    if (old && look(fs, f->name, &id) && memcmp(&id, &old->id, sizeof id) == 0) {
+        pthread_mutex_unlock(&f->loading);
+        return old; /* another thread has just loaded it */
+    }
+    version = read_version(fs, f->name);
+    if (version && version->broken)
+        srv_log_event(fs->log, version->writing ? "function_incomplete" : "function_broken",
+                      f->name, version->broken);
+    else if (version && old)
+        srv_log_event(fs->log, "function_changed", f->name, "the new version is in use");
+    if (version && version->writing && old && !old->broken) {
+        srv_version_unref(version); /* go on with the old one, and look again */
+        pthread_mutex_unlock(&f->loading);
+        return old;
+    }
+    srv_version_unref(old);
+    pthread_mutex_lock(&f->lock);
+    old = f->current;
+    f->current = version ? ref(version) : NULL;
+    pthread_mutex_unlock(&f->lock);
+    srv_version_unref(old);
+    pthread_mutex_unlock(&f->loading);
+    return version;
+}
+
+/* ---- The table
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static uint32_t hash(const char *name, size_t len)
+{
+    uint32_t h = 2166136261U;
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)name[i]) * 16777619U;
+    return h;
+}
+
+static bool valid_name(const char *name, size_t len)
+{
+    if (len == 0 || len > SRV_FUNCTION_NAME_MAX || name[0] == '.')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '_' || c == '.'))
+            return false;
+    }
+    return true;
+}
+
+struct srv_function *srv_functions_at(const struct srv_functions *fs, uint32_t place)
+{
+    return place < 2 * SRV_FUNCTIONS_MAX
+               ? atomic_load_explicit(&fs->places[place], memory_order_acquire)
+               : NULL;
+}
+
+/* The place of the name, or the free one where it belongs. */
+static uint32_t find_place(const struct srv_functions *fs, const char *name, size_t len)
+{
+    uint32_t i = hash(name, len) % (2 * SRV_FUNCTIONS_MAX);
+    const struct srv_function *f;
+
+    while ((f = srv_functions_at(fs, i)) &&
+           (strncmp(f->name, name, len) != 0 || f->name[len] != '\0'))
+        i = (i + 1) % (2 * SRV_FUNCTIONS_MAX);
+    return i;
+}
+
+/* The function of that name, made when it is new. NULL: the table is full, or no memory. */
+static struct srv_function *add(struct srv_functions *fs, const char *name, size_t len)
+{
+    struct srv_function *f;
+    uint32_t place;
+
+    pthread_mutex_lock(&fs->lock);
+    place = find_place(fs, name, len);
+    f = srv_functions_at(fs, place);
+    if (!f && fs->count < SRV_FUNCTIONS_MAX && (f = calloc(1, sizeof *f))) {
+        memcpy(f->name, name, len);
+        pthread_mutex_init(&f->lock, NULL);
+        pthread_mutex_init(&f->loading, NULL);
+        fs->count++;
+        atomic_store_explicit(&fs->places[place], f, memory_order_release);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return f;
+}
+
+enum srv_find srv_functions_find(struct srv_functions *fs, const char *name, size_t len,
+                                 uint64_t now_ns, struct srv_function **ret,
+                                 own struct srv_version **ret_version)
+{
+    struct srv_function *f;
+    struct srv_version *version, *gone = NULL;
+    struct srv_file_id id;
+    bool due;
+
+    if (!valid_name(name, len))
+        return SRV_FIND_NONE;
+    f = srv_functions_at(fs, find_place(fs, name, len));
+    if (!f) {
+        char text[SRV_FUNCTION_NAME_MAX + 1] = "";
+
+        memcpy(text, name, len);
+        if (!look(fs, text, &id) || !(f = add(fs, name, len)))
+            return SRV_FIND_NONE;
+    }
+    *ret = f;
+    pthread_mutex_lock(&f->lock);
+    version = f->current ? ref(f->current) : NULL;
+    due = !version || now_ns - f->checked_ns >= (uint64_t)SRV_FUNCTION_CHECK_MS * NS_PER_MS;
+    if (due)
+        f->checked_ns = now_ns;
+    pthread_mutex_unlock(&f->lock);
+    *ret_version = version;
+    if (!due)
+        return SRV_FIND_OK;
+    if (look(fs, f->name, &id))
+        return version && memcmp(&id, &version->id, sizeof id) == 0 ? SRV_FIND_OK : SRV_FIND_LOAD;
+    pthread_mutex_lock(&f->lock);
+    if (f->current == version) {
+        gone = version;
+        f->current = NULL;
+    }
+    pthread_mutex_unlock(&f->lock);
+    srv_version_unref(gone);
+    srv_version_unref(version);
+    *ret_version = NULL;
+    return SRV_FIND_NONE;
+}
+
+uint32_t srv_functions_load_all(struct srv_functions *fs, uint32_t *ret_broken)
+{
+    int fd = openat(fs->root, "functions", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    uint32_t n = 0;
+
+    *ret_broken = 0;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    while ((entry = readdir(dir))) {
+        size_t len = strlen(entry->d_name);
+        struct srv_function *f;
+        struct srv_version *version;
+
+        if (len <= 5 || strcmp(entry->d_name + len - 5, ".wasm") != 0 ||
+            !valid_name(entry->d_name, len - 5))
+            continue;
+        f = add(fs, entry->d_name, len - 5);
+        version = f ? srv_function_load(fs, f) : NULL;
+        if (version) {
+            n++;
+            *ret_broken += version->broken != NULL;
+        }
+        srv_version_unref(version);
+    }
+    closedir(dir);
+    return n;
+}
+
+bool srv_functions_init(struct srv_functions *fs, ssvm_engine *engine, int root,
+                        uint64_t max_module, struct srv_log *log)
+{
+    memset(fs, 0, sizeof *fs);
+    fs->engine = engine;
+    fs->root = root;
+    fs->max = max_module;
+    fs->log = log;
+    return pthread_mutex_init(&fs->lock, NULL) == 0;
+}
+
+void srv_functions_release(struct srv_functions *fs)
+{
+    for (uint32_t i = 0; i < 2 * SRV_FUNCTIONS_MAX; i++) {
+        struct srv_function *f = srv_functions_at(fs, i);
+
+        if (!f)
+            continue;
+        srv_version_unref(f->current);
+        pthread_mutex_destroy(&f->lock);
+        pthread_mutex_destroy(&f->loading);
+        free(f);
+    }
+    pthread_mutex_destroy(&fs->lock);
+}

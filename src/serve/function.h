@@ -1,0 +1,102 @@
+/* The functions of DIR/functions: which there are, in which version, and what their exports take.
+ * Calls nothing. */
+#ifndef SERVE_FUNCTION_H
+#define SERVE_FUNCTION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "ssvm.h"
+
+#define SRV_FUNCTION_NAME_MAX 64
+#define SRV_FUNCTIONS_MAX 4096     /* names; the table has twice as many places */
+#define SRV_FUNCTION_CHECK_MS 1000 /* how often a file is looked at, at most */
+#define SRV_FUNCTION_WRITING_MS                                                                    \
+    2000 /* a broken file that changed so recently may still be being written */
+#define SRV_EXPORTS_MAX 1024
+#define SRV_PARAMS_MAX 16
+#define SRV_SLOW_US 1000 /* calls that take longer on average go to the pool at once */
+
+struct srv_log;
+
+enum srv_param { SRV_PARAM_STRING, SRV_PARAM_BYTES, SRV_PARAM_OTHER };
+
+/* One callable export. */
+struct srv_export {
+    own char *name;
+    size_t name_len;
+    bool known; /* the types of the parameters are known */
+    uint8_t nparams;
+    uint8_t params[SRV_PARAMS_MAX]; /* enum srv_param */
+    _Atomic uint32_t mean_us;       /* of recent calls */
+};
+
+/* What tells one state of a file from another. */
+struct srv_file_id {
+    uint64_t device, inode, size;
+    int64_t mtime_ns, ctime_ns;
+};
+
+/* One loaded file. Immutable but for the counters. */
+struct srv_version {
+    _Atomic uint32_t refs;
+    struct srv_file_id id;
+    own ssvm_module *module;
+    own ssvm_template *template; /* with its imports resolved */
+    own char *broken;            /* why it cannot be called, for the log; NULL = it can */
+    bool writing;                /* perhaps because it is being written */
+    bool command;                /* has `_start` */
+    uint32_t nexports;
+    own struct srv_export *exports; /* of a command: one, `_start` */
+};
+
+struct srv_function {
+    char name[SRV_FUNCTION_NAME_MAX + 1];
+    pthread_mutex_t lock;            /* of `current` and `checked_ns` */
+    own struct srv_version *current; /* NULL: not loaded yet, or the file is gone */
+    uint64_t checked_ns;
+    pthread_mutex_t loading; /* held while the file is read */
+};
+
+struct srv_functions {
+    int root;     /* DIR */
+    uint64_t max; /* bytes of a file */
+    ssvm_engine *engine;
+    struct srv_log *log;
+    pthread_mutex_t lock; /* of adding */
+    uint32_t count;
+    _Atomic(struct srv_function *)
+        places[2 * SRV_FUNCTIONS_MAX]; /* hash table, open addressing; nothing is ever taken out */
+};
+
+enum srv_find {
+    SRV_FIND_OK,
+    SRV_FIND_NONE,
+    SRV_FIND_LOAD /* the file must be loaded first: srv_function_load, which may take time */
+};
+
+/* False: out of memory. A folder that is missing is no error. */
+bool srv_functions_init(struct srv_functions *, ssvm_engine *, int root, uint64_t max_module,
+                        struct srv_log *);
+void srv_functions_release(struct srv_functions *);
+/* Load every file there is now. Returns how many there are; *ret_broken of them are broken. Logs
+ * those. */
+uint32_t srv_functions_load_all(struct srv_functions *, uint32_t *ret_broken);
+/* Look a function up, and at its file if that was not done lately. OK: *ret_version is a reference
+ * for the caller. LOAD: *ret_version is an older version to go on with, or NULL. */
+enum srv_find srv_functions_find(struct srv_functions *, const char *name, size_t len,
+                                 uint64_t now_ns, struct srv_function **ret,
+                                 own struct srv_version **ret_version);
+/* Load the file if it changed. A reference to the version to use, or NULL when there is none (any
+ * more). */
+own struct srv_version *srv_function_load(struct srv_functions *, struct srv_function *);
+void srv_version_unref(own struct srv_version *);
+/* NULL when there is no such export. */
+struct srv_export *srv_version_export(const struct srv_version *, const char *name, size_t len);
+/* The n-th function of the table or NULL, for lists. */
+struct srv_function *srv_functions_at(const struct srv_functions *, uint32_t place);
+
+#endif

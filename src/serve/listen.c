@@ -1,0 +1,170 @@
+/* The listening socket and new connections; also the fast refusal when there are too many. Reads no
+ * requests. */
+#include "serve/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+
+static const char refusal[] =
+    "HTTP/1.1 503 Service Unavailable\r\nServer: ssvm\r\nContent-Type: application/json\r\n"
+    "Content-Length: 72\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    "{\"error\":{\"code\":\"too_many_connections\",\"message\":\"try again shortly\"}}\n";
+
+/* "ADDR:PORT", "[ADDR]:PORT" -> host and port. */
+static bool split_address(const char *s, char host[64], char port[8])
+{
+    const char *colon = strrchr(s, ':');
+    size_t n;
+
+    if (!colon || strlen(colon + 1) > 5 || colon[1] == '\0' ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return false;
+    n = (size_t)(colon - s);
+    if (n >= 2 && s[0] == '[' && colon[-1] == ']') {
+        s++;
+        n -= 2;
+    } else if (memchr(s, ':', n)) {
+        return false;
+    }
+    if (n == 0 || n >= 64 || strtoul(colon + 1, NULL, 10) > 65535)
+        return false;
+    memcpy(host, s, n);
+    host[n] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+static void note_address(struct srv_server *server)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    char host[64] = "?", port[8] = "0";
+
+    if (getsockname(server->listener, (struct sockaddr *)&addr, &len) == 0)
+        getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(server->address, sizeof server->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
+             port);
+    server->port = (uint16_t)strtoul(port, NULL, 10);
+}
+
+bool srv_listen_open(struct srv_server *server)
+{
+    const char *where = server->config.listen;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *info = NULL;
+    char host[64], port[8];
+    int on = 1;
+
+    if (!split_address(where, host, port)) {
+        fprintf(stderr, "ssvm-serve: '%s' is not ADDR:PORT (IPv6: [ADDR]:PORT)\n", where);
+        return false;
+    }
+    if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &hints, &info) !=
+        0) {
+        fprintf(stderr, "ssvm-serve: '%s' is not an address of a machine\n", host);
+        return false;
+    }
+    server->listener = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (server->listener < 0 ||
+        setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        bind(server->listener, info->ai_addr, info->ai_addrlen) < 0 ||
+        listen(server->listener, BACKLOG) < 0) {
+        fprintf(stderr, "ssvm-serve: cannot listen on '%s': %s\n", where, strerror(errno));
+        freeaddrinfo(info);
+        return false;
+    }
+    freeaddrinfo(info);
+    note_address(server);
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return true;
+}
+
+/* One connection too many: say so and leave, without letting the refusal be lost in a reset. */
+static void refuse(int fd)
+{
+    char ignored[2048];
+
+    (void)!recv(fd, ignored, sizeof ignored, MSG_DONTWAIT);
+    (void)!send(fd, refusal, sizeof refusal - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
+    (void)!recv(fd, ignored, sizeof ignored, MSG_DONTWAIT);
+    close(fd);
+}
+
+/* No descriptor is left: use the spare one to take the connection off the queue. */
+static bool refuse_with_spare(struct srv_server *server)
+{
+    int fd;
+
+    if (server->spare_fd < 0)
+        return false;
+    close(server->spare_fd);
+    fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        refuse(fd);
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
+static struct srv_conn *new_conn(struct srv_loop *loop)
+{
+    struct srv_conn *conn = loop->conns;
+
+    if (conn) {
+        loop->conns = conn->next;
+        loop->nconns--;
+        memset(conn, 0, sizeof *conn);
+        return conn;
+    }
+    return calloc(1, sizeof *conn);
+}
+
+static void add(struct srv_loop *loop, int fd, const struct sockaddr_in6 *peer)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+    struct srv_conn *conn = NULL;
+
+    if (atomic_fetch_add(&loop->server->connections, 1) >= loop->server->config.connections ||
+        !(conn = new_conn(loop))) {
+        atomic_fetch_sub(&loop->server->connections, 1);
+        refuse(fd);
+        return;
+    }
+    atomic_fetch_add_explicit(&loop->nopen, 1, memory_order_relaxed);
+    conn->fd = fd;
+    conn->loop = loop;
+    conn->peer = *peer;
+    event.data.ptr = conn;
+    srv_loop_set_timer(loop, conn, SRV_TIMER_HEAD);
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+        srv_conn_delete(conn);
+}
+
+void srv_listen_accept(struct srv_loop *loop)
+{
+    for (int i = 0; i < SRV_ACCEPT_BURST; i++) {
+        struct sockaddr_in6 peer;
+        socklen_t len = sizeof peer;
+        int fd = accept4(loop->server->listener, (struct sockaddr *)&peer, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0)
+            add(loop, fd, &peer);
+        else if ((errno == EMFILE || errno == ENFILE) && refuse_with_spare(loop->server))
+            continue;
+        else if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}

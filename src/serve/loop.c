@@ -1,0 +1,269 @@
+/* Event loops. What is done with a connection that is ready is conn.c's. */
+#include "serve/loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "serve/listen.h"
+
+#define NS_PER_MS 1000000U
+#define NS_PER_S 1000000000U
+#define DRAIN_POLL_MS 50 /* while draining: how often to look whether all is done */
+
+uint64_t srv_clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+int srv_loop_init(struct srv_loop *loop, struct srv_server *server)
+{
+    struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = server};
+    struct epoll_event wake = {.events = EPOLLIN, .data.ptr = loop};
+
+    memset(loop, 0, sizeof *loop);
+    loop->server = server;
+    loop->date.second = loop->log_second = -1;
+    pthread_mutex_init(&loop->lock, NULL);
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->epoll < 0 || loop->wake < 0 ||
+        epoll_ctl(loop->epoll, EPOLL_CTL_ADD, server->listener, &listener) < 0 ||
+        epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &wake) < 0)
+        return -1;
+    return srv_site_init(&loop->site, server->root, server->config.cache);
+}
+
+void srv_loop_release(struct srv_loop *loop)
+{
+    for (int timer = SRV_TIMER_NONE + 1; timer < SRV_TIMER_COUNT; timer++) {
+        while (loop->timers[timer].first)
+            srv_conn_delete(loop->timers[timer].first);
+    }
+    while (loop->works) {
+        struct srv_work *work = loop->works;
+
+        loop->works = work->next;
+        free(work);
+    }
+    while (loop->conns) {
+        struct srv_conn *conn = loop->conns;
+
+        loop->conns = conn->next;
+        free(conn);
+    }
+    srv_site_release(&loop->site);
+    if (loop->epoll > 0)
+        close(loop->epoll);
+    if (loop->wake > 0)
+        close(loop->wake);
+    pthread_mutex_destroy(&loop->lock);
+}
+
+struct srv_work *srv_loop_take_work(struct srv_loop *loop)
+{
+    struct srv_work *work = loop->works;
+
+    if (work) {
+        loop->works = work->next;
+        loop->nworks--;
+        return work;
+    }
+    return malloc(sizeof *work);
+}
+
+void srv_loop_put_work(struct srv_loop *loop, own struct srv_work *work)
+{
+    if (loop->nworks >= SRV_LOOP_SPARE_WORKS) {
+        free(work);
+        return;
+    }
+    work->next = loop->works;
+    loop->works = work;
+    loop->nworks++;
+}
+
+void srv_loop_wake(struct srv_loop *loop)
+{
+    uint64_t one = 1;
+
+    (void)!write(loop->wake, &one, sizeof one);
+}
+
+void srv_loop_give(struct srv_loop *loop, struct srv_conn *conn)
+{
+    bool first;
+
+    pthread_mutex_lock(&loop->lock);
+    first = !loop->done;
+    conn->next = loop->done;
+    loop->done = conn;
+    pthread_mutex_unlock(&loop->lock);
+    if (first)
+        srv_loop_wake(loop);
+}
+
+/* ---- Timers
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t patience_ms(const struct srv_config *config, enum srv_timer timer)
+{
+    switch (timer) {
+    case SRV_TIMER_IDLE:
+        return config->idle_ms;
+    case SRV_TIMER_HEAD:
+        return config->head_ms;
+    case SRV_TIMER_BODY:
+        return config->body_ms;
+    case SRV_TIMER_WRITE:
+        return config->write_ms;
+    default:
+        return SRV_LINGER_MS;
+    }
+}
+
+void srv_loop_set_timer(struct srv_loop *loop, struct srv_conn *conn, enum srv_timer timer)
+{
+    struct srv_timers *list;
+
+    if (conn->timer != SRV_TIMER_NONE) {
+        list = &loop->timers[conn->timer];
+        *(conn->prev ? &conn->prev->next : &list->first) = conn->next;
+        *(conn->next ? &conn->next->prev : &list->last) = conn->prev;
+    }
+    conn->timer = timer;
+    conn->prev = conn->next = NULL;
+    conn->progress = 0;
+    if (timer == SRV_TIMER_NONE)
+        return;
+    list = &loop->timers[timer];
+    conn->due_ms = loop->now_ns / NS_PER_MS + patience_ms(&loop->server->config, timer);
+    conn->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = conn;
+    list->last = conn;
+}
+
+/* Milliseconds until the next timer is over, -1 = never. */
+static int next_timeout(const struct srv_loop *loop)
+{
+    uint64_t now = loop->now_ns / NS_PER_MS, first = UINT64_MAX;
+
+    for (int timer = SRV_TIMER_NONE + 1; timer < SRV_TIMER_COUNT; timer++) {
+        if (loop->timers[timer].first && loop->timers[timer].first->due_ms < first)
+            first = loop->timers[timer].first->due_ms;
+    }
+    if (loop->draining && first > now + DRAIN_POLL_MS)
+        return DRAIN_POLL_MS;
+    if (first == UINT64_MAX)
+        return -1;
+    return first <= now ? 0 : (int)(first - now) + 1;
+}
+
+/* False: this thread has lost the loop. */
+static bool expire(struct srv_loop *loop)
+{
+    uint64_t now = loop->now_ns / NS_PER_MS;
+
+    for (int timer = SRV_TIMER_NONE + 1; timer < SRV_TIMER_COUNT; timer++) {
+        struct srv_conn *conn;
+
+        while ((conn = loop->timers[timer].first) && conn->due_ms <= now) {
+            if (srv_conn_expire(conn) == SRV_STEP_GONE)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Running
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* Go on with what other threads gave back. False: this thread has lost the loop. */
+static bool take_done(struct srv_loop *loop)
+{
+    for (;;) {
+        struct srv_conn *conn;
+
+        pthread_mutex_lock(&loop->lock);
+        conn = loop->done;
+        if (conn)
+            loop->done = conn->next;
+        pthread_mutex_unlock(&loop->lock);
+        if (!conn)
+            return true;
+        conn->next = NULL;
+        conn->away = false;
+        if (srv_conn_drive(conn) == SRV_STEP_GONE)
+            return false;
+    }
+}
+
+/* Idle connections are closed, new ones no longer taken; the others end with their reply. */
+static void begin_drain(struct srv_loop *loop)
+{
+    loop->draining = true;
+    srv_listen_accept(loop);
+    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->server->listener, NULL);
+    shutdown(loop->server->listener, SHUT_RD);
+    while (loop->timers[SRV_TIMER_IDLE].first)
+        srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
+}
+
+static void tell_time(struct srv_loop *loop)
+{
+    struct timespec t;
+
+    loop->now_ns = srv_clock_ns();
+    clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    loop->wall = t.tv_sec;
+}
+
+/* False: this thread has lost the loop. */
+static bool handle_event(struct srv_loop *loop, const struct epoll_event *event)
+{
+    uint64_t ignored;
+
+    if (event->data.ptr == loop->server) {
+        srv_listen_accept(loop);
+        return true;
+    }
+    if (event->data.ptr == loop) {
+        (void)!read(loop->wake, &ignored, sizeof ignored);
+        return take_done(loop);
+    }
+    return !event->data.ptr || srv_conn_ready(event->data.ptr, event->events) != SRV_STEP_GONE;
+}
+
+bool srv_loop_run(struct srv_loop *loop)
+{
+    tell_time(loop);
+    for (;;) {
+        while (loop->at < loop->nevents) {
+            struct epoll_event event = loop->events[loop->at++];
+
+            if (!handle_event(loop, &event))
+                return true;
+        }
+        if (!expire(loop))
+            return true;
+        if (atomic_load_explicit(&loop->server->draining, memory_order_relaxed)) {
+            if (!loop->draining)
+                begin_drain(loop);
+            if (atomic_load_explicit(&loop->nopen, memory_order_relaxed) == 0)
+                return false;
+        }
+        loop->at = 0;
+        loop->nevents = epoll_wait(loop->epoll, loop->events, SRV_LOOP_EVENTS, next_timeout(loop));
+        if (loop->nevents < 0)
+            loop->nevents = 0;
+        tell_time(loop);
+    }
+}

@@ -1,0 +1,63 @@
+/* Event loops: epoll, timers, and the memory that requests use. A loop belongs to one thread at a
+ * time, and may change hands while a function runs (pool.h). */
+#ifndef SERVE_LOOP_H
+#define SERVE_LOOP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
+#include "serve/conn.h"
+#include "serve/server.h"
+#include "serve/site.h"
+
+#define SRV_LOOP_EVENTS 64      /* taken from the kernel at once */
+#define SRV_LOOP_SPARE_WORKS 64 /* kept for later requests */
+#define SRV_LOOP_SPARE_CONNS 1024
+#define SRV_ACCEPT_BURST 16 /* connections taken at once, so that other loops get their share */
+
+struct srv_timers {
+    struct srv_conn *first, *last;
+};
+
+struct srv_loop {
+    struct srv_server *server;
+    int epoll, wake; /* wake: eventfd for what other threads give us */
+    int nevents, at; /* of `events`: how many there are, and the next to look at */
+    struct epoll_event events[SRV_LOOP_EVENTS];
+    struct srv_timers timers[SRV_TIMER_COUNT];
+    struct srv_work *works;
+    struct srv_conn *conns; /* spare */
+    unsigned nworks, nconns;
+    uint64_t now_ns;
+    time_t wall; /* seconds since 1970, for Date and the log */
+    struct srv_date date;
+    time_t log_second; /* that log_time stands for */
+    char log_time[32];
+    struct srv_site site;
+    bool draining;          /* we have noticed it */
+    _Atomic uint64_t nopen; /* connections of this loop */
+    /* Shared with other threads. */
+    _Atomic uint64_t
+        guest; /* ticket of the call that the owner makes on the loop's thread, 0 = none */
+    pthread_mutex_t lock;  /* of `done` */
+    struct srv_conn *done; /* connections given back */
+};
+
+int srv_loop_init(struct srv_loop *, struct srv_server *);
+void srv_loop_release(struct srv_loop *);
+/* Work until the loop is lost (true), or the server has drained (false). */
+bool srv_loop_run(struct srv_loop *);
+/* Give a connection back to its loop. Any thread. */
+void srv_loop_give(struct srv_loop *, struct srv_conn *);
+void srv_loop_wake(struct srv_loop *);
+
+/* Patience with a connection; replaces the timer that is set. */
+void srv_loop_set_timer(struct srv_loop *, struct srv_conn *, enum srv_timer);
+/* Memory for a request; NULL when there is none. */
+struct srv_work *srv_loop_take_work(struct srv_loop *);
+void srv_loop_put_work(struct srv_loop *, own struct srv_work *);
+/* The clock, read anew. */
+uint64_t srv_clock_ns(void);
+
+#endif

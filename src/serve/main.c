@@ -1,0 +1,200 @@
+/* ssvm-serve: static files and functions over HTTP. Puts the parts together, and ends them.
+ *
+ * The path of a request: listen -> http -> route -> body -> pool -> call -> send -> log (the
+ * stages: conn.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "serve/listen.h"
+#include "serve/loop.h"
+
+#define STATUS_ERROR 1
+#define STATUS_USAGE 2
+#define FILES_KEPT 64       /* descriptors beside those of connections */
+#define CANCEL_WAIT_MS 1000 /* after cancelling what still runs at the end of the drain */
+
+/* As many descriptors as we may have; fewer connections when that is not enough. */
+static void raise_files(struct srv_server *server)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        server->config.connections + FILES_KEPT > limit.rlim_cur)
+        server->config.connections =
+            limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT;
+}
+
+static bool open_root(struct srv_server *server)
+{
+    const char *dir = server->config.dir;
+
+    server->root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (server->root < 0) {
+        fprintf(stderr, "ssvm-serve: cannot open the folder '%s': %s\n", dir, strerror(errno));
+        return false;
+    }
+    if (faccessat(server->root, "site", X_OK, 0) < 0 &&
+        faccessat(server->root, "functions", X_OK, 0) < 0) {
+        fprintf(stderr, "ssvm-serve: '%s' has neither a folder 'site' nor a folder 'functions'\n",
+                dir);
+        return false;
+    }
+    return true;
+}
+
+static bool open_engine(struct srv_server *server)
+{
+    ssvm_error *error = ssvm_engine_new(NULL, &server->engine);
+
+    if (!error)
+        return true;
+    fprintf(stderr, "ssvm-serve: cannot start the engine: %s\n", ssvm_error_message(error));
+    ssvm_error_delete(error);
+    return false;
+}
+
+/* One line for each function, for people. */
+static void print_functions(const struct srv_server *server)
+{
+    for (uint32_t i = 0; i < 2 * SRV_FUNCTIONS_MAX; i++) {
+        const struct srv_function *f = srv_functions_at(&server->functions, i);
+        const struct srv_version *version = f ? f->current : NULL;
+
+        if (!version)
+            continue;
+        if (version->broken)
+            fprintf(stderr, "ssvm-serve: function '%s' is broken: %s\n", f->name, version->broken);
+        else if (version->command)
+            printf("function: /f/%s (command)\n", f->name);
+        for (uint32_t e = 0; !version->broken && !version->command && e < version->nexports; e++)
+            printf("function: /f/%s/%s\n", f->name, version->exports[e].name);
+    }
+}
+
+static int check(struct srv_server *server)
+{
+    uint32_t broken;
+
+    srv_functions_load_all(&server->functions, &broken);
+    srv_config_print(&server->config, stdout);
+    print_functions(server);
+    return broken > 0 ? STATUS_ERROR : 0;
+}
+
+static bool start_loops(struct srv_server *server)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    server->nloops = server->config.loops ? (unsigned)server->config.loops
+                     : cores > 0          ? (unsigned)cores
+                                          : 1;
+    server->loops = calloc(server->nloops, sizeof *server->loops);
+    if (!server->loops)
+        return false;
+    for (unsigned i = 0; i < server->nloops; i++) {
+        if (srv_loop_init(&server->loops[i], server) < 0)
+            return false;
+    }
+    return srv_pool_start(&server->pool, server);
+}
+
+/* Wait for a signal to end, then end with patience; a second signal ends at once. */
+static int wait_for_end(struct srv_server *server, const sigset_t *signals)
+{
+    struct timespec none = {0};
+    bool drained;
+    int number;
+
+    sigwait(signals, &number);
+    atomic_store(&server->draining, true);
+    for (unsigned i = 0; i < server->nloops; i++)
+        srv_loop_wake(&server->loops[i]);
+    for (uint64_t waited = 0;
+         !(drained = srv_pool_drain(&server->pool, 100)) && waited < server->config.drain_ms;
+         waited += 100) {
+        if (sigtimedwait(signals, NULL, &none) > 0)
+            break;
+    }
+    if (!drained) {
+        srv_pool_cancel(&server->pool);
+        drained = srv_pool_drain(&server->pool, CANCEL_WAIT_MS);
+    }
+    if (!drained) {
+        srv_log_write(&server->log);
+        fprintf(stderr, "ssvm-serve: stopped with requests unfinished\n");
+        _exit(STATUS_ERROR);
+    }
+    srv_pool_stop(&server->pool);
+    for (unsigned i = 0; i < server->nloops; i++)
+        srv_loop_release(&server->loops[i]);
+    free(server->loops);
+    return 0;
+}
+
+static int serve(struct srv_server *server)
+{
+    sigset_t signals;
+    uint32_t n, broken;
+    int status;
+
+    /* All threads inherit the mask: signals come to the one that waits for them. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (!srv_listen_open(server) || !srv_log_open(&server->log, server->config.log))
+        return STATUS_ERROR;
+    n = srv_functions_load_all(&server->functions, &broken);
+    print_functions(server);
+    if (!start_loops(server)) {
+        fprintf(stderr, "ssvm-serve: cannot start the event loops: %s\n", strerror(errno));
+        return STATUS_ERROR;
+    }
+    printf("ssvm-serve: http://%s serves '%s', functions: %u, broken: %u\n", server->address,
+           server->config.dir, n, broken);
+    fflush(stdout);
+    status = wait_for_end(server, &signals);
+    srv_log_close(&server->log);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct srv_server server = {
+        .root = -1, .listener = -1, .spare_fd = -1, .log = {.fd = -1}};
+    uint64_t seed;
+    int status = STATUS_ERROR;
+
+    switch (srv_config_read(&server.config, argc, argv)) {
+    case SRV_CONFIG_EXIT:
+        return 0;
+    case SRV_CONFIG_USAGE:
+        return STATUS_USAGE;
+    default:
+        break;
+    }
+    if (getrandom(&seed, sizeof seed, 0) == sizeof seed)
+        atomic_init(&server.next_id, seed);
+    raise_files(&server);
+    if (!open_root(&server) || !open_engine(&server) ||
+        !srv_functions_init(&server.functions, server.engine, server.root, server.config.module,
+                            &server.log))
+        return STATUS_ERROR;
+    status = server.config.check ? check(&server) : serve(&server);
+    srv_functions_release(&server.functions);
+    ssvm_engine_delete(server.engine);
+    close(server.root);
+    return status;
+}

@@ -1,0 +1,80 @@
+/* Threads: who runs which loop, who runs long calls, and the watch that notices them. Runs no guest
+ * itself.
+ *
+ * A loop is run by one thread, which also makes the calls of functions that are known to be short,
+ * since handing one to another thread costs more than the call. The watch looks every few
+ * milliseconds: a thread that is still in the same call loses its loop to another thread, finishes
+ * the call, and gives the connection back. Calls of functions that are known to be long go to a
+ * thread of the pool at once. */
+#ifndef SERVE_POOL_H
+#define SERVE_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ssvm.h"
+
+#define SRV_WATCH_MS                                                                               \
+    3 /* between two looks; a loop is taken from a call that two of them have seen */
+#define SRV_WATCH_IDLE                                                                             \
+    64 /* looks without a request, after which the watch sleeps until there is one */
+#define SRV_WATCH_LOG 64 /* looks between two writings of the log */
+
+struct srv_server;
+struct srv_loop;
+struct srv_conn;
+
+struct srv_thread;
+
+/* A call that the watch can end. One for each thread. */
+struct srv_guest {
+    pthread_mutex_t lock;
+    ssvm_store *store; /* NULL = none runs */
+    uint64_t deadline_ns;
+    bool expired; /* the watch ended it, by its deadline */
+};
+
+struct srv_pool {
+    struct srv_server *server;
+    pthread_mutex_t lock;
+    pthread_cond_t more;        /* work, for threads that wait */
+    pthread_cond_t changed;     /* for main.c: a loop has drained */
+    struct srv_thread *threads; /* all */
+    unsigned nthreads, max_threads;
+    unsigned waiting;              /* threads without anything to do */
+    unsigned starting;             /* threads that will soon be */
+    unsigned away;                 /* threads in calls, without a loop */
+    unsigned drained;              /* loops that are done */
+    struct srv_conn *first, *last; /* calls that wait, by conn->next */
+    unsigned nqueued;
+    struct srv_loop **adrift; /* loops without a thread */
+    unsigned nadrift;
+    uint64_t *seen; /* by loop: ticket at the last look of the watch */
+    bool stop;
+    pthread_t watch;
+    pthread_cond_t wake_watch;
+    _Atomic bool asleep; /* the watch is */
+    _Atomic uint64_t tickets;
+    _Atomic unsigned busy; /* `away`, for those without the lock */
+};
+
+bool srv_pool_start(struct srv_pool *, struct srv_server *);
+/* Wait until all loops have drained, at most so long. False: time is over. */
+bool srv_pool_drain(struct srv_pool *, uint64_t timeout_ms);
+/* End every call that runs. */
+void srv_pool_cancel(struct srv_pool *);
+/* After a complete drain: join all threads. */
+void srv_pool_stop(struct srv_pool *);
+
+/* The call is made, by a thread without a loop: give the connection back. */
+void srv_pool_return(struct srv_pool *, struct srv_conn *);
+/* Something happens: the watch must not sleep. */
+void srv_pool_note(struct srv_pool *);
+/* Around the store of a call, by the thread that makes it. `leave`: true when the deadline ended
+ * it. */
+void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns);
+bool srv_pool_guest_leave(void);
+
+#endif

@@ -1,0 +1,226 @@
+/* The stages that read: a request's head, then its body. What the bytes mean is http.c's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "serve/loop.h"
+
+#define BODY_FIRST (256 << 10) /* bytes of a body that a Content-Length alone makes us allocate */
+
+static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/* recv without waiting. Bytes, or 0: nothing more now (or ever: `ended`, `lost`). */
+static size_t receive(struct srv_conn *conn, char *to, size_t room)
+{
+    ssize_t n;
+
+    if (!conn->readable || conn->ended || conn->lost)
+        return 0;
+    do
+        n = recv(conn->fd, to, room, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    /* Edge-triggered: a read that did not fill the room has emptied the socket (epoll(7)). */
+    if (n < (ssize_t)room && (n <= 0 || !conn->ending))
+        conn->readable = false;
+    if (n > 0) {
+        conn->progress += (uint64_t)n;
+        return (size_t)n;
+    }
+    if (n == 0)
+        conn->ended = true;
+    else if (errno != EAGAIN)
+        conn->lost = true;
+    return 0;
+}
+
+bool srv_conn_read(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    size_t n = receive(conn, work->in + work->in_len, SRV_IN_MAX - work->in_len);
+
+    work->in_len += n;
+    return n > 0;
+}
+
+/* Nothing more to read now: wait, with patience of that kind, or give up. */
+static enum srv_step wait_for_more(struct srv_conn *conn, enum srv_timer timer)
+{
+    if (conn->ended || conn->lost)
+        return SRV_STEP_CLOSE;
+    if (conn->timer != timer)
+        srv_loop_set_timer(conn->loop, conn, timer);
+    return SRV_STEP_WAIT;
+}
+
+enum srv_step srv_http_stage(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    enum srv_http_result r = SRV_HTTP_MORE;
+
+    if (!work) {
+        work = srv_loop_take_work(conn->loop);
+        if (!work)
+            return SRV_STEP_CLOSE;
+        work->in_len = 0;
+        srv_http_init(&work->http);
+        conn->work = work;
+    }
+    for (;;) {
+        if (work->in_len > 0)
+            r = srv_http_read_head(&work->http, work->in, work->in_len);
+        if (r != SRV_HTTP_MORE)
+            break;
+        if (!srv_conn_read(conn))
+            return work->in_len == 0 ? srv_conn_rest(conn) : wait_for_more(conn, SRV_TIMER_HEAD);
+    }
+    srv_request_init(conn);
+    if (r == SRV_HTTP_BAD)
+        return srv_conn_fail(conn, work->http.status, "bad_request", work->http.why);
+    work->consumed = work->http.head_len;
+    return SRV_STEP_NEXT;
+}
+
+/* ---- Bodies
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Room for `want` bytes of body. NEXT, or REPLY with the refusal. */
+static enum srv_step reserve_body(struct srv_conn *conn, size_t want)
+{
+    struct srv_server *server = conn->loop->server;
+    struct srv_request *request = &conn->work->request;
+    size_t cap = request->body_cap ? request->body_cap : BODY_FIRST;
+    char *buf;
+
+    if (want <= request->body_cap)
+        return SRV_STEP_NEXT;
+    while (cap < want)
+        cap *= 2;
+    if (atomic_fetch_add(&server->bodies, cap - request->body_cap) + (cap - request->body_cap) >
+            server->config.bodies ||
+        !(buf = realloc(request->body_buf, cap))) {
+        atomic_fetch_sub(&server->bodies, cap - request->body_cap);
+        srv_conn_fail(conn, 503, "overloaded",
+                      "the server holds too many large requests; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        return SRV_STEP_REPLY;
+    }
+    request->body_buf = buf;
+    request->body_cap = cap;
+    return SRV_STEP_NEXT;
+}
+
+/* A body that fits behind the head stays there. */
+static enum srv_step read_small(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    size_t need = work->http.head_len + (size_t)work->http.length;
+
+    while (work->in_len < need) {
+        if (!srv_conn_read(conn))
+            return wait_for_more(conn, SRV_TIMER_BODY);
+    }
+    work->http.phase = SRV_HTTP_COMPLETE;
+    work->consumed = need;
+    work->request.body = work->in + work->http.head_len;
+    work->request.body_len = (size_t)work->http.length;
+    return SRV_STEP_NEXT;
+}
+
+static enum srv_step read_large(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_request *request = &work->request;
+    size_t length = (size_t)work->http.length, got = work->in_len - work->http.head_len;
+
+    if (!request->body_buf) {
+        if (reserve_body(conn, got > 0 ? got : 1) == SRV_STEP_REPLY)
+            return SRV_STEP_REPLY;
+        memcpy(request->body_buf, work->in + work->http.head_len, got);
+        request->body_len = got;
+        work->in_len = work->http.head_len;
+    }
+    while (request->body_len < length) {
+        size_t room, n;
+
+        if (request->body_len == request->body_cap &&
+            reserve_body(conn, request->body_len + 1) == SRV_STEP_REPLY)
+            return SRV_STEP_REPLY;
+        room = request->body_cap - request->body_len;
+        if (room > length - request->body_len)
+            room = length - request->body_len;
+        n = receive(conn, request->body_buf + request->body_len, room);
+        if (n == 0)
+            return wait_for_more(conn, SRV_TIMER_BODY);
+        request->body_len += n;
+    }
+    work->http.phase = SRV_HTTP_COMPLETE;
+    request->body = request->body_buf;
+    return SRV_STEP_NEXT;
+}
+
+/* Decode what is behind the head; what is not decoded yet moves there. NEXT: the body is complete.
+ */
+static enum srv_step decode_chunks(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_request *request = &work->request;
+    size_t at = work->http.head_len;
+    enum srv_http_result r = SRV_HTTP_MORE;
+
+    while (r == SRV_HTTP_MORE && at < work->in_len) {
+        const char *data;
+        size_t used, len;
+
+        r = srv_http_read_body(&work->http, work->in + at, work->in_len - at, &used, &data, &len);
+        at += used;
+        if (r == SRV_HTTP_BAD)
+            return srv_conn_fail(conn, work->http.status, "bad_request", work->http.why);
+        if (len > conn->loop->server->config.body - request->body_len)
+            return srv_conn_fail(conn, 413, "body_too_large",
+                                 "the body is larger than this server accepts");
+        if (len > 0) {
+            if (reserve_body(conn, request->body_len + len) == SRV_STEP_REPLY)
+                return SRV_STEP_REPLY;
+            memcpy(request->body_buf + request->body_len, data, len);
+            request->body_len += len;
+        }
+    }
+    memmove(work->in + work->http.head_len, work->in + at, work->in_len - at);
+    work->in_len -= at - work->http.head_len;
+    request->body = request->body_buf;
+    return r == SRV_HTTP_DONE ? SRV_STEP_NEXT : SRV_STEP_WAIT;
+}
+
+static enum srv_step read_chunked(struct srv_conn *conn)
+{
+    enum srv_step step;
+
+    while ((step = decode_chunks(conn)) == SRV_STEP_WAIT) {
+        if (!srv_conn_read(conn))
+            return wait_for_more(conn, SRV_TIMER_BODY);
+    }
+    return step;
+}
+
+enum srv_step srv_body_stage(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+
+    if (work->http.phase == SRV_HTTP_COMPLETE)
+        return SRV_STEP_NEXT;
+    if (work->http.want_continue) {
+        work->http.want_continue = false;
+        /* A full socket can't be: the client has nothing of ours to read. */
+        if (work->in_len == work->http.head_len &&
+            send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+                (ssize_t)sizeof go_on - 1)
+            return SRV_STEP_CLOSE;
+    }
+    if (work->http.chunked)
+        return read_chunked(conn);
+    if (work->http.length <= SRV_IN_MAX - work->http.head_len)
+        return read_small(conn);
+    return read_large(conn);
+}

@@ -1,0 +1,548 @@
+/* Static files. What lies outside DIR/site is not reachable, whatever links there are; what begins
+ * with a dot is not served. */
+#include "serve/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "serve/loop.h"
+
+#define NS_PER_MS 1000000U
+#define OPEN_TRIES 4   /* of openat2, which gives up when somebody renames beside it */
+#define FIELDS_MAX 320 /* bytes of a file's own fields */
+#define INDEX "index.html"
+#define SOME_TIME                                                                                  \
+    2 /* seconds that must lie between a file's change and a Last-Modified that we compare with */
+
+struct srv_site_file {
+    struct srv_site_file *prev, *next; /* by use */
+    uint32_t refs;                     /* the table's, and those of replies that are being sent */
+    uint32_t place;
+    uint64_t checked_ns;
+    struct stat st;
+    const char *type;
+    size_t size; /* of bytes */
+    uint32_t netag, nfields;
+    char etag[64];
+    char fields[FIELDS_MAX]; /* ETag, Last-Modified and the like, as lines */
+    char path[SRV_PATH_MAX + 16];
+    char bytes[];
+};
+
+static const struct {
+    const char *extension, *type;
+} types[] = {
+#define MIME(extension, type) {extension, type},
+#include "serve/mime.def"
+#undef MIME
+};
+
+static const char *type_of(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+
+    for (size_t i = 0; dot && i < sizeof types / sizeof types[0]; i++) {
+        if (strcasecmp(dot + 1, types[i].extension) == 0)
+            return types[i].type;
+    }
+    return "application/octet-stream";
+}
+
+/* ---- Opening
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* For kernels and jails without openat2: folder by folder, no links at all. */
+static int open_stepwise(int dir, const char *path)
+{
+    char part[NAME_MAX + 1];
+    int at = dir, next;
+
+    for (;;) {
+        size_t n = strcspn(path, "/");
+        bool last = path[n] == '\0';
+
+        if (n > NAME_MAX) {
+            errno = ENAMETOOLONG;
+            next = -1;
+        } else {
+            memcpy(part, path, n);
+            part[n] = '\0';
+            next = openat(at, n == 0 ? "." : part,
+                          O_CLOEXEC | O_NOFOLLOW |
+                              (last ? O_RDONLY | O_NONBLOCK | O_NOCTTY : O_PATH | O_DIRECTORY));
+        }
+        if (at != dir) {
+            int saved = errno;
+
+            close(at);
+            errno = saved;
+        }
+        if (next < 0 || last)
+            return next;
+        at = next;
+        path += n + 1;
+    }
+}
+
+/* `path` is relative and canonical. */
+static int open_beneath(int dir, const char *path)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long fd = -1;
+
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        fd = syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
+        if (fd >= 0 || errno != EAGAIN)
+            break;
+    }
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+        return open_stepwise(dir, path);
+    return (int)fd;
+}
+
+/* DIR/site may be replaced as a whole. */
+static int site_dir(struct srv_site *site, uint64_t now_ns)
+{
+    if (site->dir_checked_ns == 0 ||
+        now_ns - site->dir_checked_ns >= (uint64_t)SRV_SITE_CHECK_MS * NS_PER_MS) {
+        int dir = openat(site->root, "site", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (site->dir >= 0)
+            close(site->dir);
+        site->dir = dir;
+        site->dir_checked_ns = now_ns;
+    }
+    return site->dir;
+}
+
+/* A segment that begins with a dot, other than the registered /.well-known/. */
+static bool is_hidden(const char *path)
+{
+    if (strncmp(path, "/.well-known/", 13) == 0)
+        path += 12;
+    return strstr(path, "/.") != NULL;
+}
+
+/* ---- Files in memory
+ * ----------------------------------------------------------------------------------------- */
+
+static void unlink_use(struct srv_site *site, struct srv_site_file *file)
+{
+    *(file->prev ? &file->prev->next : &site->first) = file->next;
+    *(file->next ? &file->next->prev : &site->last) = file->prev;
+}
+
+static void link_use(struct srv_site *site, struct srv_site_file *file)
+{
+    file->prev = NULL;
+    file->next = site->first;
+    *(site->first ? &site->first->prev : &site->last) = file;
+    site->first = file;
+}
+
+static void unref(char *held)
+{
+    struct srv_site_file *file = (struct srv_site_file *)held;
+
+    if (--file->refs == 0)
+        free(file);
+}
+
+static void forget(struct srv_site *site, struct srv_site_file *file)
+{
+    site->places[file->place] = NULL;
+    unlink_use(site, file);
+    site->used -= sizeof *file + file->size;
+    unref((char *)file);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static uint32_t place_of(const char *path)
+{
+    uint32_t h = 2166136261U;
+
+    for (; *path; path++)
+        h = (h ^ (unsigned char)*path) * 16777619U;
+    return (h ^ h >> 16) % SRV_SITE_PLACES;
+}
+
+static void describe(struct srv_site_file *file)
+{
+    char date[32];
+    uint64_t mtime =
+        (uint64_t)file->st.st_mtim.tv_sec * 1000000000U + (uint64_t)file->st.st_mtim.tv_nsec;
+
+    file->netag =
+        (uint32_t)snprintf(file->etag, sizeof file->etag, "\"%llx-%llx\"",
+                           (unsigned long long)mtime, (unsigned long long)file->st.st_size);
+    srv_date_format(file->st.st_mtim.tv_sec, date);
+    file->nfields = (uint32_t)snprintf(
+        file->fields, sizeof file->fields,
+        "ETag: %s\r\nLast-Modified: %s\r\nCache-Control: no-cache\r\nAccept-Ranges: bytes\r\n"
+        "X-Content-Type-Options: nosniff\r\n",
+        file->etag, date);
+}
+
+/* All of a small file; what is read may be less than fstat said when it is being written. NULL: not
+ * worth it, or it failed. */
+static struct srv_site_file *read_small(int fd, const struct stat *st, const char *path)
+{
+    struct srv_site_file *file;
+    size_t size = (size_t)st->st_size, n = 0;
+
+    file = malloc(sizeof *file + size);
+    if (!file)
+        return NULL;
+    while (n < size) {
+        ssize_t got = pread(fd, file->bytes + n, size - n, (off_t)n);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        n += (size_t)got;
+    }
+    if (n < size) {
+        free(file);
+        return NULL;
+    }
+    file->refs = 1;
+    file->st = *st;
+    file->size = size;
+    file->type = type_of(path);
+    memcpy(file->path, path, strlen(path) + 1);
+    describe(file);
+    return file;
+}
+
+static void keep(struct srv_site *site, struct srv_site_file *file, uint32_t place, uint64_t now_ns)
+{
+    if (site->places[place])
+        forget(site, site->places[place]);
+    file->place = place;
+    file->checked_ns = now_ns;
+    file->refs++;
+    site->places[place] = file;
+    site->used += sizeof *file + file->size;
+    link_use(site, file);
+    while (site->used > site->max && site->last)
+        forget(site, site->last);
+}
+
+/* A file in memory that is still what is on the disk, or NULL. */
+static struct srv_site_file *find_kept(struct srv_site *site, const char *path, uint32_t place,
+                                       uint64_t now_ns)
+{
+    struct srv_site_file *file = site->places[place];
+    struct stat st;
+    int fd;
+
+    if (!file || strcmp(file->path, path) != 0)
+        return NULL;
+    if (now_ns - file->checked_ns >= (uint64_t)SRV_SITE_CHECK_MS * NS_PER_MS) {
+        fd = site_dir(site, now_ns) >= 0 ? open_beneath(site->dir, path + 1) : -1;
+        if (fd < 0 || fstat(fd, &st) < 0 || !same_file(&st, &file->st)) {
+            if (fd >= 0)
+                close(fd);
+            forget(site, file);
+            return NULL;
+        }
+        close(fd);
+        file->checked_ns = now_ns;
+    }
+    if (site->first != file) {
+        unlink_use(site, file);
+        link_use(site, file);
+    }
+    return file;
+}
+
+/* ---- Replies
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/* Whether a list of entity tags has ours (compared weakly). */
+static bool has_etag(const char *list, size_t len, const char *etag, size_t netag)
+{
+    const char *end = list + len;
+
+    if (len == 1 && *list == '*')
+        return true;
+    while (list < end) {
+        const char *comma = memchr(list, ',', (size_t)(end - list));
+        const char *stop = comma ? comma : end;
+
+        while (list < stop && (*list == ' ' || *list == '\t'))
+            list++;
+        while (stop > list && (stop[-1] == ' ' || stop[-1] == '\t'))
+            stop--;
+        if (stop - list > 2 && list[0] == 'W' && list[1] == '/')
+            list += 2;
+        if ((size_t)(stop - list) == netag && memcmp(list, etag, netag) == 0)
+            return true;
+        list = comma ? comma + 1 : end;
+    }
+    return false;
+}
+
+static bool is_unmodified(const struct srv_work *work, const struct srv_site_file *file)
+{
+    size_t len = 0;
+    const char *value = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_NONE_MATCH, &len);
+    time_t since;
+
+    if (value)
+        return has_etag(value, len, file->etag, file->netag);
+    value = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_MODIFIED_SINCE, &len);
+    since = value ? srv_date_read(value, len) : -1;
+    return since >= 0 && file->st.st_mtim.tv_sec <= since;
+}
+
+/* Digits up to `stop`; UINT64_MAX when there are none, or too many. */
+static uint64_t read_position(const char **s, const char *end)
+{
+    uint64_t n = 0;
+    const char *from = *s;
+
+    for (; *s < end && **s >= '0' && **s <= '9'; (*s)++)
+        n = n * 10 + (uint64_t)(**s - '0');
+    return *s == from || *s - from > 18 ? UINT64_MAX : n;
+}
+
+enum range { RANGE_NONE, RANGE_OK, RANGE_BEYOND };
+
+/* A single range; several, or anything odd, means the whole file (RFC 9110, 14.2). */
+static enum range read_range(const struct srv_work *work, const struct srv_site_file *file,
+                             uint64_t *ret_first, uint64_t *ret_len)
+{
+    size_t len = 0;
+    const char *s = srv_http_known(&work->http, work->in, SRV_KNOWN_RANGE, &len), *end = s + len,
+               *condition;
+    uint64_t first, last, size = (uint64_t)file->st.st_size;
+
+    if (!s || work->http.method != SRV_METHOD_GET || len < 8 || strncasecmp(s, "bytes=", 6) != 0)
+        return RANGE_NONE;
+    condition = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_RANGE, &len);
+    if (condition && (len != file->netag || memcmp(condition, file->etag, len) != 0))
+        return RANGE_NONE;
+    s += 6;
+    first = read_position(&s, end);
+    if (s == end || *s++ != '-')
+        return RANGE_NONE;
+    last = read_position(&s, end);
+    if (s != end || (first == UINT64_MAX && last == UINT64_MAX))
+        return RANGE_NONE;
+    if (first == UINT64_MAX) { /* the last bytes */
+        if (last == 0 || size == 0)
+            return RANGE_BEYOND;
+        first = last < size ? size - last : 0;
+        last = size - 1;
+    }
+    if (last != UINT64_MAX && last < first)
+        return RANGE_NONE;
+    if (first >= size)
+        return RANGE_BEYOND;
+    *ret_first = first;
+    *ret_len = (last < size ? last + 1 : size) - first;
+    return RANGE_OK;
+}
+
+/* The reply for a file, in memory or open at `fd` (which is taken). */
+static void answer_file(struct srv_work *work, struct srv_site_file *file, int fd)
+{
+    struct srv_reply *reply = &work->reply;
+    uint64_t first = 0, len = (uint64_t)file->st.st_size;
+    char text[80];
+
+    memcpy(reply->fields + reply->nfields, file->fields, file->nfields);
+    reply->nfields += file->nfields;
+    reply->file = fd;
+    if (is_unmodified(work, file)) {
+        reply->status = 304;
+        return;
+    }
+    switch (read_range(work, file, &first, &len)) {
+    case RANGE_OK:
+        reply->status = 206;
+        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)first,
+                 (unsigned long long)(first + len - 1), (unsigned long long)file->st.st_size);
+        srv_reply_field_str(reply, "Content-Range", text);
+        break;
+    case RANGE_BEYOND:
+        reply->status = 416;
+        snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)file->st.st_size);
+        srv_reply_field_str(reply, "Content-Range", text);
+        return;
+    default:
+        break;
+    }
+    reply->type = file->type;
+    reply->len = len;
+    reply->offset = (int64_t)first;
+    if (fd < 0) {
+        file->refs++;
+        srv_reply_hold(reply, file->type, (char *)file, (size_t)len, unref);
+        reply->body = file->bytes + first;
+    }
+}
+
+/* A large file: described for this reply alone, and sent from the disk. */
+static void answer_large(struct srv_work *work, int fd, const struct stat *st, const char *path)
+{
+    struct srv_site_file *file = malloc(sizeof *file);
+
+    if (!file) {
+        close(fd);
+        work->reply.status = 503;
+        return;
+    }
+    file->st = *st;
+    file->type = type_of(path);
+    describe(file);
+    answer_file(work, file, fd);
+    free(file);
+}
+
+/* A folder without its slash: send the browser there, for its relative links. */
+static void redirect(struct srv_conn *conn)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    struct srv_work *work = conn->work;
+    char location[3 * SRV_PATH_MAX + 2];
+    size_t n = 0;
+
+    for (const char *p = work->request.path; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            strchr("/-._~!$&'()*+,;=:@", c)) {
+            location[n++] = (char)c;
+        } else {
+            location[n++] = '%';
+            location[n++] = hex[c >> 4];
+            location[n++] = hex[c & 15];
+        }
+    }
+    location[n++] = '/';
+    work->reply.status = 301;
+    srv_reply_field(&work->reply, "Location", location, n);
+    if (work->reply.failed)
+        srv_conn_fail(conn, 404, "not_found", "there is no such page");
+}
+
+static void fail_open(struct srv_conn *conn, int error)
+{
+    switch (error) {
+    case EACCES:
+        srv_conn_fail(conn, 403, "forbidden", "the server may not read this file");
+        break;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+        srv_conn_fail(conn, 503, "overloaded",
+                      "the server has too many files open; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        break;
+    default:
+        srv_conn_fail(conn, 404, "not_found", "there is no such page");
+    }
+}
+
+/* From the disk; a small file is then kept. `path` has room for the name of an index. */
+static void answer_from_disk(struct srv_site *site, struct srv_conn *conn, const char *path,
+                             uint32_t place)
+{
+    struct srv_work *work = conn->work;
+    struct srv_site_file *file;
+    struct stat st;
+    int fd = site_dir(site, conn->loop->now_ns) >= 0 ? open_beneath(site->dir, path + 1) : -1;
+
+    if (fd < 0) {
+        fail_open(conn, site->dir < 0 ? ENOENT : errno);
+        return;
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        if (S_ISDIR(st.st_mode) && work->request.path[work->request.path_len - 1] != '/')
+            redirect(conn);
+        else
+            fail_open(conn, ENOENT);
+        return;
+    }
+    if (st.st_size > SRV_SITE_FILE_MAX || (uint64_t)st.st_size + sizeof *file > site->max) {
+        answer_large(work, fd, &st, path);
+        return;
+    }
+    file = read_small(fd, &st, path);
+    close(fd);
+    if (!file) {
+        fail_open(conn, EAGAIN);
+        return;
+    }
+    /* A file that has just changed may change again without its times showing it. */
+    if (conn->loop->wall - st.st_mtim.tv_sec >= SOME_TIME)
+        keep(site, file, place, conn->loop->now_ns);
+    answer_file(work, file, -1);
+    unref((char *)file);
+}
+
+void srv_site_answer(struct srv_site *site, struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_request *request = &work->request;
+    char index[SRV_PATH_MAX + sizeof INDEX];
+    const char *path = request->path;
+    struct srv_site_file *file;
+    uint32_t place;
+
+    if (is_hidden(path)) {
+        fail_open(conn, ENOENT);
+        return;
+    }
+    if (path[request->path_len - 1] == '/') {
+        memcpy(index, path, request->path_len);
+        memcpy(index + request->path_len, INDEX, sizeof INDEX);
+        path = index;
+    }
+    place = place_of(path);
+    file = find_kept(site, path, place, conn->loop->now_ns);
+    if (file)
+        answer_file(work, file, -1);
+    else
+        answer_from_disk(site, conn, path, place);
+}
+
+int srv_site_init(struct srv_site *site, int root, uint64_t max_bytes)
+{
+    memset(site, 0, sizeof *site);
+    site->root = root;
+    site->dir = -1;
+    site->max = max_bytes;
+    return 0;
+}
+
+void srv_site_release(struct srv_site *site)
+{
+    while (site->first)
+        forget(site, site->first);
+    if (site->dir >= 0)
+        close(site->dir);
+    site->dir = -1;
+}

@@ -1,0 +1,28 @@
+;; Prints its arguments (one a line) after the first, then copies standard input to standard output; exit status = number of arguments.
+(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 2)
+  (func $put (param $p i32) (param $n i32)
+    (i32.store (i32.const 0) (local.get $p))
+    (i32.store (i32.const 4) (local.get $n))
+    (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then (call $exit (i32.const 77)))))
+  (func $strlen (param $p i32) (result i32) (local $n i32)
+    (loop $l (if (i32.load8_u (i32.add (local.get $p) (local.get $n))) (then (local.set $n (i32.add (local.get $n) (i32.const 1))) (br $l))))
+    (local.get $n))
+  (data (i32.const 16) "\n")
+  (func (export "_start") (local $i i32) (local $n i32) (local $p i32)
+    (drop (call $sizes (i32.const 32) (i32.const 36)))
+    (local.set $n (i32.load (i32.const 32)))
+    (drop (call $args (i32.const 1024) (i32.const 4096)))
+    (local.set $i (i32.const 0))
+    (loop $l
+      (if (i32.lt_u (local.get $i) (local.get $n)) (then
+        (local.set $p (i32.load (i32.add (i32.const 1024) (i32.mul (local.get $i) (i32.const 4)))))
+        (call $put (local.get $p) (call $strlen (local.get $p)))
+        (call $put (i32.const 16) (i32.const 1))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $l))))
+    (call $exit (local.get $n))))

@@ -1,0 +1,24 @@
+create table t(id integer primary key, k text unique, v integer, x real);
+create index by_v on t(v);
+begin;
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+insert into t select i, 'key' || i, (i * 7919) % 10007, i / 3.0 from n;
+commit;
+select count(*), sum(v), min(v), max(v), round(avg(x), 6) from t;
+select k, v from t where v between 100 and 105 order by v, k limit 10;
+select count(*) from t a join t b on a.v = b.v and a.id < b.id;
+update t set v = v + 1 where id % 3 = 0;
+delete from t where id % 5 = 0;
+select count(*), sum(v) from t;
+create view w as select v % 10 as d, count(*) as n from t group by d;
+select * from w order by d;
+select json_object('a', 1, 'b', json_array(1, 2, 'x'));
+select printf('%08.3f|%-10s|%x', 3.14159, 'left', 255), upper('abc'), substr('hello', 2, 3), hex(x'00ff');
+begin; insert into t values (1, 'dup', 0, 0);
+rollback;
+insert into t(k) select k from t limit 1;
+select total_changes() > 0;
+pragma integrity_check;
+vacuum;
+explain query plan select * from t where v = 5;
+select group_concat(name, ',') from sqlite_master;

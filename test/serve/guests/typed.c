@@ -1,0 +1,61 @@
+/* Typed functions without a library: numbers, endless loops, traps, memory. Built with -nostdlib. */
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+static int counter;
+
+EXPORT(add) int add(int a, int b)
+{
+    return a + b;
+}
+
+EXPORT(half) double half(double x)
+{
+    return x / 2;
+}
+
+EXPORT(nothing) void nothing(void)
+{
+}
+
+/* 1 in a fresh instance. */
+EXPORT(count) int count(void)
+{
+    return ++counter;
+}
+
+EXPORT(spin) void spin(void)
+{
+    for (volatile int i = 0;; i++)
+        ;
+}
+
+EXPORT(work) int work(int n)
+{
+    unsigned x = 1;
+
+    for (int i = 0; i < n; i++)
+        x = x * 1664525 + 1013904223;
+    return (int)(x | 1);
+}
+
+EXPORT(trap) void trap(void)
+{
+    __builtin_trap();
+}
+
+/* Pages that could be had. */
+EXPORT(grow) int grow(void)
+{
+    int n = 0;
+
+    while (__builtin_wasm_memory_grow(0, 16) != (unsigned long)-1)
+        n += 16;
+    return n;
+}
+
+EXPORT(deep) int deep(int n)
+{
+    volatile int x = n;
+
+    return x < 0 ? 0 : deep(x + 1) + 1;
+}

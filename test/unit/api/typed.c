@@ -1,0 +1,312 @@
+/* Typed calls through the C API: kinds of arguments and results, errors, lifetimes. What the types
+ * mean is tested by test/host/bindgen/run.sh against the Rust sources of the same guests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ssvm.h"
+
+struct guest {
+    ssvm_engine *engine;
+    ssvm_module *module;
+    ssvm_store *store;
+    ssvm_linker *linker;
+    ssvm_instance *instance;
+};
+
+static void good(ssvm_error *e)
+{
+    if (e)
+        print_error("%s\n", ssvm_error_message(e));
+    assert_null(e);
+}
+
+static void open_guest(struct guest *g, const char *name, const ssvm_limits *limits)
+{
+    char path[1024];
+    const char *slash = strrchr(__FILE__, '/');
+
+    snprintf(path, sizeof path, "%.*s/../../host/bindgen/wasm/%s.wasm", (int)(slash - __FILE__),
+             __FILE__, name);
+    good(ssvm_engine_new(NULL, &g->engine));
+    good(ssvm_module_open(g->engine, path, &g->module));
+    good(ssvm_store_new(g->engine, limits, &g->store));
+    good(ssvm_linker_new(g->store, &g->linker));
+    good(ssvm_linker_define_bindgen(g->linker));
+    good(ssvm_linker_define_bindgen(g->linker)); /* twice is once */
+    good(ssvm_linker_instantiate(g->linker, g->module, &g->instance));
+}
+
+static void close_guest(struct guest *g)
+{
+    ssvm_linker_delete(g->linker);
+    ssvm_store_delete(g->store);
+    ssvm_module_delete(g->module);
+    ssvm_engine_delete(g->engine);
+}
+
+#define STRING(s) {.kind = SSVM_ARG_STRING, .bytes = s, .len = strlen(s)}
+#define BYTES(s, n) {.kind = SSVM_ARG_BYTES, .bytes = s, .len = n}
+#define JSON(s) {.kind = SSVM_ARG_JSON, .bytes = s, .len = strlen(s)}
+#define INT(v) {.kind = SSVM_ARG_INT, .i = v}
+#define FLOAT(v) {.kind = SSVM_ARG_FLOAT, .f = v}
+#define BOOL(v) {.kind = SSVM_ARG_BOOL, .i = v}
+#define NONE {.kind = SSVM_ARG_NULL}
+#define ARGS(...)                                                                                  \
+    ((const ssvm_arg[]){__VA_ARGS__}), sizeof((const ssvm_arg[]){__VA_ARGS__}) / sizeof(ssvm_arg)
+
+static void expect(struct guest *g, const char *name, const ssvm_arg *args, size_t n,
+                   ssvm_result_kind kind, const char *text, size_t len)
+{
+    ssvm_result r = SSVM_RESULT_INIT;
+
+    good(ssvm_instance_call(g->instance, name, args, n, SSVM_RESULT_AUTO, &r));
+    assert_int_equal(r.kind, kind);
+    assert_int_equal(r.len, len);
+    assert_memory_equal(r.bytes, text, len);
+    assert_int_equal(r.bytes[len], 0);
+    ssvm_string_delete(r.bytes);
+}
+#define EXPECT(g, name, kind, text, ...)                                                           \
+    expect(g, name, ARGS(__VA_ARGS__), SSVM_RESULT_##kind, text, strlen(text))
+
+static void expect_error(struct guest *g, const char *name, const ssvm_arg *args, size_t n,
+                         ssvm_error_kind kind, const char *part)
+{
+    ssvm_result r = SSVM_RESULT_INIT;
+    ssvm_error *e = ssvm_instance_call(g->instance, name, args, n, SSVM_RESULT_AUTO, &r);
+
+    assert_non_null(e);
+    if (ssvm_error_kind_of(e) != kind || !strstr(ssvm_error_message(e), part))
+        print_error("%s: %d %s\n", name, (int)ssvm_error_kind_of(e), ssvm_error_message(e));
+    assert_int_equal(ssvm_error_kind_of(e), kind);
+    assert_non_null(strstr(ssvm_error_message(e), part));
+    assert_null(r.bytes);
+    ssvm_error_delete(e);
+}
+#define EXPECT_ERROR(g, name, kind, part, ...)                                                     \
+    expect_error(g, name, ARGS(__VA_ARGS__), SSVM_##kind, part)
+
+static void kinds(void **state)
+{
+    struct guest g;
+
+    (void)state;
+    open_guest(&g, "raw-100", NULL);
+    EXPECT(&g, "say", STRING, "hello Bob", STRING("Bob"));
+    EXPECT(&g, "say", STRING, "hello B\nb", JSON("\"B\\nb\""));
+    EXPECT(&g, "say", STRING, "hello \xf0\x9f\x98\x80", JSON("\"\\ud83d\\ude00\""));
+    EXPECT(&g, "say", STRING, "hello abc", BYTES("abc", 3));
+    EXPECT(&g, "reverse", BYTES, "cba", BYTES("abc", 3));
+    EXPECT(&g, "reverse", BYTES, "cba", STRING("abc"));
+    EXPECT(&g, "reverse", BYTES, "\3\2\1", JSON("[1,2,3]"));
+    EXPECT(&g, "add", INT, "-1", INT(-2), FLOAT(1.0));
+    EXPECT(&g, "add", INT, "7", JSON(" 3 "), INT(4));
+    EXPECT(&g, "half", FLOAT, "1.5", INT(3));
+    EXPECT(&g, "not", BOOL, "false", BOOL(1));
+    EXPECT(&g, "not", BOOL, "true", JSON("false"));
+    EXPECT(&g, "next_char", STRING, "b", INT('a'));
+    EXPECT(&g, "opt_u32", JSON, "null", NONE);
+    EXPECT(&g, "opt_u32", JSON, "null", JSON("null"));
+    EXPECT(&g, "opt_u32", INT, "2", INT(1));
+    EXPECT(&g, "opt_string", JSON, "null", NONE);
+    EXPECT(&g, "opt_string", STRING, "null", STRING("null"));
+    EXPECT(&g, "prefix_sums", JSON, "[1,3]", JSON("[ 1 , 2 ]"));
+    EXPECT(&g, "total", FLOAT, "1.5", BYTES("\0\0\0\0\0\0\360?\0\0\0\0\0\0\340?", 16));
+    EXPECT(&g, "js_kind", BOOL, "true", NONE);
+    EXPECT(&g, "js_kind", BOOL, "false", FLOAT(1.5));
+    close_guest(&g);
+}
+
+static void nothing_takes_nothing(void **state)
+{
+    struct guest g;
+
+    (void)state;
+    open_guest(&g, "raw-100", NULL);
+    expect(&g, "nothing", NULL, 0, SSVM_RESULT_NONE, "", 0);
+    close_guest(&g);
+}
+
+static void errors(void **state)
+{
+    struct guest g;
+    ssvm_arg many[100] = {{.kind = SSVM_ARG_INT}};
+    ssvm_result r = SSVM_RESULT_INIT;
+    ssvm_error *e;
+
+    (void)state;
+    open_guest(&g, "raw-130", NULL);
+    EXPECT_ERROR(&g, "res_u32", EGUEST, "negative", INT(-1));
+    EXPECT_ERROR(&g, "fail_with", ETRAP, "oops", STRING("oops"));
+    EXPECT_ERROR(&g, "boom", ETRAP, "unreachable", INT(9));
+    EXPECT_ERROR(&g, "say", EUSAGE, "argument 1 of 'say' is wrong: 5 where a string is expected",
+                 INT(5));
+    EXPECT_ERROR(&g, "say", EUSAGE, "argument 1 of 'say' is not valid UTF-8", STRING("\xff"));
+    EXPECT_ERROR(&g, "add", EUSAGE,
+                 "argument 1 of 'add' is wrong: 2147483648 is out of range for i32",
+                 INT(2147483648), INT(1));
+    EXPECT_ERROR(&g, "add", EUSAGE, "1.5 is not a whole number", INT(1), FLOAT(1.5));
+    EXPECT_ERROR(&g, "add", EUSAGE, "argument 2 of 'add' is missing", INT(1));
+    EXPECT_ERROR(&g, "add", EUSAGE, "true where i32 is expected", INT(1), BOOL(1));
+    EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("[1"), INT(1));
+    EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("1 2"), INT(1));
+    EXPECT_ERROR(&g, "add", EUSAGE, "JSON object", JSON("{\"a\":1}"), INT(1));
+    EXPECT_ERROR(&g, "say", EUSAGE, "bad escape", JSON("\"\\ud800\""));
+    EXPECT_ERROR(&g, "total", EUSAGE, "no whole number of f64", BYTES("1234567", 7));
+    EXPECT_ERROR(&g, "prefix_sums", EUSAGE, "element 1, 'true', is not a number", JSON("[1,true]"));
+    EXPECT_ERROR(&g, "nosuch", ENOTFOUND, "no exported function 'nosuch'", INT(1));
+    EXPECT_ERROR(&g, "memory", ETYPE, "not a function", INT(1));
+    e = ssvm_instance_call(g.instance, "add", many, 100, SSVM_RESULT_AUTO, &r);
+    assert_int_equal(ssvm_error_kind_of(e), SSVM_EUSAGE);
+    ssvm_error_delete(e);
+    e = ssvm_instance_call(g.instance, "say", ARGS(STRING("x")), SSVM_RESULT_INT, &r);
+    assert_int_equal(ssvm_error_kind_of(e), SSVM_ETYPE);
+    ssvm_error_delete(e);
+    /* After all of them the instance still works. */
+    EXPECT(&g, "say", STRING, "hello again", STRING("again"));
+    close_guest(&g);
+}
+
+static void signatures(void **state)
+{
+    static const char *const modules[] = {"raw-89",  "raw-92",  "raw-95",
+                                          "raw-100", "raw-106", "raw-130"};
+    static const struct {
+        const char *name, *text;
+    } cases[] = {
+        {"say", "say(String) -> String"},
+        {"shout", "shout(&str) -> String"},
+        {"reverse", "reverse(&[u8]) -> Vec<u8>"},
+        {"small", "small(i8, u8, i16, u16) -> i16"},
+        {"fill", "fill(&mut [u8], u8)"},
+        {"clamp", "clamp(Clamped<Vec<u8>>) -> Clamped<Vec<u8>>"},
+        {"opt_i64", "opt_i64(Option<i64>) -> Option<i64>"},
+        {"res_unit", "res_unit(bool) -> Result<()>"},
+        {"color", "color(Color) -> Color"},
+        {"js_text", "js_text(&str) -> JsValue"},
+        {"nothing", "nothing()"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof modules / sizeof modules[0]; i++) {
+        struct guest g;
+
+        open_guest(&g, modules[i], NULL);
+        for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+            char *text = NULL;
+            good(ssvm_module_signature(g.module, cases[k].name, &text));
+            assert_string_equal(text, cases[k].text);
+            ssvm_string_delete(text);
+        }
+        close_guest(&g);
+    }
+}
+
+static void no_signature(void **state)
+{
+    struct guest g;
+    char *text = NULL;
+    ssvm_error *e;
+
+    (void)state;
+    open_guest(&g, "processed-100", NULL);
+    e = ssvm_module_signature(g.module, "say", &text);
+    assert_int_equal(ssvm_error_kind_of(e), SSVM_ENOTFOUND);
+    ssvm_error_delete(e);
+    e = ssvm_module_signature(g.module, "nosuch", &text);
+    assert_int_equal(ssvm_error_kind_of(e), SSVM_ENOTFOUND);
+    ssvm_error_delete(e);
+    close_guest(&g);
+}
+
+/* The guest frees its arguments and we free its results: memory stays as it is. */
+static void memory_stays(void **state)
+{
+    static char bytes[65536];
+    struct guest g;
+    uint64_t before = 0;
+
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    open_guest(&g, "raw-100", NULL);
+    for (int i = 0; i < 200; i++) {
+        ssvm_result r = SSVM_RESULT_INIT;
+        good(ssvm_instance_call(g.instance, "opt_bytes", ARGS(BYTES(bytes, sizeof bytes)),
+                                SSVM_RESULT_AUTO, &r));
+        assert_int_equal(r.len, sizeof bytes);
+        ssvm_string_delete(r.bytes);
+        EXPECT_ERROR(&g, "res_string", EGUEST, "empty text", STRING(""));
+        if (i == 2)
+            before = ssvm_memory_size(ssvm_instance_memory(g.instance, "memory"));
+    }
+    assert_int_equal(ssvm_memory_size(ssvm_instance_memory(g.instance, "memory")), before);
+    close_guest(&g);
+}
+
+static void two_instances(void **state)
+{
+    struct guest g;
+    ssvm_instance *second;
+
+    (void)state;
+    open_guest(&g, "processed-100", NULL);
+    good(ssvm_linker_instantiate(g.linker, g.module, &second));
+    EXPECT(&g, "say", STRING, "hello 1", STRING("1"));
+    g.instance = second;
+    EXPECT(&g, "say", STRING, "hello 2", STRING("2"));
+    EXPECT_ERROR(&g, "res_u32", EGUEST, "negative", INT(-1));
+    EXPECT_ERROR(&g, "res_null", EGUEST, "null", INT(1));
+    close_guest(&g);
+}
+
+/* One deadline for the whole call: descriptor, allocator and function. */
+static void limits_hold(void **state)
+{
+    ssvm_limits limits = SSVM_LIMITS_INIT;
+    struct guest g;
+
+    (void)state;
+    limits.gas = 2000;
+    open_guest(&g, "raw-100", &limits);
+    EXPECT_ERROR(&g, "shout", ETRAP, "gas",
+                 STRING("a text that takes more than two thousand instructions to turn into upper "
+                        "case letters, as Rust does it"));
+    close_guest(&g);
+}
+
+static void wasmedge(void **state)
+{
+    struct guest g;
+
+    (void)state;
+    open_guest(&g, "wasmedge", NULL);
+    EXPECT(&g, "say", STRING, "hello Bob", STRING("Bob"));
+    EXPECT(&g, "reverse", BYTES, "cba", BYTES("abc", 3));
+    EXPECT(&g, "add", INT, "-1", INT(-3), INT(2));
+    EXPECT(&g, "mul", FLOAT, "7.5", INT(3), FLOAT(2.5));
+    EXPECT(&g, "pair", JSON, "[8,\"a!\"]", STRING("a"), INT(7));
+    EXPECT(&g, "check", INT, "8", INT(4));
+    EXPECT_ERROR(&g, "check", EGUEST, "negative", INT(-4));
+    close_guest(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kinds),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(signatures),
+        cmocka_unit_test(no_signature),
+        cmocka_unit_test(memory_stays),
+        cmocka_unit_test(two_instances),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(wasmedge),
+        cmocka_unit_test(nothing_takes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* The table of WASI functions, who provides an import, and the generated manual page. */
+#include "guest.h"
+
+/* Names of WASI preview1 as the specification lists them: not taken from our table. */
+static const char *const preview1[] = {
+    "args_get",
+    "args_sizes_get",
+    "environ_get",
+    "environ_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_prestat_get",
+    "fd_prestat_dir_name",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "proc_raise",
+    "sched_yield",
+    "random_get",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+};
+
+static void all_functions(void **state)
+{
+    struct sv_str p1 = sv_str_of("wasi_snapshot_preview1"), p0 = sv_str_of("wasi_unstable");
+    const struct sv_host_module *m;
+    unsigned i, n1 = 0, n0 = 0;
+
+    (void)state;
+    assert_int_equal(SV_COUNT(preview1), 46);
+    for (i = 0; i < SV_COUNT(preview1); i++) {
+        const struct sv_host_func *f = sv_host_find(p1, sv_str_of(preview1[i]), &m);
+        assert_non_null(f);
+        assert_ptr_equal(m, &sv_host_wasi);
+        assert_string_equal(f->name, preview1[i]);
+        f = sv_host_find(p0, sv_str_of(preview1[i]), NULL);
+        if (strcmp(preview1[i], "sock_accept") == 0)
+            assert_null(f);
+        else
+            assert_non_null(f);
+    }
+    for (i = 0; i < sv_host_wasi.nfuncs; i++) {
+        const struct sv_host_func *f = &sv_host_wasi.funcs[i];
+        n1 += f->names == 0 || (f->names & 1);
+        n0 += f->names == 0 || (f->names & 2);
+        assert_true(i == 0 || strcmp(sv_host_wasi.funcs[i - 1].name, f->name) <= 0);
+        assert_int_equal(strspn(f->sig, "iIfF:"), strlen(f->sig));
+        assert_ptr_equal(strchr(f->sig, ':'), strrchr(f->sig, ':'));
+        assert_true(f->cost > 0 && f->doc[0] >= 'a' && f->doc[0] <= 'z');
+    }
+    assert_int_equal(n1, 46);
+    assert_int_equal(n0, 45);
+}
+
+static void absent(void **state)
+{
+    static const struct {
+        struct sv_str module, name;
+    } none[] = {
+        {{"wasi_snapshot_preview1", 22}, {"fd_writ", 7}},
+        {{"wasi_snapshot_preview1", 22}, {"fd_write2", 9}},
+        {{"wasi_snapshot_preview1", 22}, {"", 0}},
+        {{"wasi_snapshot_preview1", 22}, {"fd_write\0", 9}},
+        {{"wasi_snapshot_preview", 21}, {"fd_write", 8}},
+        {{"", 0}, {"fd_write", 8}},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < SV_COUNT(none); i++)
+        assert_null(sv_host_find(none[i].module, none[i].name, NULL));
+}
+
+static void explains(void **state)
+{
+    static const struct {
+        const char *module, *name, *contains;
+    } cases[] = {
+        {"wasi_snapshot_preview1", "fd_write", "--dir"},
+        {"wasi_snapshot_preview1", "sock_open", "no function 'sock_open' in this version"},
+        {"ssvm_process", "ssvm_process_run", "not built into this version"},
+        {"wasmedge_image", "load_jpg", "not built into this version"},
+        {"wbg", "__wbindgen_throw", "typed calls"},
+        {"env", "abort", "missing library"},
+        {"gojs", "runtime.wasmExit", "GOOS=wasip1"},
+        {"wasi:cli/stdout", "get", "component"},
+        {"nobody", "f", "'nobody'"},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < SV_COUNT(cases); i++) {
+        struct sv_buf b;
+
+        sv_buf_init(&b, 4096);
+        sv_host_explain(NULL, sv_str_of(cases[i].module), sv_str_of(cases[i].name), &b);
+        if (!strstr(sv_buf_cstr(&b), cases[i].contains))
+            fail_msg("'%s' lacks '%s'", sv_buf_cstr(&b), cases[i].contains);
+        sv_buf_release(&b);
+    }
+}
+
+static void put_types(struct sv_buf *b, const char *sig)
+{
+    const char *first = "";
+
+    for (; *sig && *sig != ':'; sig++, first = ", ")
+        sv_buf_printf(b, "%s%s", first, *sig == 'i' ? "i32" : *sig == 'I' ? "i64" : "?");
+}
+
+/* The table in doc/host/wasi.md is made from ours; UPDATE_DOC=1 writes it anew. */
+static void manual(void **state)
+{
+    static char have[65536];
+    char path[1024], *table;
+    struct sv_buf b;
+    size_t n, len;
+    unsigned i;
+    FILE *f;
+
+    (void)state;
+    sv_buf_init(&b, sizeof have);
+    sv_buf_puts(&b, "| Function | Parameters | Modules | Gas | Does |\n|---|---|---|---|---|\n");
+    for (i = 0; i < sv_host_wasi.nfuncs; i++) {
+        const struct sv_host_func *h = &sv_host_wasi.funcs[i];
+
+        sv_buf_printf(&b, "| `%s` | ", h->name);
+        put_types(&b, h->sig);
+        sv_buf_printf(&b, " | %s | %u | %s |\n",
+                      h->names == 1   ? "P1"
+                      : h->names == 2 ? "P0"
+                                      : "P1 P0",
+                      h->cost, h->doc);
+    }
+    len = strlen(__FILE__) - strlen("test/unit/host/registry.c");
+    snprintf(path, sizeof path, "%.*sdoc/host/wasi.md", (int)len, __FILE__);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    n = fread(have, 1, sizeof have - 1, f);
+    have[n] = '\0';
+    fclose(f);
+    table = strstr(have, "| Function |");
+    assert_non_null(table);
+    if (getenv("UPDATE_DOC")) {
+        f = fopen(path, "w");
+        assert_non_null(f);
+        fwrite(have, 1, (size_t)(table - have), f);
+        fwrite(b.data, 1, b.len, f);
+        fclose(f);
+    } else {
+        assert_string_equal(table, sv_buf_cstr(&b));
+    }
+    sv_buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_functions),
+        cmocka_unit_test(absent),
+        cmocka_unit_test(explains),
+        cmocka_unit_test(manual),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

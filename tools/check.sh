@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Runs the test steps and ends with 'N passed, N failed, N skipped' over all of them. Usage: check.sh [--build DIR] [STEP...]; without a step:
+# what CI runs; `all`: everything. The log of a step is DIR/check/STEP.log.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+build=build
+built=no
+if [ "${1:-}" = --build ]; then
+    build=$2
+    built=yes # the caller built it
+    shift 2
+fi
+jobs=$(nproc)
+export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
+
+ci_steps="build static unit spec wasi cli api golden bindgen programs serve demo gas diff gcc asan"
+all_steps="$ci_steps tidy tsan threads torture fuzz"
+
+configure() { # DIR COMPILER FLAGS...
+    local dir=$1 cc=$2
+    shift 2
+    cmake -S . -B "$dir" -G Ninja -DCMAKE_C_COMPILER="$cc" -DSSVM_TESTS=ON -DDEV=ON "$@" >/dev/null &&
+        cmake --build "$dir" -j "$jobs"
+}
+spec_json() { # prints the folder of the converted official scripts
+    test/spec/prepare.sh "$PWD/build/spec" >&2 && echo "$PWD/build/spec/json"
+}
+run_spec() { # BUILD FLAGS... : core, custom, threads, legacy exceptions
+    local dir=$1 json
+    shift
+    json=$(spec_json) || return 1
+    find "$json/core" "$json/custom" "$json/threads" "$json/legacy-exceptions" -name test.json 2>/dev/null | sort |
+        xargs "$dir/test/spec-runner" "$@"
+}
+
+step_build() { configure "$build" "${CC:-clang-22}"; }
+step_static() {
+    tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" &&
+        tools/check-handlers "$build" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh
+}
+step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
+step_spec() { run_spec "$build"; }
+step_wasi() { make -C test/wasi check BUILD="$SSVM_BUILD/wasi" RUNTIME="$SSVM run"; }
+step_cli() { test/cli/run.sh; }
+step_api() { test/api/run.sh; }
+step_golden() { test/golden/run.sh; }
+step_bindgen() { test/host/bindgen/run.sh; }
+step_programs() { test/programs/run.sh; }
+step_serve() { test/serve/run.sh; }
+step_demo() { demo/run.sh --once; }
+step_gas() { test/diff/gas/run.sh; }
+step_diff() { test/diff/run.sh; }
+step_gcc() { configure build-gcc gcc && run_spec build-gcc && ctest --test-dir build-gcc --output-on-failure -j "$jobs"; }
+step_asan() {
+    configure build-asan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=address,undefined &&
+        run_spec build-asan --gc-stress && ctest --test-dir build-asan --output-on-failure -j "$jobs"
+}
+step_tsan() {
+    configure build-tsan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=thread &&
+        ctest --test-dir build-tsan --output-on-failure -j 1
+}
+step_threads() {
+    local json
+    json=$(spec_json) || return 1
+    find "$json/threads" -name test.json | sort | xargs "$build/test/spec-runner"
+}
+step_torture() { test/torture/run.sh; }
+step_tidy() { run-clang-tidy-22 -quiet -p "$build" -j "$jobs" "$PWD/src/.*\.c$"; }
+step_fuzz() { tools/fuzz.sh 60; }
+
+passed=0 failed=0 skipped=0
+count() { # LOG RC: the runner's own totals where it prints them, else the step counts as one
+    local line
+    line=$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed' "$1" | tail -1)
+    if [ -n "$line" ]; then
+        # shellcheck disable=SC2046
+        set -- "$1" "$2" $(echo "$line" | grep -oE '[0-9]+ (passed|failed|skipped)' | cut -d' ' -f1)
+        passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + ${5:-0}))
+        [ "$2" = 0 ] || [ "$4" != 0 ] || failed=$((failed + 1))
+    elif line=$(grep -aoE '[0-9]+ tests failed out of [0-9]+' "$1" | tail -1) && [ -n "$line" ]; then
+        # shellcheck disable=SC2086
+        set -- "$1" "$2" $line
+        failed=$((failed + $3)) passed=$((passed + $8 - $3))
+    elif [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+}
+
+steps=${*:-$ci_steps}
+[ "$steps" != all ] || steps=$all_steps
+mkdir -p "$build/check"
+for step in $steps; do
+    [ "$step" = build ] && [ "$built" = yes ] && continue
+    log="$build/check/$step.log"
+    start=$(date +%s)
+    "step_$step" >"$log" 2>&1 </dev/null
+    rc=$?
+    count "$log" "$rc"
+    printf '%-10s %s (%d s) %s\n' "$step" "$([ $rc = 0 ] && echo ok || echo FAILED)" $(($(date +%s) - start)) \
+        "$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|tests failed out of' "$log" | tail -1)"
+    if [ $rc != 0 ]; then
+        tail -n 60 "$log" | sed "s/^/$step: /"
+        [ "$step" = build ] && break
+    fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
