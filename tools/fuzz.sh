@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.." || exit 1
 seconds=${1:-1800}
 [ $# = 0 ] || shift
 cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=address,undefined -DSSVM_FUZZ=ON \
-    -DSSVM_TESTS=ON >/dev/null && cmake --build build-fuzz -j "$(nproc)" >build-fuzz/build.log 2>&1 || {
+    -DSSVM_TESTS=ON >/dev/null
+cmake --build build-fuzz -j "$(nproc)" >build-fuzz/build.log 2>&1 || {
     tail build-fuzz/build.log
     exit 1
 }

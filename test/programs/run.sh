@@ -52,7 +52,7 @@ build_bzip2() {
     [ -e bzip2.wasm ] || { cc_guest bzip2.wasm $files && clang-22 -O2 -w $files -o bzip2-native; }
 }
 build_go() { GOOS=wasip1 GOARCH=wasm go build -o go.wasm "$here/go/main.go" && go build -o go-native "$here/go/main.go"; }
-build_rust() { rustc -O --target wasm32-wasip1 "$here/rust/main.rs" -o rust.wasm && rustc -O "$here/rust/main.rs" -o rust-native; }
+build_rust() { rustc --edition 2021 -O --target wasm32-wasip1 "$here/rust/main.rs" -o rust.wasm && rustc --edition 2021 -O "$here/rust/main.rs" -o rust-native; }
 
 same() { # NAME: native.out and guest.out, native.status and guest.status
     if cmp -s native.out guest.out && [ "$(cat native.status)" = "$(cat guest.status)" ] && [ -s guest.out ]; then
@@ -92,7 +92,7 @@ fail() {
 
 if sources >sources.log 2>&1; then
     if build_sqlite; then
-        both "sqlite shell on a file database" "$here/test.sql" "$work/sqlite" -batch db.sqlite -- "$SSVM" run --dir .:. "$work/sqlite.wasm" -batch db.sqlite
+        both "sqlite shell on a file database" "$here/test.sql" env HOME=/none "$work/sqlite" -vfs unix-none -batch db.sqlite -- "$SSVM" run --env HOME=/none --dir .:. "$work/sqlite.wasm" -vfs unix-none -batch db.sqlite
         # The native build must read the database that the guest wrote.
         ./sqlite -batch guest.dir/db.sqlite 'pragma integrity_check; select count(*), sum(v) from t' >guest.out 2>&1
         ./sqlite -batch native.dir/db.sqlite 'pragma integrity_check; select count(*), sum(v) from t' >native.out 2>&1
@@ -119,7 +119,7 @@ else
     skip "sqlite, lua, bzip2: the source packages cannot be had (sources.log)"
 fi
 if command -v go >/dev/null && build_go; then
-    both "go program" /dev/null ./../go-native out two -- "$SSVM" run --dir .:. --dir /:. "$work/go.wasm" out two
+    both "go program" /dev/null ./../go-native out two -- "$SSVM" run --dir /:. "$work/go.wasm" out two
 else skip "go program: no go with GOOS=wasip1"; fi
 if build_rust 2>rust.log; then
     both "rust program" "$here/main.txt" ./../rust-native out two -- "$SSVM" run --dir .:. "$work/rust.wasm" out two
