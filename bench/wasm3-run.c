@@ -1,5 +1,6 @@
-/* wasm3-run FILE [ARG...]: runs a WASI command on the peer wasm3 (sources of the PyPI package pywasm3, version 0.5.0), for bench/peers.py. Only the
- * calls that the benchmark guests make. Build: clang-22 -O3 -I pywasm3/wasm3 bench/wasm3-run.c pywasm3/wasm3/m3_*.c -lm */
+/* wasm3-run FILE [ARG...]: runs a WASI command on the peer wasm3 (sources of the PyPI package
+ * pywasm3, version 0.5.0), for bench/peers.py. Only the calls that the benchmark guests make.
+ * Build: clang-22 -O3 -I pywasm3/wasm3 bench/wasm3-run.c pywasm3/wasm3/m3_*.c -lm */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 static int guest_argc;
 static char **guest_argv;
 
-#define CALL(name) static const void *name(IM3Runtime rt, IM3ImportContext ctx, uint64_t *sp, void *mem)
+#define CALL(name)                                                                                 \
+    static const void *name(IM3Runtime rt, IM3ImportContext ctx, uint64_t *sp, void *mem)
 #define UNUSED (void)rt, (void)ctx, (void)sp, (void)mem
 #define A(i) ((uint32_t)sp[1 + (i)]) /* sp[0] is the result */
 #define M(i) ((char *)mem + A(i))
@@ -144,7 +146,8 @@ int main(int argc, char **argv)
     if (!r)
         r = m3_LoadModule(rt, module);
     for (size_t i = 0; !r && i < sizeof calls / sizeof *calls; i++) {
-        r = m3_LinkRawFunction(module, "wasi_snapshot_preview1", calls[i].name, calls[i].sig, calls[i].fn);
+        r = m3_LinkRawFunction(module, "wasi_snapshot_preview1", calls[i].name, calls[i].sig,
+                               calls[i].fn);
         if (r == m3Err_functionLookupFailed)
             r = NULL;
     }

@@ -24,7 +24,7 @@ done
 
 cc=${WASM_CC:-$(command -v clang-22 || command -v clang || true)}
 if [ -n "$cc" ] && [ -d /usr/include/wasm32-wasi ]; then
-    "$cc" --target=wasm32-wasi -O2 -Wall -Wextra -Wl,--strip-all -o wordcount.wasm wordcount/wordcount.c
+    "$cc" --target=wasm32-wasi -O2 -Wall -Wextra -Wno-deprecated -Wl,--strip-all -o wordcount.wasm wordcount/wordcount.c
 else
     echo "demo/build.sh: no clang with wasi-libc; functions/wordcount.wasm stays as it is" >&2
 fi

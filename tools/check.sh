@@ -36,7 +36,7 @@ run_spec() { # BUILD FLAGS... : core, custom, threads, legacy exceptions
 step_build() { configure "$build" "${CC:-clang-22}"; }
 step_static() {
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" &&
-        tools/check-handlers "$build" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh
+        tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
 step_spec() { run_spec "$build"; }

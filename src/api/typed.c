@@ -40,12 +40,12 @@ static own ssvm_error *read_json(const struct sv_typed *t, size_t arg, ssvm_arg 
                                  own char **owned)
 {
     struct sv_json j = {a->bytes, (const char *)a->bytes + a->len};
-    struct sv_str text = {"", 0}, rest;
+    struct sv_str text = {"", 0};
     enum sv_json_kind kind = a->len ? sv_json_next(&j, &text) : SV_JSON_BAD;
     struct sv_buf b;
     size_t len;
 
-    if (kind == SV_JSON_BAD || (sv_json_next(&j, &rest), j.at != j.end))
+    if (kind == SV_JSON_BAD || !sv_json_end(&j))
         return sv_typed_arg_error(t, arg, "is not JSON");
     switch (kind) {
     case SV_JSON_NULL:

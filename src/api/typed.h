@@ -86,6 +86,7 @@ struct sv_json {
 /* Skip blanks and read one value: *ret is its text (of a string, with quotes). Nesting is bounded.
  */
 enum sv_json_kind sv_json_next(struct sv_json *, struct sv_str *ret);
+bool sv_json_end(struct sv_json *); /* only blanks are left */
 /* A string's contents, appended; false: bad escape or no memory. */
 bool sv_json_unquote(struct sv_str text, struct sv_buf *ret);
 /* Step through an array: init with its text, then next until *ret_done. False: malformed. */

@@ -1,5 +1,7 @@
 /* Typed calls of functions whose types the module tells: raw wasm-bindgen modules. The rules of
  * each version are here; which words stand for which types is host/bindgen's. */
+#include <math.h>
+
 #include "api/typed.h"
 
 #define OPTION_SMALL_NONE 0x00ffffffu      /* None of bool, char and integers below 32 bits */
@@ -12,7 +14,8 @@ enum {
     SINCE_I64 = 83,
     SINCE_MUT_HANDLE = 84,
     SINCE_OPTION_F64 = 96,
-    SINCE_NONE_SAFE_INTEGER = 119
+    SINCE_NONE_SAFE_INTEGER = 119,
+    SINCE_ENUM_F64 = 130,
 };
 
 typedef const struct sv_bindgen_sig sig_type;
@@ -106,6 +109,24 @@ static own ssvm_error *push_number_of(struct sv_typed *t, size_t arg)
     return e ? e : sv_typed_push(t, SV_VAL_I32, v);
 }
 
+/* An enum's number; negative ones exist from 0.2.130 on, where it is an f64. */
+static own ssvm_error *push_enum(struct sv_typed *t, sig_type *s, int64_t number)
+{
+    if (s->version >= SINCE_ENUM_F64)
+        return sv_typed_push(t, SV_VAL_F64, (union sv_slot){.f64 = (double)number});
+    return push_u32(t, (uint32_t)number);
+}
+
+static own ssvm_error *push_enum_arg(struct sv_typed *t, size_t arg, sig_type *s)
+{
+    union sv_slot v;
+    ssvm_error *e = sv_typed_scalar(t, arg, SV_BINDGEN_I64, &v);
+
+    if (!e && (v.s64 < INT32_MIN || v.s64 > UINT32_MAX))
+        e = sv_typed_arg_error(t, arg, "is out of range for an enum");
+    return e ? e : push_enum(t, s, v.s64);
+}
+
 /* Any value as a JavaScript value. */
 static own ssvm_error *push_value(struct sv_typed *t, size_t arg)
 {
@@ -166,7 +187,7 @@ static own ssvm_error *push_option(struct sv_typed *t, size_t arg, sig_type *s, 
     if (kind == SV_BINDGEN_RUST_STRUCT)
         return none ? push_u32(t, 0) : push_number_of(t, arg);
     if (kind == SV_BINDGEN_ENUM)
-        return none ? push_u32(t, inner->hole) : push_number_of(t, arg);
+        return none ? push_enum(t, s, inner->hole) : push_enum_arg(t, arg, s);
     if (kind == SV_BINDGEN_EXTERNREF || kind == SV_BINDGEN_NAMED_EXTERNREF)
         return none ? push_u32(t, 0) : push_value(t, arg);
     if (sv_typed_kind_size(kind) == 0)
@@ -209,8 +230,9 @@ static own ssvm_error *push_param(struct sv_typed *t, size_t arg, sig_type *s, u
     case SV_BINDGEN_OPTIONAL:
         return push_option(t, arg, s, p->inner);
     case SV_BINDGEN_RUST_STRUCT:
-    case SV_BINDGEN_ENUM:
         return push_number_of(t, arg);
+    case SV_BINDGEN_ENUM:
+        return push_enum_arg(t, arg, s);
     case SV_BINDGEN_EXTERNREF:
         return push_value(t, arg);
     case SV_BINDGEN_REF:
@@ -269,8 +291,10 @@ static bool add_type(struct fields *f, sig_type *s, unsigned type)
     switch (t->kind) {
     case SV_BINDGEN_UNIT:
         return true;
-    case SV_BINDGEN_RUST_STRUCT:
     case SV_BINDGEN_ENUM:
+        add_field(f, s->version >= SINCE_ENUM_F64 ? SV_VAL_F64 : SV_VAL_I32);
+        return true;
+    case SV_BINDGEN_RUST_STRUCT:
     case SV_BINDGEN_EXTERNREF:
     case SV_BINDGEN_NAMED_EXTERNREF:
         add_field(f, SV_VAL_I32);
@@ -355,7 +379,7 @@ static own ssvm_error *lift_option(struct sv_typed *t, sig_type *s, unsigned typ
         kind == SV_BINDGEN_EXTERNREF || kind == SV_BINDGEN_NAMED_EXTERNREF)
         none = v->i32 == 0;
     else if (kind == SV_BINDGEN_ENUM)
-        none = v->i32 == inner->hole;
+        none = s->version >= SINCE_ENUM_F64 ? v->f64 == (double)inner->hole : v->i32 == inner->hole;
     else if (is_small(kind))
         none = v->i32 == OPTION_SMALL_NONE;
     else
@@ -390,8 +414,14 @@ static own ssvm_error *lift(struct sv_typed *t, sig_type *s, unsigned type, cons
         return sv_typed_result_scalar(t, r->kind, &whole);
     }
     switch (r->kind) {
-    case SV_BINDGEN_RUST_STRUCT:
     case SV_BINDGEN_ENUM:
+        whole = v[0];
+        if (s->version >= SINCE_ENUM_F64)
+            whole.s64 = fabs(v->f64) <= (double)UINT32_MAX ? (int64_t)v->f64 : 0;
+        else
+            whole.s64 = v->i32;
+        return sv_typed_result_scalar(t, SV_BINDGEN_I64, &whole);
+    case SV_BINDGEN_RUST_STRUCT:
         return sv_typed_result_scalar(t, SV_BINDGEN_U32, v);
     case SV_BINDGEN_EXTERNREF:
     case SV_BINDGEN_NAMED_EXTERNREF:

@@ -81,6 +81,12 @@ enum sv_json_kind sv_json_next(struct sv_json *j, struct sv_str *ret)
     return kind;
 }
 
+bool sv_json_end(struct sv_json *j)
+{
+    skip_blanks(j);
+    return j->at == j->end;
+}
+
 /* Four hex digits. */
 static bool read_unit(const char *p, const char *end, uint32_t *ret)
 {

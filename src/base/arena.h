@@ -1,4 +1,5 @@
-/* An arena: many small allocations, freed whole. One for a module, one for an instance, one for a request. */
+/* An arena: many small allocations, freed whole. One for a module, one for an instance, one for a
+ * request. */
 #ifndef SV_BASE_ARENA_H
 #define SV_BASE_ARENA_H
 

@@ -1,4 +1,5 @@
-/* Errors of the host: what failed, where, in words. Not traps (runtime/trap.h) and not guest exits. */
+/* Errors of the host: what failed, where, in words. Not traps (runtime/trap.h) and not guest exits.
+ */
 #ifndef SV_BASE_ERR_H
 #define SV_BASE_ERR_H
 
@@ -26,9 +27,9 @@ struct sv_err {
 /* "No offset" for the `offset` argument of sv_fail. */
 #define SV_NO_OFFSET UINT64_MAX
 
-/* Fill *err (NULL is allowed) and return `code`. The text is lower case, without full stop, names in single
- * quotes. " at 0x<offset>" is appended by sv_err_format, not here. The first failure wins: an err that already
- * holds a code keeps it. */
+/* Fill *err (NULL is allowed) and return `code`. The text is lower case, without full stop, names
+ * in single quotes. " at 0x<offset>" is appended by sv_err_format, not here. The first failure
+ * wins: an err that already holds a code keeps it. */
 int sv_fail(struct sv_err *err, int code, uint64_t offset, const char *fmt, ...)
     __attribute__((format(printf, 4, 5), cold));
 int sv_vfail(struct sv_err *err, int code, uint64_t offset, const char *fmt, va_list ap)
@@ -39,7 +40,8 @@ int sv_fail_nomem(struct sv_err *err, const char *what) __attribute__((cold));
 /* The general text of a code ("malformed module"). Never NULL. */
 const char *sv_code_text(int code);
 
-/* Put `prefix` + ": " before the text (truncating at the end). Used by outer layers to name the file. */
+/* Put `prefix` + ": " before the text (truncating at the end). Used by outer layers to name the
+ * file. */
 void sv_err_prefix(struct sv_err *err, const char *prefix);
 
 /* "text at 0xOFFSET" into buf (always terminated); returns buf. */

@@ -7,7 +7,8 @@
 #include "base/alloc.h"
 
 size_t sv_page_size(void); /* of the system, bytes */
-/* Reserve `size` bytes without access (rounded up to pages). NULL when the system refuses (`ulimit -v`). */
+/* Reserve `size` bytes without access (rounded up to pages). NULL when the system refuses (`ulimit
+ * -v`). */
 own void *sv_pages_reserve(size_t size);
 /* Make [p, p+size) readable and writable (zero when fresh). False when the system refuses. */
 bool sv_pages_commit(void *p, size_t size);

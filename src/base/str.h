@@ -24,7 +24,9 @@ static inline struct sv_str sv_str_of(const char *s)
 bool sv_utf8_valid(const void *bytes, size_t len);
 /* Bytes of the first character, 1 to 4; 0 when it is not valid (or len is 0). */
 size_t sv_utf8_len(const void *bytes, size_t len);
-uint64_t sv_hash(const void *bytes, size_t len); /* not for secrets, nor for tables that others fill: those want a seed */
+uint64_t
+sv_hash(const void *bytes,
+        size_t len); /* not for secrets, nor for tables that others fill: those want a seed */
 uint64_t sv_hash_seeded(const void *bytes, size_t len, uint64_t seed);
 uint64_t sv_hash_seed(void); /* random */
 

@@ -4,6 +4,9 @@
 
 #include "cli/cli.h"
 
+/* The server is a program of its own and knows its options: it is asked when they are wanted. */
+#define SERVE_OPTIONS "serve --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u"
+
 /* All option names of a verb, separated by blanks. */
 static void print_names(unsigned verb)
 {
@@ -31,6 +34,10 @@ static void bash(void)
            "    local opts=''\n"
            "    case $verb in\n");
     for (unsigned i = 0; i < cli_nverbs; i++) {
+        if (cli_verbs[i].bit == CLI_VERB_SERVE) {
+            printf("    serve) opts=$(\"${COMP_WORDS[0]}\" " SERVE_OPTIONS ") ;;\n");
+            continue;
+        }
         printf("    %s) opts='", cli_verbs[i].name);
         print_names(cli_verbs[i].bit);
         printf("%s' ;;\n", cli_verbs[i].bit == CLI_VERB_COMPLETION ? " bash zsh fish" : "");
@@ -88,6 +95,10 @@ static void zsh(void)
            "    esac\n"
            "    case $verb in\n");
     for (unsigned i = 0; i < cli_nverbs; i++) {
+        if (cli_verbs[i].bit == CLI_VERB_SERVE) {
+            printf("    serve) compadd -- ${(f)\"$(ssvm " SERVE_OPTIONS ")\"}; _files -/ ;;\n");
+            continue;
+        }
         printf("    %s) _arguments", cli_verbs[i].name);
         for (unsigned k = 0; k < cli_noptions; k++) {
             const struct cli_option *o = &cli_options[k];
@@ -123,6 +134,8 @@ static void fish(void)
         printf("'\n");
     }
     printf("complete -c ssvm -f -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");
+    printf("complete -c ssvm -n '__fish_seen_subcommand_from serve' -a '(ssvm %s)'\n",
+           "serve --help 2>/dev/null | string match -ra -- \"--[a-z][a-z-]*\" | sort -u");
     for (unsigned k = 0; k < cli_noptions; k++) {
         const struct cli_option *o = &cli_options[k];
 

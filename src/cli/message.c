@@ -73,8 +73,8 @@ int cli_usage(const struct cli_verb *verb, const char *fmt, ...)
     return CLI_STATUS_USAGE;
 }
 
-/* The frames below a message, each line indented. */
-static void backtrace(const char *text)
+/* What stands below a message, such as frames, each line indented. */
+static void details(const char *text)
 {
     char line[LINE_MAX_LEN];
 
@@ -90,17 +90,20 @@ static void backtrace(const char *text)
     }
 }
 
-/* Some messages of the library name the file already. */
-static void name_once(const char *file, const char *message)
+/* The first line of a message, with the file before it unless the library named it already; then
+ * what follows it. */
+static void print_message(const char *file, const char *message)
 {
-    size_t len = file ? strlen(file) : 0;
+    size_t len = file ? strlen(file) : 0, line;
 
-    if (!file || (len > 0 && strstr(message, file) && strncmp(message, file, len) != 0))
-        cli_message("%s", message);
-    else if (strncmp(message, file, len) == 0 && strncmp(message + len, ": ", 2) == 0)
-        cli_message("'%s': %s", file, message + len + 2);
+    if (len > 0 && strncmp(message, file, len) == 0 && strncmp(message + len, ": ", 2) == 0)
+        message += len + 2;
+    line = strcspn(message, "\n");
+    if (!file || (message[0] != '\0' && memmem(message, line, file, len)))
+        cli_message("%.*s", (int)line, message);
     else
-        cli_message("'%s': %s", file, message);
+        cli_message("'%s': %.*s", file, (int)line, message);
+    details(message + line + (message[line] == '\n'));
 }
 
 int cli_error(const char *file, own ssvm_error *e)
@@ -114,8 +117,8 @@ int cli_error(const char *file, own ssvm_error *e)
         ssvm_error_delete(e);
         return status;
     }
-    name_once(file, ssvm_error_message(e));
-    backtrace(ssvm_error_backtrace(e));
+    print_message(file, ssvm_error_message(e));
+    details(ssvm_error_backtrace(e));
     if (kind == SSVM_ETRAP || kind == SSVM_EEXCEPTION)
         status = CLI_STATUS_TRAP;
     else if (kind == SSVM_EUSAGE)

@@ -5,7 +5,8 @@
 #include "runtime/instance.h"
 #include "runtime/link.h"
 
-/* One function: name without the module's prefix, signature "params:results" with letters i I f F (i32 i64 f32 f64), gas. */
+/* One function: name without the module's prefix, signature "params:results" with letters i I f F
+ * (i32 i64 f32 f64), gas. */
 struct sv_host_func {
     const char *name;
     sv_host_fn *fn;
@@ -22,7 +23,8 @@ struct sv_host_module {
     const char *id;                               /* "wasi": the grant's name */
     const char *grant;                            /* how to switch it on: "--dir GUEST:HOST[:ro]" */
     struct sv_host_name names[SV_HOST_NAMES_MAX]; /* every name that guests know it by */
-    const struct sv_host_func *funcs; /* ordered by name; one name may come several times, with other `names` or another `sig` */
+    const struct sv_host_func *funcs; /* ordered by name; one name may come several times, with
+                                         other `names` or another `sig` */
     unsigned nfuncs;
     /* Per-store state from what was granted; becomes call->data of the functions. */
     int (*open)(struct sv_err *err, struct sv_store *, const void *grant, void **ret_state);
@@ -33,17 +35,24 @@ struct sv_host_module {
 extern const struct sv_host_module *const sv_host_modules[];
 extern const unsigned sv_host_nmodules;
 
-/* Open the module for the linker's store and define its functions lazily: a function instance is made only for names that a module imports. */
-int sv_host_link(struct sv_err *err, struct sv_linker *, struct sv_store *, const struct sv_host_module *, const void *grant, void **ret_state);
-/* Only open it for the store, which closes it; for who makes the functions himself (api/template.c). */
-int sv_host_open(struct sv_err *err, struct sv_store *, const struct sv_host_module *, const void *grant, void **ret_state);
+/* Open the module for the linker's store and define its functions lazily: a function instance is
+ * made only for names that a module imports. */
+int sv_host_link(struct sv_err *err, struct sv_linker *, struct sv_store *,
+                 const struct sv_host_module *, const void *grant, void **ret_state);
+/* Only open it for the store, which closes it; for who makes the functions himself
+ * (api/template.c). */
+int sv_host_open(struct sv_err *err, struct sv_store *, const struct sv_host_module *,
+                 const void *grant, void **ret_state);
 /* The explain function for sv_linker_set_explain: who provides an import, and the exact flag. */
 void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct sv_buf *ret);
-/* The module and function that provide an import name, for `ssvm inspect`; NULL when nobody does. */
-const struct sv_host_func *sv_host_find(struct sv_str module, struct sv_str name, const struct sv_host_module **ret_module);
+/* The module and function that provide an import name, for `ssvm inspect`; NULL when nobody does.
+ */
+const struct sv_host_func *sv_host_find(struct sv_str module, struct sv_str name,
+                                        const struct sv_host_module **ret_module);
 
-/* Guest memory, the one checked accessor: *ret points to [ptr, ptr+len) of the caller's memory 0. False when out of bounds or no memory
- * (nothing is trapped: the caller chooses an errno or sv_call_trap). Dies at the next call into the guest. */
+/* Guest memory, the one checked accessor: *ret points to [ptr, ptr+len) of the caller's memory 0.
+ * False when out of bounds or no memory (nothing is trapped: the caller chooses an errno or
+ * sv_call_trap). Dies at the next call into the guest. */
 static inline bool sv_call_slice(struct sv_call *c, uint64_t ptr, uint64_t len, void *ret)
 {
     struct sv_memory *m = c->inst ? c->inst->memory0 : NULL;

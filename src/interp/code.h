@@ -111,7 +111,7 @@ enum sv_flavour_bits {
     SV_FLAVOUR_COUNT = 1 << 4
 };
 struct sv_flavour {
-    /* First member: entry points by function index; the address of one is f->code. At first they lead to a stub. */
+    /* Entry points by function index, at first stubs; sv_func.code is a copy, brought up to date when its stub is reached. */
     _Atomic(const uint32_t *) *entry;
     unsigned bits;
     const struct sv_module *module;

@@ -1,7 +1,8 @@
 /* Lowering a function: the loop over its instructions, variables, and the finished code. The parts are in lower_*.c. */
 #include "interp/lower.h"
 
-#define CODE_INITIAL 256
+/* Code is two to three times as long as the body. */
+#define CODE_INITIAL(body_len) (256 + 3 * (body_len))
 
 static void lower_release(struct lower *l)
 {
@@ -93,10 +94,39 @@ static void global_get(struct lower *l)
 {
     uint32_t i = sv_code_u32(&l->p);
     unsigned cls = lower_class(l->m->globals[i].type.type);
-    uint8_t *p = lower_begin(l, cls, I_GLOBAL_GET_R + cls * 2, 12, REC_OTHER);
+    uint8_t *p = lower_begin(l, cls, I_GLOBAL_GET_R + cls * 2, 12, OP_GLOBAL_GET);
 
+    l->last->offset = i;
     lower_put32(p, 8, i);
     lower_push_acc(l, cls);
+}
+
+/* The stack pointer of C programs: global += K with the sum kept, or global = slot + K. */
+static bool global_set_sum(struct lower *l, uint32_t i, const struct opnd *o)
+{
+    struct rec r = *l->last;
+    uint8_t *p;
+
+    if (!l->accs || r.pos == NONE || o->kind == KIND_K || o->cls != CLASS_R)
+        return false;
+    if (r.op == REC_GLOBAL_ADD && r.offset == i && (lower_is_last(l, o) || (!o->acc && o->slot == r.d))) {
+        lower_undo(l);
+        p = lower_begin(l, CLASS_R, I_GLOBAL_ADD_SET, 16, REC_OTHER);
+        lower_put32(p, 8, i);
+        lower_put32(p, 12, (uint32_t)r.b.k);
+        if (r.d != NONE)
+            lower_patch(l, CLASS_R, r.d);
+        return true;
+    }
+    if (r.op == OP_I32_ADD && lower_is_last(l, o) && r.b.kind == KIND_K && r.a.kind != KIND_K && !r.a.acc) {
+        lower_undo(l);
+        p = lower_emit(l, I_GLOBAL_SET_ADD, 16);
+        lower_put16(p, 6, r.a.slot);
+        lower_put32(p, 8, i);
+        lower_put32(p, 12, (uint32_t)r.b.k);
+        return true;
+    }
+    return false;
 }
 
 static void global_set(struct lower *l)
@@ -105,6 +135,8 @@ static void global_set(struct lower *l)
     struct opnd o = lower_pop(l);
     uint8_t *p;
 
+    if (global_set_sum(l, i, &o))
+        return;
     if (o.kind == KIND_K)
         lower_to_slot(l, &o);
     p = lower_emit(l, I_GLOBAL_SET_S + o.cls * 2u + (o.kind == KIND_R), 12);
@@ -125,9 +157,6 @@ static bool variable_op(struct lower *l, uint32_t op)
 {
     switch (op) {
     case OP_NOP:
-        return true;
-    case OP_LOCAL_GET:
-        local_get(l, sv_code_u32(&l->p));
         return true;
     case OP_LOCAL_SET:
     case OP_LOCAL_TEE:
@@ -281,8 +310,12 @@ static void lower_body(struct lower *l)
         op = sv_code_op(&l->p);
         if (l->unreachable && !skip_op(l, op))
             continue;
-        l->gas += sv_op_info[op].cost;
-        lower_op(l, op);
+        if (l->metered)
+            l->gas += sv_op_info[op].cost;
+        if (op == OP_LOCAL_GET) /* every third */
+            local_get(l, sv_code_u32(&l->p));
+        else
+            lower_op(l, op);
     }
     lower_return_stubs(l);
 }
@@ -305,11 +338,13 @@ static bool begin(struct lower *l, const struct sv_flavour *fl, uint32_t index)
     l->p = l->op_start = m->bytes + l->func->body_offset;
     for (unsigned c = 0; c < CLASS_COUNT; c++)
         l->acc[c] = (struct acc){.ent = NONE, .pos = NONE, .mirror = {NONE, NONE}};
+    l->last = &l->recs[0];
+    l->prev = &l->recs[1];
     lower_forget_last(l);
-    l->code = sv_alloc(CODE_INITIAL);
+    l->cap = CODE_INITIAL(l->func->body_len);
+    l->code = sv_alloc(l->cap);
     if (!l->code)
         return false;
-    l->cap = CODE_INITIAL;
     return place_locals(l);
 }
 

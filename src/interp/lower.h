@@ -47,7 +47,7 @@ struct rec {
     struct opnd a, b;
     struct acc before; /* the accumulator before it */
 };
-enum { REC_LEA1 = OP_COUNT, REC_LEA2, REC_LEA3, REC_MOV, REC_OTHER };
+enum { REC_LEA1 = OP_COUNT, REC_LEA2, REC_LEA3, REC_MOV, REC_GLOBAL_ADD, REC_OTHER };
 
 enum ctl_kind { CTL_FUNC, CTL_BLOCK, CTL_LOOP, CTL_IF, CTL_ELSE, CTL_TRY, CTL_CATCH, CTL_TRY_TABLE };
 /* In `field`: not a place in the code but the number of a clause, whose target it is. */
@@ -87,7 +87,7 @@ struct lower {
     uint32_t next_slot, max_slot;
     uint32_t floor; /* entries below are neither aliases nor in accumulators */
     struct acc acc[CLASS_COUNT];
-    struct rec last, prev;
+    struct rec recs[2], *last, *prev; /* the last instruction and the one before */
     SV_VEC(struct ctl) ctls;
     SV_VEC(struct fix) fixes;
     SV_VEC(struct sv_clause) clauses;
@@ -121,24 +121,54 @@ extern const struct lower_info sv_lower_info[OP_COUNT];
 /* Append an instruction (up to 64 bytes; more after lower_room). Never NULL. */
 uint8_t *lower_emit(struct lower *, uint32_t iop, uint32_t size);
 bool lower_room(struct lower *, uint32_t size);
-void lower_put16(uint8_t *, uint32_t at, uint32_t v);
-void lower_put32(uint8_t *, uint32_t at, uint32_t v);
-void lower_put64(uint8_t *, uint32_t at, uint64_t v);
-void lower_forget_last(struct lower *);
+static inline void lower_put16(uint8_t *p, uint32_t at, uint32_t v)
+{
+    uint16_t x = (uint16_t)v;
+
+    memcpy(p + at, &x, sizeof x);
+}
+static inline void lower_put32(uint8_t *p, uint32_t at, uint32_t v)
+{
+    memcpy(p + at, &v, sizeof v);
+}
+static inline void lower_put64(uint8_t *p, uint32_t at, uint64_t v)
+{
+    memcpy(p + at, &v, sizeof v);
+}
+static inline void lower_forget_last(struct lower *l)
+{
+    l->last->pos = l->prev->pos = NONE;
+}
 void lower_kill_slot(struct lower *, uint32_t slot, unsigned n);
 void lower_mirror(struct lower *, unsigned cls, uint32_t slot);
-bool lower_mirrors(const struct lower *, unsigned cls, uint32_t slot);
+static inline bool lower_mirrors(const struct lower *l, unsigned cls, uint32_t slot)
+{
+    return l->acc[cls].mirror[0] == slot || l->acc[cls].mirror[1] == slot;
+}
 void lower_forget_mirrors(struct lower *);
 
 enum sv_class lower_class(sv_valtype);
 void lower_push(struct lower *, unsigned kind, unsigned cls, uint64_t v);
 void lower_push_const(struct lower *, unsigned cls, uint64_t k);
+/* Let the producer of the accumulator's value store it to the slot as well. */
+void lower_patch(struct lower *, unsigned cls, uint32_t slot);
 struct opnd lower_pop(struct lower *);
 void lower_drop(struct lower *, uint32_t n); /* entries */
 void lower_to_slot(struct lower *, struct opnd *);
 /* Both operands may be said to be in one accumulator: leave one there. */
 void lower_separate(struct lower *, struct opnd *a, struct opnd *b);
-bool lower_is_last(const struct lower *, const struct opnd *);
+/* Was the operand made by the last instruction, for it alone? */
+static inline bool lower_is_last(const struct lower *l, const struct opnd *o)
+{
+    const struct rec *r = l->last;
+
+    if (r->pos == NONE)
+        return false;
+    if (o->kind == KIND_R && o->acc)
+        return l->acc[o->cls].pos == r->pos;
+    /* In a slot of its own that nothing else names. */
+    return o->kind != KIND_K && r->d != NONE && r->d == o->slot && o->slot == o->home;
+}
 void lower_undo(struct lower *);
 void lower_reresolve(struct lower *, struct opnd *);
 /* Emit a producer for accumulator cls; then push its result. */
@@ -202,6 +232,8 @@ void lower_base_result(struct lower *, uint32_t nargs, unsigned cls, bool in_acc
 struct cond {
     uint32_t op; /* enum sv_op of a comparison, I32_AND, I32_EQZ..; or OP_COUNT: value b != 0 */
     bool negate;
+    bool load;   /* a was just loaded: from slot a plus offset, the load instruction is absorbed */
+    uint32_t load_iop, load_offset;
     bool inc;    /* and x += k before it */
     uint32_t inc_slot, inc_k;
     struct opnd a, b;

@@ -51,27 +51,64 @@ static void absorb_increment(struct lower *l, struct cond *c, const struct rec *
     lower_undo(l);
 }
 
-struct cond lower_pop_cond(struct lower *l)
+/* The left operand was just loaded from a slot plus a small offset and is compared with a constant: absorb the load. */
+static void absorb_load(struct lower *l, struct cond *c)
+{
+    struct opnd *x = c->op == OP_I32_EQ || c->op == OP_I32_NE || c->op == OP_I32_AND ? &c->a : &c->b;
+    uint32_t iop, offset;
+
+    if (!l->accs || c->op == OP_I64_EQZ || x->kind != KIND_R || !x->acc || !lower_is_last(l, x))
+        return;
+    if (x == &c->a ? c->b.kind != KIND_K : c->op != OP_COUNT && c->op != OP_I32_EQZ)
+        return;
+    if (sv_lower_info[l->last->op < OP_COUNT ? l->last->op : 0].family != FAM_LOAD || l->last->am != AM_S || l->last->offset > UINT16_MAX)
+        return;
+    iop = sv_lower_info[l->last->op].iop;
+    offset = l->last->offset;
+    if (iop != I_LOAD8U_S && iop != I_LOAD32U_S)
+        return;
+    if (x == &c->b) {
+        /* a value against zero */
+        c->op = c->op == OP_COUNT ? OP_I32_NE : OP_I32_EQ;
+        c->b = (struct opnd){.kind = KIND_K, .cls = CLASS_R};
+    }
+    c->a = l->last->a;
+    c->load = true;
+    c->load_iop = iop;
+    c->load_offset = offset;
+    lower_undo(l);
+}
+
+static struct cond pop_cond(struct lower *l)
 {
     struct cond c = {.op = OP_COUNT};
     struct opnd o = lower_pop(l);
     uint32_t op;
 
     c.b = o;
+    if (l->accs && !l->nomem && o.kind != KIND_K && !o.acc && l->last->pos != NONE && l->last->op == OP_I32_ADD && l->last->d == o.slot) {
+        /* x += K just before: x != 0 is a comparison that takes it along */
+        struct rec before = *l->last;
+        struct cond inc = {.op = OP_I32_NE, .a = o, .b = {.kind = KIND_K, .cls = CLASS_R}};
+
+        absorb_increment(l, &inc, &before);
+        if (inc.inc)
+            return inc;
+    }
     if (!l->optimise || l->nomem || !lower_is_last(l, &o)) {
         if (o.kind == KIND_K)
             lower_to_slot(l, &c.b);
         return c;
     }
-    op = l->last.op;
+    op = l->last->op;
     if (op == OP_I32_EQZ || op == OP_I64_EQZ) {
         c.op = op;
-        c.b = l->last.a;
+        c.b = l->last->a;
         lower_undo(l);
-        if (op == OP_I32_EQZ && lower_is_last(l, &c.b) && (is_int_compare(l->last.op) || is_float_compare(l->last.op) || l->last.op == OP_I32_AND)) {
-            c.op = l->last.op;
-            c.a = l->last.a;
-            c.b = l->last.b;
+        if (op == OP_I32_EQZ && lower_is_last(l, &c.b) && (is_int_compare(l->last->op) || is_float_compare(l->last->op) || l->last->op == OP_I32_AND)) {
+            c.op = l->last->op;
+            c.a = l->last->a;
+            c.b = l->last->b;
             c.negate = true;
             lower_undo(l);
         } else {
@@ -79,8 +116,8 @@ struct cond lower_pop_cond(struct lower *l)
         }
     } else if (is_int_compare(op) || is_float_compare(op) || op == OP_I32_AND) {
         c.op = op;
-        c.a = l->last.a;
-        c.b = l->last.b;
+        c.a = l->last->a;
+        c.b = l->last->b;
         lower_undo(l);
     } else {
         return c;
@@ -93,12 +130,32 @@ struct cond lower_pop_cond(struct lower *l)
         if (c.op != OP_I32_AND)
             c.op = exchanged(c.op);
     }
-    if (l->last.pos != NONE && is_int_compare(c.op)) {
-        struct rec before = l->last;
+    if (l->last->pos != NONE && is_int_compare(c.op)) {
+        struct rec before = *l->last;
 
         absorb_increment(l, &c, &before);
     }
     return c;
+}
+
+struct cond lower_pop_cond(struct lower *l)
+{
+    struct cond c = pop_cond(l);
+
+    if (!c.inc && !c.negate && !l->nomem)
+        absorb_load(l, &c);
+    return c;
+}
+
+static uint32_t branch_load(struct lower *l, const struct cond *c, bool when)
+{
+    uint32_t iop = (c->load_iop == I_LOAD8U_S ? I_LBR_8U_EQ : I_LBR_32U_EQ) + (c->op == OP_I32_EQ ? 0u : c->op == OP_I32_NE ? 2u : 4u) + !when;
+    uint8_t *p = lower_emit(l, iop, 16);
+
+    lower_put16(p, 8, c->a.slot);
+    lower_put16(p, 10, c->load_offset);
+    lower_put32(p, 12, (uint32_t)c->b.k);
+    return l->len - 16;
 }
 
 /* The plain value against zero; EQZ turns the sense. */
@@ -147,6 +204,8 @@ uint32_t lower_cond_branch(struct lower *l, struct cond *c, bool when)
 
     if (c->negate)
         when = !when;
+    if (c->load)
+        return branch_load(l, c, when);
     if (c->op == OP_COUNT || c->op == OP_I32_EQZ || c->op == OP_I64_EQZ)
         return branch_zero(l, c, when);
     if (c->inc)

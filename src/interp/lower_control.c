@@ -425,10 +425,10 @@ void lower_br_table(struct lower *l)
     for (uint32_t i = 0; i <= n; i++)
         arity = sv_code_u32(&q); /* the default's depth, last */
     arity = l->nomem ? 0 : label_arity(ctl_at(l, arity));
-    if (l->optimise && lower_is_last(l, &o) && l->last.op == OP_I32_ADD && l->last.b.kind == KIND_K && l->last.a.kind != KIND_K) {
+    if (l->optimise && lower_is_last(l, &o) && l->last->op == OP_I32_ADD && l->last->b.kind == KIND_K && l->last->a.kind != KIND_K) {
         adds = true;
-        add = (uint32_t)l->last.b.k;
-        o = l->last.a;
+        add = (uint32_t)l->last->b.k;
+        o = l->last->a;
         lower_undo(l);
     }
     if (o.kind == KIND_K)

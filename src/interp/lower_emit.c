@@ -7,21 +7,6 @@
 /* Longest instruction that lower_emit is asked for at once (br_table reserves more). */
 #define CODE_MAX (UINT32_MAX / 4)
 
-void lower_put16(uint8_t *p, uint32_t at, uint32_t v)
-{
-    uint16_t x = (uint16_t)v;
-
-    memcpy(p + at, &x, sizeof x);
-}
-void lower_put32(uint8_t *p, uint32_t at, uint32_t v)
-{
-    memcpy(p + at, &v, sizeof v);
-}
-void lower_put64(uint8_t *p, uint32_t at, uint64_t v)
-{
-    memcpy(p + at, &v, sizeof v);
-}
-
 static void grow_code(struct lower *l, uint32_t size)
 {
     uint64_t cap = (uint64_t)l->cap * 2 + size;
@@ -44,13 +29,12 @@ bool lower_room(struct lower *l, uint32_t size)
     return !l->nomem;
 }
 
-uint8_t *lower_emit(struct lower *l, uint32_t iop, uint32_t size)
+static uint8_t *emit(struct lower *l, uint32_t iop, uint32_t size)
 {
     uint8_t *p;
 
     if (l->cap - l->len < size)
         grow_code(l, size);
-    lower_forget_last(l);
     p = l->code + l->len;
     if (l->map && !SV_VEC_PUSH(&l->origins, UINT32_MAX, (uint64_t)l->len << 32 | (uint32_t)(l->op_start - l->m->bytes)))
         l->nomem = true;
@@ -59,24 +43,27 @@ uint8_t *lower_emit(struct lower *l, uint32_t iop, uint32_t size)
     return p;
 }
 
-void lower_forget_last(struct lower *l)
+uint8_t *lower_emit(struct lower *l, uint32_t iop, uint32_t size)
 {
-    l->last.pos = l->prev.pos = NONE;
+    lower_forget_last(l);
+    return emit(l, iop, size);
 }
 
 /* ---- Accumulators ---- */
 
 void lower_kill_slot(struct lower *l, uint32_t slot, unsigned n)
 {
-    for (unsigned c = 0; c < CLASS_COUNT; c++) {
-        uint32_t width = c == CLASS_V ? 2 : 1;
-
+    for (unsigned c = 0; c < CLASS_V; c++) {
         for (unsigned i = 0; i < 2; i++) {
-            uint32_t m = l->acc[c].mirror[i];
-
-            if (m != NONE && m < slot + n && slot < m + width)
+            if (l->acc[c].mirror[i] - slot < n)
                 l->acc[c].mirror[i] = NONE;
         }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t m = l->acc[CLASS_V].mirror[i];
+
+        if (m != NONE && m < slot + n && slot < m + 2)
+            l->acc[CLASS_V].mirror[i] = NONE;
     }
 }
 
@@ -88,11 +75,6 @@ void lower_mirror(struct lower *l, unsigned cls, uint32_t slot)
         return;
     a->mirror[1] = a->mirror[0];
     a->mirror[0] = slot;
-}
-
-bool lower_mirrors(const struct lower *l, unsigned cls, uint32_t slot)
-{
-    return l->acc[cls].mirror[0] == slot || l->acc[cls].mirror[1] == slot;
 }
 
 void lower_forget_mirrors(struct lower *l)
@@ -108,7 +90,7 @@ void lower_reserve(struct lower *l, uint32_t slot)
 }
 
 /* Turn the producer of the accumulator's value into the form that stores it as well. */
-static void patch(struct lower *l, unsigned cls, uint32_t slot)
+void lower_patch(struct lower *l, unsigned cls, uint32_t slot)
 {
     struct acc *a = &l->acc[cls];
     uint8_t *p = l->code + a->pos;
@@ -119,8 +101,8 @@ static void patch(struct lower *l, unsigned cls, uint32_t slot)
     lower_put16(p, 4, slot);
     lower_kill_slot(l, slot, cls == CLASS_V ? 2 : 1);
     lower_mirror(l, cls, slot);
-    if (l->last.pos == a->pos)
-        l->last.d = slot;
+    if (l->last->pos == a->pos)
+        l->last->d = slot;
     a->pos = NONE; /* a store to one slot only */
 }
 
@@ -130,7 +112,7 @@ static void spill_class(struct lower *l, unsigned cls)
 
     if (a->ent == NONE)
         return;
-    patch(l, cls, l->st.data[a->ent].slot);
+    lower_patch(l, cls, l->st.data[a->ent].slot);
     l->st.data[a->ent].kind = ENT_SLOT;
     a->ent = NONE;
 }
@@ -144,17 +126,19 @@ void lower_spill(struct lower *l)
 uint8_t *lower_begin(struct lower *l, unsigned cls, uint32_t iop, uint32_t size, uint32_t op)
 {
     struct acc *a = &l->acc[cls];
-    struct rec before;
-    uint32_t pos;
+    struct rec *r = l->prev;
     uint8_t *p;
 
     spill_class(l, cls);
-    before = l->last;
-    p = lower_emit(l, iop, size);
-    pos = l->len - size;
-    l->prev = before;
-    l->last = (struct rec){.pos = pos, .op = op, .cls = (uint8_t)cls, .d = NONE, .before = *a};
-    *a = (struct acc){.ent = NONE, .pos = pos, .iop = iop, .mirror = {NONE, NONE}};
+    l->prev = l->last;
+    l->last = r;
+    p = emit(l, iop, size);
+    r->pos = l->len - size;
+    r->op = op;
+    r->cls = (uint8_t)cls;
+    r->d = NONE;
+    r->before = *a;
+    *a = (struct acc){.ent = NONE, .pos = r->pos, .iop = iop, .mirror = {NONE, NONE}};
     return p;
 }
 
@@ -264,7 +248,7 @@ void lower_to_slot(struct lower *l, struct opnd *o)
         lower_set_const(l, o->home, o->cls, o->k);
         o->slot = o->home;
     } else if (o->kind == KIND_R && o->acc) {
-        patch(l, o->cls, o->home);
+        lower_patch(l, o->cls, o->home);
         o->slot = o->home;
     }
     o->kind = KIND_S;
@@ -285,18 +269,6 @@ void lower_reresolve(struct lower *l, struct opnd *o)
         o->kind = KIND_R;
 }
 
-bool lower_is_last(const struct lower *l, const struct opnd *o)
-{
-    const struct rec *r = &l->last;
-
-    if (r->pos == NONE)
-        return false;
-    if (o->kind == KIND_R && o->acc)
-        return l->acc[o->cls].pos == r->pos;
-    /* In a slot of its own that nothing else names. */
-    return o->kind != KIND_K && r->d != NONE && r->d == o->slot && o->slot == o->home;
-}
-
 static void cut(struct lower *l, uint32_t pos)
 {
     l->len = pos;
@@ -306,20 +278,44 @@ static void cut(struct lower *l, uint32_t pos)
 
 void lower_undo(struct lower *l)
 {
-    cut(l, l->last.pos);
-    l->acc[l->last.cls] = l->last.before;
+    struct rec *r = l->last;
+
+    cut(l, r->pos);
+    l->acc[r->cls] = r->before;
+    r->pos = NONE;
     l->last = l->prev;
-    l->prev.pos = NONE;
+    l->prev = r;
 }
 
 /* ---- Moving values ---- */
 
+/* Make the MOV just emitted a longer instruction that does more. */
+static uint8_t *append_to_move(struct lower *l, uint32_t iop, uint32_t size)
+{
+    uint32_t at = l->last->pos;
+
+    lower_forget_last(l);
+    if (!lower_room(l, size))
+        at = l->len; /* out of memory: anywhere */
+    else
+        l->len = at + size;
+    lower_put32(l->code + at, 0, l->offsets[iop]);
+    return l->code + at;
+}
+
 void lower_set_const(struct lower *l, uint32_t slot, unsigned cls, uint64_t k)
 {
     bool wide = cls != CLASS_G && !lower_fits(k);
-    uint8_t *p = lower_emit(l, wide ? I_SET64 : I_SET32, wide ? 16 : 12);
+    uint8_t *p;
 
     lower_kill_slot(l, slot, 1);
+    if (!wide && l->optimise && l->last->pos != NONE && l->last->op == REC_MOV) {
+        p = append_to_move(l, I_MOV_SET, 16);
+        lower_put16(p, 8, slot);
+        lower_put32(p, 12, (uint32_t)k);
+        return;
+    }
+    p = lower_emit(l, wide ? I_SET64 : I_SET32, wide ? 16 : 12);
     lower_put16(p, 4, slot);
     if (wide)
         lower_put64(p, 8, k);
@@ -339,7 +335,6 @@ static void store_acc(struct lower *l, uint32_t slot, unsigned cls)
 void lower_move(struct lower *l, uint32_t to, uint32_t from, unsigned cls)
 {
     static const uint16_t moves[CLASS_COUNT] = {I_MOV, I_MOV, I_MOV32, I_MOV128};
-    uint32_t at;
     uint8_t *p;
 
     if (to == from)
@@ -349,23 +344,18 @@ void lower_move(struct lower *l, uint32_t to, uint32_t from, unsigned cls)
         return;
     }
     lower_kill_slot(l, to, cls == CLASS_V ? 2 : 1);
-    if (l->optimise && moves[cls] == I_MOV && l->last.pos != NONE && l->last.op == REC_MOV && !l->nomem) {
-        /* two in one */
-        l->len = l->last.pos;
-        at = l->last.pos;
-        if (!lower_room(l, 12))
-            return;
-        l->len = at + 12;
-        lower_forget_last(l);
-        p = l->code + at;
-        lower_put32(p, 0, l->offsets[I_MOV2]);
+    if (l->optimise && moves[cls] == I_MOV && l->last->pos != NONE && l->last->op == REC_MOV && !l->nomem) {
+        p = append_to_move(l, I_MOV2, 12);
         lower_put16(p, 8, to);
         lower_put16(p, 10, from);
         return;
     }
     p = lower_emit(l, moves[cls], 8);
-    if (moves[cls] == I_MOV)
-        l->last = (struct rec){.pos = l->len - 8, .op = REC_MOV, .d = NONE};
+    if (moves[cls] == I_MOV) {
+        l->last->pos = l->len - 8;
+        l->last->op = REC_MOV;
+        l->last->d = NONE;
+    }
     lower_put16(p, 4, to);
     lower_put16(p, 6, from);
 }
@@ -423,7 +413,7 @@ static void settle_aliases(struct lower *l, uint32_t slot)
 /* x += K and then y += K: one instruction. */
 static bool increment_two(struct lower *l, uint32_t slot)
 {
-    struct rec *a = &l->prev, *b = &l->last;
+    struct rec *a = l->prev, *b = l->last;
     uint32_t x;
     uint64_t kx, ky;
     uint8_t *p;
@@ -467,17 +457,17 @@ void lower_local_set(struct lower *l, uint32_t local, bool tee)
             lower_push_const(l, cls, o.k);
             return;
         }
-    } else if (o.kind == KIND_R && o.acc && l->acc[cls].pos == l->last.pos && l->last.pos != NONE) {
-        patch(l, cls, slot);
+    } else if (o.kind == KIND_R && o.acc && l->acc[cls].pos == l->last->pos && l->last->pos != NONE) {
+        lower_patch(l, cls, slot);
         if (l->optimise)
             increment_two(l, slot);
     } else if (o.kind == KIND_R && o.acc) {
         store_acc(l, slot, cls);
     } else if (o.slot != slot) {
         /* Without accumulators a producer's store can still be turned to the local. */
-        if (l->optimise && !l->accs && o.home == o.slot && l->last.pos != NONE && l->last.d == o.slot && !l->nomem) {
-            lower_put16(l->code + l->last.pos, 4, slot);
-            l->last.d = slot;
+        if (l->optimise && !l->accs && o.home == o.slot && l->last->pos != NONE && l->last->d == o.slot && !l->nomem) {
+            lower_put16(l->code + l->last->pos, 4, slot);
+            l->last->d = slot;
             lower_kill_slot(l, slot, width);
         } else {
             lower_move(l, slot, o.slot, cls);

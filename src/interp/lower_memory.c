@@ -21,8 +21,8 @@ struct address {
 /* Absorb the addition that made the address. */
 static bool fuse_address(struct lower *l, struct address *ad, const struct opnd *o)
 {
-    uint32_t op = l->last.op;
-    struct opnd a = l->last.a, b = l->last.b;
+    uint32_t op = l->last->op;
+    struct opnd a = l->last->a, b = l->last->b;
     bool lea = op >= REC_LEA1 && op <= REC_LEA3;
 
     if (!l->optimise || !lower_is_last(l, o) || (op != OP_I32_ADD && !lea) || a.kind == KIND_K)
@@ -65,14 +65,14 @@ static bool vector_op(uint32_t op)
 
 static bool may_fuse(const struct lower *l, uint32_t op)
 {
-    uint32_t rec = l->last.op;
+    uint32_t rec = l->last->op;
 
     if (!vector_op(op))
         return true;
     /* Vectors have no constant and few scaled modes. */
     if (rec == OP_I32_ADD)
-        return l->last.b.kind != KIND_K;
-    return rec == REC_LEA3 && vector_mode(op, AM_LSS1 + 2) && l->last.a.kind == KIND_S && l->last.b.kind == KIND_S;
+        return l->last->b.kind != KIND_K;
+    return rec == REC_LEA3 && vector_mode(op, AM_LSS1 + 2) && l->last->a.kind == KIND_S && l->last->b.kind == KIND_S;
 }
 
 /* Pop and resolve the address operand. */
@@ -156,10 +156,10 @@ void lower_load(struct lower *l, uint32_t op)
     struct address ad = pop_address(l, op, sv_code_memarg(&l->p));
     uint8_t *p = lower_begin(l, i->cr, i->iop + ad.am * 2, address_size(ad.am), op);
 
-    l->last.a = ad.a;
-    l->last.b = ad.b;
-    l->last.am = ad.am;
-    l->last.offset = ad.offset;
+    l->last->a = ad.a;
+    l->last->b = ad.b;
+    l->last->am = ad.am;
+    l->last->offset = ad.offset;
     put_address(l, p, &ad);
     lower_push_acc(l, i->cr);
 }
@@ -176,6 +176,40 @@ static bool value_form(const struct lower_info *i, uint32_t am, unsigned kind)
     return true;
 }
 
+/* The value was just loaded, whole, and goes to an address in a slot: memory to memory. */
+static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg, const struct opnd *v)
+{
+    uint32_t iop, store = sv_lower_info[op].iop, from, soff;
+    struct opnd o;
+    uint8_t *p;
+
+    if (!l->accs || l->checked || !v->acc || arg->memory != 0 || memory_is64(l, 0) || arg->offset > UINT16_MAX || !lower_is_last(l, v))
+        return false;
+    if (l->last->op >= OP_COUNT || sv_lower_info[l->last->op].family != FAM_LOAD || l->last->am != AM_S || l->last->offset > UINT16_MAX)
+        return false;
+    iop = sv_lower_info[l->last->op].iop;
+    if (l->st.len == 0 || l->st.data[l->st.len - 1].kind == ENT_CONST || l->st.data[l->st.len - 1].kind == ENT_ACC)
+        return false;
+    if (iop == I_LOAD8U_S && store == I_STORE8_S_S)
+        iop = I_COPY8;
+    else if (iop == I_LOAD32U_S && store == I_STORE32_S_S)
+        iop = I_COPY32;
+    else if ((iop == I_LOAD64_S && store == I_STORE64_S_S) || (iop == I_LOADF64_S && store == I_STOREF64_S_S))
+        iop = I_COPY64;
+    else
+        return false;
+    from = l->last->a.slot;
+    soff = l->last->offset;
+    lower_undo(l);
+    o = lower_pop(l);
+    p = lower_emit(l, iop, 12);
+    lower_put16(p, 4, o.slot);
+    lower_put16(p, 6, from);
+    lower_put16(p, 8, (uint32_t)arg->offset);
+    lower_put16(p, 10, soff);
+    return true;
+}
+
 void lower_store(struct lower *l, uint32_t op)
 {
     const struct lower_info *i = &sv_lower_info[op];
@@ -184,6 +218,9 @@ void lower_store(struct lower *l, uint32_t op)
     struct address ad;
     uint32_t size;
     uint8_t *p;
+
+    if (try_copy(l, op, &arg, &v))
+        return;
 
     /* A constant or a value without instruction of its own leaves the address's instruction the last one. */
     if (v.kind == KIND_K && (i->cb != CLASS_R || !lower_fits(v.k) || l->checked || arg.memory != 0 || memory_is64(l, 0)))

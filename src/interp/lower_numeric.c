@@ -91,7 +91,7 @@ void lower_unary(struct lower *l, uint32_t op)
     if (a.kind == KIND_K || (a.kind == KIND_R && !l->accs))
         lower_to_slot(l, &a);
     p = lower_begin(l, i->cr, i->iop + (a.kind == KIND_R ? 2 : 0), 8, op);
-    l->last.a = a;
+    l->last->a = a;
     lower_put16(p, 6, a.slot);
     lower_push_acc(l, i->cr);
 }
@@ -111,12 +111,12 @@ static bool try_lea(struct lower *l, struct opnd *a, struct opnd *b)
     uint32_t form, k;
     uint8_t *p;
 
-    if (!lower_is_last(l, shifted) || l->last.op != OP_I32_SHL || l->last.b.kind != KIND_K || base->kind == KIND_K || l->last.a.kind == KIND_K)
+    if (!lower_is_last(l, shifted) || l->last->op != OP_I32_SHL || l->last->b.kind != KIND_K || base->kind == KIND_K || l->last->a.kind == KIND_K)
         return false;
-    k = (uint32_t)l->last.b.k & 31;
+    k = (uint32_t)l->last->b.k & 31;
     if (k < 1 || k > 3 || (base->kind == KIND_R && base->acc))
         return false;
-    index = l->last.a;
+    index = l->last->a;
     if (base->kind == KIND_R)
         base->kind = KIND_S;
     lower_undo(l);
@@ -126,8 +126,8 @@ static bool try_lea(struct lower *l, struct opnd *a, struct opnd *b)
         lower_reresolve(l, base);
     form = index.kind == KIND_R ? 2 : base->kind == KIND_R ? 1 : 0;
     p = lower_begin(l, CLASS_R, I_LEA1_SS + (k - 1) * 6 + form * 2, form ? 8 : 12, REC_LEA1 + k - 1);
-    l->last.a = *base;
-    l->last.b = index;
+    l->last->a = *base;
+    l->last->b = index;
     lower_put16(p, 6, form == 1 ? index.slot : base->slot);
     if (form == 0)
         lower_put16(p, 8, index.slot);
@@ -142,10 +142,10 @@ static bool try_muladd(struct lower *l, uint32_t op, struct opnd *a, struct opnd
     uint32_t iop, form;
     uint8_t *p;
 
-    if (!l->accs || !lower_is_last(l, product) || l->last.op != OP_F64_MUL || c->kind == KIND_K || (c->kind == KIND_R && c->acc))
+    if (!l->accs || !lower_is_last(l, product) || l->last->op != OP_F64_MUL || c->kind == KIND_K || (c->kind == KIND_R && c->acc))
         return false;
-    x = l->last.a;
-    y = l->last.b;
+    x = l->last->a;
+    y = l->last->b;
     if (x.kind == KIND_K || y.kind == KIND_K)
         return false;
     lower_undo(l);
@@ -172,19 +172,19 @@ static bool try_load_operand(struct lower *l, uint32_t op, struct opnd *a, struc
     uint32_t am, offset, at = 6, size;
     uint8_t *p;
 
-    if (!l->accs || !lower_is_last(l, b) || l->last.op != OP_F64_LOAD || a->kind == KIND_K || (a->kind == KIND_R && a->acc))
+    if (!l->accs || !lower_is_last(l, b) || l->last->op != OP_F64_LOAD || a->kind == KIND_K || (a->kind == KIND_R && a->acc))
         return false;
-    am = l->last.am;
-    offset = l->last.offset;
-    if ((am != AM_S && am != AM_SS) || offset > UINT16_MAX)
+    am = l->last->am;
+    offset = l->last->offset;
+    if ((am != AM_S && am != AM_SS && am != AM_SK) || offset > UINT16_MAX)
         return false;
-    x = l->last.a;
-    y = l->last.b;
+    x = l->last->a;
+    y = l->last->b;
     lower_undo(l);
     a->kind = KIND_S;
     lower_reresolve(l, a);
-    iop += (a->kind == KIND_R ? 2 : 0) + (am == AM_SS ? 4 : 0);
-    size = a->kind == KIND_S && am == AM_SS ? 16 : 12;
+    iop += (a->kind == KIND_R ? 2 : 0) + (am == AM_SS ? 4 : am == AM_SK ? 8 : 0);
+    size = am == AM_SK || (a->kind == KIND_S && am == AM_SS) ? 16 : 12;
     p = lower_begin(l, CLASS_F, iop, size, REC_OTHER);
     if (a->kind == KIND_S) {
         lower_put16(p, at, a->slot);
@@ -196,17 +196,58 @@ static bool try_load_operand(struct lower *l, uint32_t op, struct opnd *a, struc
         at += 2;
     }
     lower_put16(p, at + 2, offset);
+    if (am == AM_SK)
+        lower_put32(p, 12, (uint32_t)y.k);
     lower_push_acc(l, CLASS_F);
+    return true;
+}
+
+/* (a >> k) & mask, and global + K. */
+static bool try_bits(struct lower *l, struct opnd *a, struct opnd *b)
+{
+    struct opnd *shifted = b->kind == KIND_K ? a : b, *mask = shifted == a ? b : a, x;
+    uint32_t shift;
+    uint8_t *p;
+
+    if (mask->kind != KIND_K || !lower_is_last(l, shifted) || l->last->op != OP_I32_SHR_U || l->last->b.kind != KIND_K || l->last->a.kind == KIND_K)
+        return false;
+    x = l->last->a;
+    shift = (uint32_t)l->last->b.k & 31;
+    lower_undo(l);
+    p = lower_begin(l, CLASS_R, I_I32_BITS_S + (x.kind == KIND_R ? 2 : 0), 16, REC_OTHER);
+    lower_put16(p, 6, x.slot);
+    lower_put16(p, 8, shift);
+    lower_put32(p, 12, (uint32_t)mask->k);
+    lower_push_acc(l, CLASS_R);
+    return true;
+}
+static bool try_global_add(struct lower *l, struct opnd *a, struct opnd *b)
+{
+    uint32_t global;
+    uint8_t *p;
+
+    if (!l->accs || b->kind != KIND_K || !lower_is_last(l, a) || l->last->op != OP_GLOBAL_GET)
+        return false;
+    global = l->last->offset;
+    lower_undo(l);
+    p = lower_begin(l, CLASS_R, I_GLOBAL_ADD, 16, REC_GLOBAL_ADD);
+    l->last->offset = global;
+    l->last->b = *b;
+    lower_put32(p, 8, global);
+    lower_put32(p, 12, (uint32_t)b->k);
+    lower_push_acc(l, CLASS_R);
     return true;
 }
 
 static bool try_fuse(struct lower *l, uint32_t op, struct opnd *a, struct opnd *b)
 {
-    if (!l->optimise || l->last.pos == NONE)
+    if (!l->optimise || l->last->pos == NONE)
         return false;
     switch (op) {
     case OP_I32_ADD:
-        return try_lea(l, a, b);
+        return try_lea(l, a, b) || try_global_add(l, a, b);
+    case OP_I32_AND:
+        return try_bits(l, a, b);
     case OP_F64_ADD:
     case OP_F64_SUB:
         return try_muladd(l, op, a, b) || try_load_operand(l, op, a, b);
@@ -233,6 +274,12 @@ void lower_binary(struct lower *l, uint32_t op)
     uint32_t size = 8;
     uint8_t *p;
 
+    /* a - K is a + -K: one thing to absorb less. */
+    if (l->optimise && b.kind == KIND_K && (op == OP_I32_SUB || (op == OP_I64_SUB && lower_fits(0 - b.k)))) {
+        b.k = op == OP_I32_SUB ? (uint64_t)(int32_t)(0 - (uint32_t)b.k) : 0 - b.k;
+        op = op == OP_I32_SUB ? OP_I32_ADD : OP_I64_ADD;
+        i = &sv_lower_info[op];
+    }
     if (try_fuse(l, op, &a, &b))
         return;
     lower_separate(l, &a, &b);
@@ -251,8 +298,8 @@ void lower_binary(struct lower *l, uint32_t op)
     else if (a.kind == KIND_S && b.kind == KIND_S)
         size += 4;
     p = lower_begin(l, i->cr, i->iop + (a.kind * 3u + b.kind) * 2, size, op);
-    l->last.a = a;
-    l->last.b = b;
+    l->last->a = a;
+    l->last->b = b;
     if (a.kind == KIND_S)
         lower_put16(p, 6, a.slot);
     if (b.kind == KIND_S)
@@ -342,11 +389,11 @@ static bool try_compare_select(struct lower *l, struct opnd *a, struct opnd *b, 
 
     if (!l->optimise || !lower_is_last(l, c) || a->kind == KIND_K || b->kind == KIND_K || a->acc || b->acc)
         return false;
-    op = l->last.op;
+    op = l->last->op;
     if (!(op >= OP_I32_EQ && op <= OP_I32_GE_U) && !(op >= OP_I64_EQ && op <= OP_I64_GE_U))
         return false;
-    x = l->last.a;
-    y = l->last.b;
+    x = l->last->a;
+    y = l->last->b;
     if (x.kind == KIND_K || y.kind == KIND_R)
         return false;
     lower_undo(l);

@@ -102,7 +102,7 @@ CASE(CALL)
     R = (u64)(uintptr_t)f_;                                                                                                            \
     if (__builtin_expect(!f_ || f_->type != (const struct sv_type *)(uintptr_t)A64(16) || f_->inst != inst || !f_->code, 0))           \
         TAIL(call_indirect);                                                                                                           \
-    const u32 *code_ = ENTRY_CODE((_Atomic(const u32 *) *)(uintptr_t)f_->code);                                                        \
+    const u32 *code_ = f_->code;                                                                                                       \
     CALL_CODE(28, code_)
 CASE(CALL_INDIRECT_S)
 {
@@ -119,7 +119,7 @@ CASE(CALL_REF)
     R = (u64)(uintptr_t)f_;
     if (__builtin_expect(!f_ || f_->inst != inst || !f_->code, 0))
         TAIL(call_ref);
-    const u32 *code_ = ENTRY_CODE((_Atomic(const u32 *) *)(uintptr_t)f_->code);
+    const u32 *code_ = f_->code;
     CALL_CODE(12, code_);
 }
 /* Arguments: from slot at 4, number of slots at 6, to the frame's beginning; function at 8, saved slots of this frame at 12. */
@@ -207,6 +207,15 @@ GLOBAL_SET(CASE, GLOBAL_SET_G_S, GLOBAL.f32 = S_f32(6))
 GLOBAL_SET(CASE_A, GLOBAL_SET_G_R, GLOBAL.f32 = G)
 GLOBAL_SET(CASE, GLOBAL_SET_V_S, sv_v128_store(&GLOBAL, S_v128(6)))
 GLOBAL_SET(CASE_A, GLOBAL_SET_V_R, sv_v128_store(&GLOBAL, V))
+
+/* global + K, the sum into the global too, and a slot + K into a global: the stack pointer of C programs. K at 12. */
+PRODUCER(CASE_A, GLOBAL_ADD, u32, 16, R = (u32)(GLOBAL.i32 + A32(12)))
+PRODUCER(CASE_A, GLOBAL_ADD_SET, u32, 16, R = (u32)(GLOBAL.i32 + A32(12)); GLOBAL.i64 = R)
+CASE_A(GLOBAL_SET_ADD)
+{
+    GLOBAL.i64 = S_u32(6) + A32(12);
+    NEXT(16);
+}
 
 /* ---- Small ones: base slot at 4 (operands in it and behind, result in it and in R) ---- */
 #define RESULT(x)                                                                                                                      \

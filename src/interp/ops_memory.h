@@ -214,6 +214,46 @@ LANES(X2)
     PRODUCER(CASE_A, op##_LD_R_SS, f64, 12, DO_LOADOP(op, F, EA(S_u32(6) + S_u32(8), A16(10))))
 LOADOPS(X1)
 #undef X1
+#define X1(op)                                                                                                                         \
+    PRODUCER(CASE_A, op##_LD_S_SK, f64, 16, DO_LOADOP(op, S_f64(6), EA(S_u32(8) + A32(12), A16(10))))                                  \
+    PRODUCER(CASE_A, op##_LD_R_SK, f64, 16, DO_LOADOP(op, F, EA(S_u32(6) + A32(12), A16(8))))
+LOADOPS(X1)
+#undef X1
+
+/* ---- Memory to memory: destination slot at 4, source slot at 6, their offsets at 8 and 10 ---- */
+#define COPY(name, t)                                                                                                                  \
+    CASE_A(name)                                                                                                                       \
+    {                                                                                                                                  \
+        GET(t, EA(S_u32(6), A16(10)));                                                                                                 \
+        u64 x_ = v_;                                                                                                                   \
+        PIN(x_);                                                                                                                       \
+        t w_ = (t)x_;                                                                                                                  \
+        memcpy(EA(S_u32(4), A16(8)), &w_, sizeof w_);                                                                                  \
+        PIN_STORE();                                                                                                                   \
+        NEXT(12);                                                                                                                      \
+    }
+COPY(COPY8, u8)
+COPY(COPY32, u32)
+COPY(COPY64, u64)
+
+/* ---- Load, compare, branch: address slot at 8, offset at 10, constant at 12 ---- */
+#define LOAD_BRANCH(name, t, e, sense)                                                                                                 \
+    CASE_A(name)                                                                                                                       \
+    {                                                                                                                                  \
+        GET(t, EA(S_u32(8), A16(10)));                                                                                                 \
+        u32 x_ = v_;                                                                                                                   \
+        PIN(x_);                                                                                                                       \
+        if ((x_ e A32(12)) sense) {                                                                                                    \
+            SKIP(A32S(4));                                                                                                             \
+            GOTO_IP;                                                                                                                   \
+        }                                                                                                                              \
+        NEXT(16);                                                                                                                      \
+    }
+#define X4(n, t, name, e)                                                                                                              \
+    LOAD_BRANCH(LBR_##n##_##name, t, e, != 0)                                                                                          \
+    LOAD_BRANCH(LBRN_##n##_##name, t, e, == 0)
+LOADCMPS(X4)
+#undef X4
 
 /* ---- Atomics: address slot at 6 (and result slot at 4), operands in the slots behind it; memory at 8, 64-bit flag at 10, offset at 12;
  * always checked ---- */

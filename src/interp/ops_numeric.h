@@ -184,6 +184,12 @@ CASE(MOV2)
     fp[A16(8)].i64 = fp[A16(10)].i64;
     NEXT(12);
 }
+CASE(MOV_SET)
+{
+    fp[A16(4)].i64 = fp[A16(6)].i64;
+    fp[A16(8)].i64 = K_u64(12);
+    NEXT(16);
+}
 CASE(MOV32)
 {
     fp[A16(4)].i32 = fp[A16(6)].i32;
@@ -247,6 +253,8 @@ X1(1)
 X1(2)
 X1(3)
 #undef X1
+PRODUCER(CASE, I32_BITS_S, u32, 16, R = (S_u32(6) >> (A16(8) & 31)) & A32(12))
+PRODUCER(CASE_A, I32_BITS_R, u32, 16, R = ((u32)R >> (A16(8) & 31)) & A32(12))
 #define DO_MULADD(t, ga, gb, gc, e)                                                                                                    \
     t m = ga * gb;                                                                                                                     \
     t c = gc;                                                                                                                          \

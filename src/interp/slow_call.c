@@ -43,6 +43,9 @@ SLOW(LOWER)
         return SV_ENOMEM;
     if (!sv_thread_ok(th))
         return sv_thread_interrupted(th);
+    /* Reached through a reference: it leads to the code from now on. */
+    if (inst->funcs[ip[1]])
+        inst->funcs[ip[1]]->code = code->code;
     ip = code->code;
     SLOW_GO;
 }
@@ -108,7 +111,7 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
         }
         t->inst = f->inst;
     }
-    t->ip = atomic_load_explicit((_Atomic(const uint32_t *) *)(uintptr_t)f->code, memory_order_acquire);
+    t->ip = f->code;
     return 1;
 }
 
@@ -251,7 +254,6 @@ int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args
 {
     union sv_slot *rec = th->sp, *fp = rec + SV_EREC_SIZE;
     uint32_t params = f->type->func.param_slots, results = f->type->func.result_slots;
-    const uint32_t *ip;
     int r;
 
     if (fp + (params > results ? params : results) + SV_FRAME_SPARE > th->stack_end)
@@ -264,8 +266,7 @@ int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args
     rec[SV_EREC_SP].ptr = rec;
     th->entry = rec;
     th->fp = NULL;
-    ip = atomic_load_explicit((_Atomic(const uint32_t *) *)(uintptr_t)f->code, memory_order_acquire);
-    r = sv_interp_run(th, f->inst, ip, fp, SV_CODE_EXIT, rec);
+    r = sv_interp_run(th, f->inst, f->code, fp, SV_CODE_EXIT, rec);
     if (r == 0)
         memmove(args, fp, results * sizeof *fp);
     if (r == 0 || r == SV_EEXIT) {

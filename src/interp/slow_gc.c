@@ -79,15 +79,11 @@ SLOW(ARRAY_NEW)
     const struct sv_field *f = &type->array.field;
     bool plain = A32(16) != 0;
     u32 len = plain ? BASE->i32 : BASE[sv_valtype_slots(f->type)].i32;
-    struct sv_array *o;
+    sv_ref r;
 
     SLOW_SAVE;
-    o = sv_gc_new_array(th, type, len);
-    if (!o)
-        return sv_trap_raise(th, SV_TRAP_GC_HEAP);
-    if (!plain)
-        TRAP_IF(sv_array_fill(th, type, (uintptr_t)o, 0, BASE, len));
-    DONE((uintptr_t)o, 20);
+    TRAP_IF(sv_array_new(th, type, len, plain ? NULL : BASE, &r));
+    DONE(r, 20);
 }
 /* Type at 8, number of elements at 16. */
 SLOW(ARRAY_NEW_FIXED)
@@ -97,15 +93,13 @@ SLOW(ARRAY_NEW_FIXED)
     const struct sv_field *f = &type->array.field;
     const union sv_slot *s = BASE;
     u32 len = A32(16);
-    struct sv_array *o;
+    sv_ref r;
 
     SLOW_SAVE;
-    o = sv_gc_new_array(th, type, len);
-    if (!o)
-        return sv_trap_raise(th, SV_TRAP_GC_HEAP);
+    TRAP_IF(sv_array_new(th, type, len, NULL, &r));
     for (u32 i = 0; i < len; i++, s += sv_valtype_slots(f->type))
-        object_write(o->data + (size_t)i * f->size, log2_size(f), s);
-    DONE((uintptr_t)o, 20);
+        object_write(((struct sv_array *)(uintptr_t)r)->data + (size_t)i * f->size, log2_size(f), s);
+    DONE(r, 20);
 }
 /* Type at 8, segment at 16. */
 SLOW(ARRAY_NEW_DATA)

@@ -110,7 +110,7 @@ static int bind_func(struct sv_func *f)
     const struct sv_flavour *fl = f->inst->tier;
 
     f->entry = sv_interp_entry;
-    f->code = (const void *)(uintptr_t)&fl->entry[f->index];
+    f->code = atomic_load_explicit(&fl->entry[f->index], memory_order_acquire);
     return 0;
 }
 

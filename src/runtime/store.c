@@ -48,7 +48,7 @@ static int init_thread(struct sv_err *err, struct sv_store *s)
                        (unsigned long long)s->limits.stack_bytes);
     th->stack = (union sv_slot *)(void *)s->stack_region.base;
     th->stack_size = s->stack_region.committed;
-    th->stack_end = th->stack + th->stack_size / sizeof *th->stack;
+    th->stack_end = (union sv_slot *)(void *)(s->stack_region.base + th->stack_size);
     th->sp = th->stack;
     return 0;
 }

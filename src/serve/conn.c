@@ -4,8 +4,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -90,10 +92,11 @@ static enum srv_step begin_next(struct srv_conn *conn)
 {
     struct srv_work *work = conn->work;
     bool last = work->reply.close || conn->loop->draining;
+    bool all_read = work->http.phase == SRV_HTTP_COMPLETE && work->in_len == 0 && !conn->readable;
 
     srv_request_clear(conn);
     conn->stage = SRV_STAGE_HTTP;
-    if (conn->lost)
+    if (conn->lost || (last && all_read))
         return SRV_STEP_CLOSE;
     if (last)
         return linger(conn);
@@ -150,12 +153,22 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
     return srv_conn_drive(conn);
 }
 
+/* Whether enough bytes have moved since the timer was set. What a client takes is seen in the
+ * socket first: the socket asks for more only when a good part of it is free. */
+static bool has_progressed(const struct srv_conn *conn)
+{
+    int unsent = 0;
+
+    if (conn->timer != SRV_TIMER_WRITE || ioctl(conn->fd, SIOCOUTQ, &unsent) < 0)
+        return conn->progress >= SRV_PROGRESS_MIN;
+    return (int64_t)conn->progress + conn->unsent - unsent >= SRV_PROGRESS_MIN;
+}
+
 enum srv_step srv_conn_expire(struct srv_conn *conn)
 {
     enum srv_timer timer = conn->timer;
 
-    if ((timer == SRV_TIMER_BODY || timer == SRV_TIMER_WRITE) &&
-        conn->progress >= SRV_PROGRESS_MIN) {
+    if ((timer == SRV_TIMER_BODY || timer == SRV_TIMER_WRITE) && has_progressed(conn)) {
         srv_loop_set_timer(conn->loop, conn, timer);
         return SRV_STEP_WAIT;
     }

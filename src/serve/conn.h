@@ -115,6 +115,7 @@ struct srv_conn {
     bool lingering; /* replied and shut down; what still comes is thrown away */
     uint64_t due_ms;
     uint64_t progress;        /* bytes since the timer was set */
+    int unsent;               /* bytes in the socket when it was set, for SRV_TIMER_WRITE */
     struct sockaddr_in6 peer; /* or the IPv4 one in its place */
 };
 

@@ -268,9 +268,7 @@ enum srv_step srv_log_stage(struct srv_conn *conn)
         log_request(conn);
         srv_pool_note(&conn->loop->server->pool);
     }
-    if (work->reply.close) {
-        work->in_len = 0;
-    } else {
+    if (work->http.phase == SRV_HTTP_COMPLETE) {
         work->in_len -= work->consumed;
         memmove(work->in, work->in + work->consumed, work->in_len);
     }

@@ -1,9 +1,11 @@
 /* Event loops. What is done with a connection that is ready is conn.c's. */
 #include "serve/loop.h"
 
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -145,6 +147,9 @@ void srv_loop_set_timer(struct srv_loop *loop, struct srv_conn *conn, enum srv_t
         return;
     list = &loop->timers[timer];
     conn->due_ms = loop->now_ns / NS_PER_MS + patience_ms(&loop->server->config, timer);
+    conn->unsent = 0;
+    if (timer == SRV_TIMER_WRITE)
+        (void)ioctl(conn->fd, SIOCOUTQ, &conn->unsent);
     conn->prev = list->last;
     *(list->last ? &list->last->next : &list->first) = conn;
     list->last = conn;

@@ -91,11 +91,18 @@ static bool add_thread(struct srv_pool *pool)
     return true;
 }
 
+/* Calls that may begin beside those that run. With the lock held. */
+static unsigned free_places(const struct srv_pool *pool)
+{
+    unsigned limit = (unsigned)pool->server->config.calls;
+
+    return pool->away < limit ? limit - pool->away : 0;
+}
+
 /* Calls that a thread may take from the queue now. With the lock held. */
 static unsigned ready_calls(const struct srv_pool *pool)
 {
-    unsigned limit = (unsigned)pool->server->config.calls;
-    unsigned room = pool->away < limit ? limit - pool->away : 0;
+    unsigned room = free_places(pool);
 
     return pool->nqueued < room ? pool->nqueued : room;
 }
@@ -190,8 +197,7 @@ static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
     bool taken = false;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->nqueued < pool->server->config.queue ||
-        pool->away + pool->nqueued < pool->server->config.calls) {
+    if (pool->nqueued < pool->server->config.queue + free_places(pool)) {
         conn->next = NULL;
         *(pool->last ? &pool->last->next : &pool->first) = conn;
         pool->last = conn;

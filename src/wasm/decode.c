@@ -11,22 +11,20 @@
 
 /* ---- readers ---- */
 
-int sv_decode_fail(struct sv_decoder *d, int code, const char *fmt, ...)
+void sv_decode_note(struct sv_decoder *d, int code, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
     sv_vfail(d->err, code, sv_reader_offset(&d->r), fmt, ap);
     va_end(ap);
-    return code;
 }
 
-int sv_decode_fail_read(struct sv_decoder *d)
+void sv_decode_note_read(struct sv_decoder *d)
 {
     bool end = d->r.p == d->r.end;
 
-    return sv_decode_fail(d, SV_EMALFORMED, "%s%s", d->r.failure,
-                          end ? " of section or function" : "");
+    sv_decode_note(d, SV_EMALFORMED, "%s%s", d->r.failure, end ? " of section or function" : "");
 }
 
 int sv_decode_feature(struct sv_decoder *d, enum sv_feature feature)
@@ -70,7 +68,7 @@ int sv_decode_name(struct sv_decoder *d, struct sv_str *ret)
     uint32_t len;
     int r = sv_decode_u32(d, &len);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (len > sv_reader_left(&d->r))
         return sv_decode_fail(d, SV_EMALFORMED, "length out of bounds: name of %u bytes", len);
@@ -112,7 +110,7 @@ static int decode_custom(struct sv_decoder *d)
     struct sv_custom custom;
     int r = sv_decode_name(d, &custom.name);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     custom.offset = (uint32_t)sv_reader_offset(&d->r);
     custom.len = (uint32_t)sv_reader_left(&d->r);
@@ -134,7 +132,7 @@ static int decode_section(struct sv_decoder *d, const uint8_t *end, unsigned *ra
         return sv_decode_fail(d, SV_EMALFORMED, "malformed section id %u", id);
     }
     r = sv_decode_u32(d, &len);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (len > sv_reader_left(&d->r))
         return sv_decode_fail(d, SV_EMALFORMED, "length out of bounds: section of %u bytes", len);
@@ -160,7 +158,7 @@ static int decode_sections(struct sv_decoder *d)
 
     while (r == 0 && d->r.p != end)
         r = decode_section(d, end, &rank);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!d->has_code && m->nfuncs > m->nimports_of[SV_EXTERN_FUNC])
         return sv_decode_fail(d, SV_EMALFORMED,
@@ -266,7 +264,7 @@ int sv_module_new(struct sv_err *err, struct sv_types *types, const uint8_t *byt
         r = validate_bodies(d);
     hand_over(d);
     sv_free(d);
-    if (r < 0) {
+    if (r != 0) {
         sv_module_unref(m);
         return r;
     }

@@ -24,10 +24,17 @@ struct sv_decoder {
     SV_VEC(struct sv_custom) customs;
 };
 
-/* Fail at the reader's place; with the reader's own failure. */
-int sv_decode_fail(struct sv_decoder *, int code, const char *fmt, ...)
+/* Fail at the reader's place; with the reader's own failure. The code is seen by the compiler,
+ * which then knows that nothing was written. */
+#define sv_decode_fail(d, code, ...) (sv_decode_note((d), (code), __VA_ARGS__), (code))
+void sv_decode_note(struct sv_decoder *, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
-int sv_decode_fail_read(struct sv_decoder *) __attribute__((cold));
+void sv_decode_note_read(struct sv_decoder *) __attribute__((cold));
+static inline int sv_decode_fail_read(struct sv_decoder *d)
+{
+    sv_decode_note_read(d);
+    return SV_EMALFORMED;
+}
 /* The module uses this feature: note it, or fail when it is switched off. */
 int sv_decode_feature(struct sv_decoder *, enum sv_feature);
 

@@ -5,7 +5,8 @@
 
 static int no_memory(struct sv_decoder *d, const char *what)
 {
-    return sv_fail_nomem(d->err, what);
+    sv_fail_nomem(d->err, what);
+    return SV_ENOMEM;
 }
 
 /* ---- imports ---- */
@@ -35,7 +36,7 @@ static int import_func(struct sv_decoder *d, struct spaces *s)
     struct sv_func_decl f = {0};
     int r = sv_decode_type_index(d, SV_FORM_FUNC, &f.type_index);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     f.type = d->m->types[f.type_index];
     return SV_VEC_PUSH(&s->funcs, SV_LIMIT_IMPORTS, f) ? 0 : no_memory(d, "imports");
@@ -48,7 +49,7 @@ static int import_global(struct sv_decoder *d, struct spaces *s)
 
     if (r == 0 && g.type.mut)
         r = sv_decode_feature(d, SV_FEATURE_MUTABLE_GLOBALS);
-    if (r < 0)
+    if (r != 0)
         return r;
     return SV_VEC_PUSH(&s->globals, SV_LIMIT_IMPORTS, g) ? 0 : no_memory(d, "imports");
 }
@@ -95,7 +96,7 @@ static int decode_import(struct sv_decoder *d, struct spaces *s, struct sv_impor
         r = sv_decode_name(d, &import->name);
     if (r == 0)
         r = sv_decode_byte(d, &kind);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (kind >= SV_EXTERN_COUNT) {
         d->r.p--;
@@ -180,7 +181,7 @@ int sv_decode_function_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "functions", m->nfuncs, SV_LIMIT_FUNCTIONS, 1, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     funcs = extend(d, m->funcs, m->nfuncs, n, sizeof *funcs);
     if (!funcs)
@@ -206,18 +207,18 @@ static int decode_table(struct sv_decoder *d, struct sv_table_decl *t)
     if (d->r.p != d->r.end && *d->r.p == 0x40) {
         d->r.p++;
         r = sv_decode_byte(d, &zero);
-        if (r < 0)
+        if (r != 0)
             return r;
         if (zero != 0)
             return sv_decode_fail(d, SV_EMALFORMED, "zero byte expected");
         t->has_init = true;
     }
     r = sv_decode_table_type(d, &t->type);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (t->has_init) {
         r = sv_decode_feature(d, SV_FEATURE_FUNCREF);
-        return r < 0 ? r : sv_decode_const(d, t->type.type, &t->init);
+        return r != 0 ? r : sv_decode_const(d, t->type.type, &t->init);
     }
     if (!sv_valtype_defaultable(t->type.type))
         return sv_decode_fail(
@@ -232,7 +233,7 @@ int sv_decode_table_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "tables", m->ntables, SV_LIMIT_TABLES, 2, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     tables = extend(d, m->tables, m->ntables, n, sizeof *tables);
     if (!tables)
@@ -255,7 +256,7 @@ int sv_decode_memory_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "memories", m->nmemories, SV_LIMIT_MEMORIES, 1, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     memories = extend(d, m->memories, m->nmemories, n, sizeof *memories);
     if (!memories)
@@ -278,7 +279,7 @@ int sv_decode_tag_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "tags", m->ntags, SV_LIMIT_TAGS, 2, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     tags = extend(d, m->tags, m->ntags, n, sizeof *tags);
     if (!tags)
@@ -300,7 +301,7 @@ int sv_decode_global_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "globals", m->nglobals, SV_LIMIT_GLOBALS, 2, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     globals = extend(d, m->globals, m->nglobals, n, sizeof *globals);
     if (!globals)
@@ -345,7 +346,7 @@ static int decode_export(struct sv_decoder *d, struct sv_export *e)
 
     if (r == 0)
         r = sv_decode_byte(d, &kind);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (kind >= SV_EXTERN_COUNT) {
         d->r.p--;
@@ -355,7 +356,7 @@ static int decode_export(struct sv_decoder *d, struct sv_export *e)
     r = sv_decode_u32(d, &e->index);
     if (r == 0)
         r = check_export(d, e);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (sv_map_find(&m->export_map, e->name))
         return sv_decode_fail(d, SV_EINVALID, "duplicate export name '%.*s'",
@@ -369,7 +370,7 @@ int sv_decode_export_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "exports", 0, SV_LIMIT_EXPORTS, 3, &n);
 
-    if (r < 0 || n == 0)
+    if (r != 0 || n == 0)
         return r;
     m->exports = sv_arena_array_zero(&m->arena, n, sizeof(struct sv_export));
     if (!m->exports)
@@ -388,7 +389,7 @@ int sv_decode_start_section(struct sv_decoder *d)
     const struct sv_type *type;
     int r = sv_decode_u32(d, &m->start);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (m->start >= m->nfuncs)
         return sv_decode_fail(d, SV_EINVALID, "unknown function %u", m->start);

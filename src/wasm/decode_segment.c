@@ -7,7 +7,7 @@ int sv_decode_const(struct sv_decoder *d, sv_valtype type, struct sv_const_expr 
     uint64_t start = sv_reader_offset(&d->r);
     int r = sv_validate_const(&d->v, &d->r, type);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     *ret = (struct sv_const_expr){(uint32_t)start, (uint32_t)(sv_reader_offset(&d->r) - start)};
     return 0;
@@ -24,14 +24,14 @@ static int decode_elem_funcs(struct sv_decoder *d, struct sv_elem_decl *e)
     uint32_t n;
     int r = sv_decode_count(d, "elements of a segment", 0, SV_LIMIT_ELEM_ENTRIES, 1, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     funcs = sv_arena_array_zero(&m->arena, n, sizeof *funcs);
     if (!funcs)
         return sv_fail_nomem(d->err, "elements");
     for (uint32_t i = 0; i < n; i++) {
         r = sv_decode_u32(d, &funcs[i]);
-        if (r < 0)
+        if (r != 0)
             return r;
         if (funcs[i] >= m->nfuncs)
             return sv_decode_fail(d, SV_EINVALID, "unknown function %u", funcs[i]);
@@ -48,7 +48,7 @@ static int decode_elem_exprs(struct sv_decoder *d, struct sv_elem_decl *e)
     uint32_t n;
     int r = sv_decode_count(d, "elements of a segment", 0, SV_LIMIT_ELEM_ENTRIES, 2, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     exprs = sv_arena_array_zero(&d->m->arena, n, sizeof *exprs);
     if (!exprs)
@@ -68,7 +68,7 @@ static int decode_elem_place(struct sv_decoder *d, struct sv_elem_decl *e, bool 
 
     if (index)
         r = sv_decode_u32(d, &e->table);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (e->table >= d->m->ntables)
         return sv_decode_fail(d, SV_EINVALID, "unknown table %u", e->table);
@@ -84,7 +84,7 @@ static int decode_elem(struct sv_decoder *d, struct sv_elem_decl *e)
     uint8_t kind;
     int r = sv_decode_u32(d, &flags);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (flags > 7)
         return sv_decode_fail(d, SV_EMALFORMED, "malformed elements segment kind %u", flags);
@@ -95,7 +95,7 @@ static int decode_elem(struct sv_decoder *d, struct sv_elem_decl *e)
         r = sv_decode_feature(d, flags == 1 ? SV_FEATURE_BULK : SV_FEATURE_REF);
     if (r == 0 && e->mode == SV_SEGMENT_ACTIVE)
         r = decode_elem_place(d, e, flags & ELEM_INDEX);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (flags & ELEM_EXPRS) {
         e->type = SV_FUNCREF;
@@ -112,7 +112,7 @@ static int decode_elem(struct sv_decoder *d, struct sv_elem_decl *e)
     if (r == 0 && e->mode == SV_SEGMENT_ACTIVE &&
         !sv_valtype_matches(d->m->types_registry, e->type, d->m->tables[e->table].type.type))
         r = sv_decode_fail(d, SV_EINVALID, "type mismatch: elements do not fit table %u", e->table);
-    if (r < 0)
+    if (r != 0)
         return r;
     return flags & ELEM_EXPRS ? decode_elem_exprs(d, e) : decode_elem_funcs(d, e);
 }
@@ -121,9 +121,9 @@ int sv_decode_element_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
     uint32_t n;
-    int r = sv_decode_count(d, "elem segments", 0, SV_LIMIT_ELEM_SEGMENTS, 2, &n);
+    int r = sv_decode_count(d, "elem segments", 0, SV_LIMIT_ELEM_SEGMENTS, 3, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     m->elems = sv_arena_array_zero(&m->arena, n, sizeof *m->elems);
     if (!m->elems)
@@ -143,7 +143,7 @@ int sv_decode_data_count_section(struct sv_decoder *d)
     int r = sv_decode_feature(d, SV_FEATURE_BULK);
 
     d->has_data_count = d->v.has_data_count = true;
-    return r < 0 ? r : sv_decode_u32(d, &d->data_count);
+    return r != 0 ? r : sv_decode_u32(d, &d->data_count);
 }
 
 static int decode_data(struct sv_decoder *d, struct sv_data_decl *s)
@@ -151,7 +151,7 @@ static int decode_data(struct sv_decoder *d, struct sv_data_decl *s)
     uint32_t flags;
     int r = sv_decode_u32(d, &flags);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (flags > 2)
         return sv_decode_fail(d, SV_EMALFORMED, "malformed data segment kind %u", flags);
@@ -169,7 +169,7 @@ static int decode_data(struct sv_decoder *d, struct sv_data_decl *s)
     }
     if (r == 0)
         r = sv_decode_u32(d, &s->len);
-    if (r < 0)
+    if (r != 0)
         return r;
     s->bytes_offset = (uint32_t)sv_reader_offset(&d->r);
     return sv_read_skip(&d->r, s->len) ? 0 : sv_decode_fail_read(d);
@@ -181,7 +181,7 @@ int sv_decode_data_section(struct sv_decoder *d)
     uint32_t n;
     int r = sv_decode_count(d, "data segments", 0, SV_LIMIT_DATA_SEGMENTS, 2, &n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (d->has_data_count && n != d->data_count)
         return sv_decode_fail(d, SV_EMALFORMED,
@@ -210,7 +210,7 @@ int sv_decode_code_section(struct sv_decoder *d)
     m->code_len = (uint32_t)sv_reader_left(&d->r);
     d->has_code = true;
     r = sv_decode_count(d, "functions", 0, SV_LIMIT_FUNCTIONS, 3, &n);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (n != defined)
         return sv_decode_fail(d, SV_EMALFORMED,
@@ -219,7 +219,7 @@ int sv_decode_code_section(struct sv_decoder *d)
         struct sv_func_decl *f = &m->funcs[m->nimports_of[SV_EXTERN_FUNC] + i];
 
         r = sv_decode_u32(d, &len);
-        if (r < 0)
+        if (r != 0)
             return r;
         if (len > SV_LIMIT_BODY_BYTES && len <= sv_reader_left(&d->r))
             return sv_decode_fail(d, SV_ELIMIT, "function body of %u bytes, at most %u", len,

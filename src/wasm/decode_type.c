@@ -14,20 +14,6 @@ static int push_word(struct sv_decoder *d, uint32_t word)
 
 /* ---- value types ---- */
 
-static int heap_feature(struct sv_decoder *d, uint32_t heap)
-{
-    switch (heap) {
-    case SV_HEAP_FUNC:
-    case SV_HEAP_EXTERN:
-        return sv_decode_feature(d, SV_FEATURE_REF);
-    case SV_HEAP_EXN:
-    case SV_HEAP_NOEXN:
-        return sv_decode_feature(d, SV_FEATURE_EXN);
-    default:
-        return sv_decode_feature(d, SV_FEATURE_GC);
-    }
-}
-
 /* Types of the group being read become SV_REC_LOCAL words: outside of the type section there are
  * none. */
 int sv_decode_heap(struct sv_decoder *d, bool nullable, sv_valtype *ret)
@@ -45,7 +31,7 @@ int sv_decode_heap(struct sv_decoder *d, bool nullable, sv_valtype *ret)
             return sv_decode_fail(d, SV_EMALFORMED, "malformed heap type %lld", (long long)code);
         }
         *ret = SV_REFTYPE(abstract, nullable);
-        return heap_feature(d, (uint32_t)abstract);
+        return sv_decode_feature(d, sv_heap_feature((uint32_t)abstract));
     }
     if (code >= d->rec_end)
         return sv_decode_fail(d, SV_EINVALID, "unknown type %lld", (long long)code);
@@ -69,7 +55,8 @@ static int decode_type_of(struct sv_decoder *d, uint8_t byte, sv_valtype *ret)
     *ret = type;
     if (type == SV_VAL_V128)
         return sv_decode_feature(d, SV_FEATURE_SIMD);
-    return sv_valtype_is_ref(type) ? heap_feature(d, sv_valtype_heap(type)) : 0;
+    return sv_valtype_is_ref(type) ? sv_decode_feature(d, sv_heap_feature(sv_valtype_heap(type)))
+                                   : 0;
 }
 
 int sv_decode_valtype(struct sv_decoder *d, sv_valtype *ret)
@@ -77,7 +64,7 @@ int sv_decode_valtype(struct sv_decoder *d, sv_valtype *ret)
     uint8_t byte;
     int r = sv_decode_byte(d, &byte);
 
-    return r < 0 ? r : decode_type_of(d, byte, ret);
+    return r != 0 ? r : decode_type_of(d, byte, ret);
 }
 
 int sv_decode_reftype(struct sv_decoder *d, sv_valtype *ret)
@@ -85,7 +72,7 @@ int sv_decode_reftype(struct sv_decoder *d, sv_valtype *ret)
     uint8_t byte;
     int r = sv_decode_byte(d, &byte);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (byte != SV_BINARY_REF && byte != SV_BINARY_REF_NULL && sv_binary_heap(byte) < 0) {
         d->r.p--;
@@ -124,7 +111,7 @@ static int decode_func(struct sv_decoder *d)
         r = decode_values(d, "parameters", SV_LIMIT_PARAMS, &nparams);
     if (r == 0)
         r = decode_values(d, "results", SV_LIMIT_RESULTS, &nresults);
-    if (r < 0)
+    if (r != 0)
         return r;
     d->words.data[at] = nparams;
     d->words.data[at + 1] = nresults;
@@ -137,7 +124,7 @@ static int decode_field(struct sv_decoder *d)
     uint8_t byte, mut;
     int r = sv_decode_byte(d, &byte);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (byte == 0x78)
         type = SV_VAL_I8;
@@ -147,14 +134,14 @@ static int decode_field(struct sv_decoder *d)
         r = decode_type_of(d, byte, &type);
     if (r == 0)
         r = sv_decode_byte(d, &mut);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (mut > 1) {
         d->r.p--;
         return sv_decode_fail(d, SV_EMALFORMED, "malformed mutability 0x%02x", mut);
     }
     r = push_word(d, type);
-    return r < 0 ? r : push_word(d, mut);
+    return r != 0 ? r : push_word(d, mut);
 }
 
 static int decode_struct(struct sv_decoder *d)
@@ -180,12 +167,12 @@ static int decode_super(struct sv_decoder *d, uint32_t index, sv_valtype *ret)
     *ret = 0;
     if (r == 0)
         r = sv_decode_u32(d, &n);
-    if (r < 0 || n == 0)
+    if (r != 0 || n == 0)
         return r;
     if (n > 1)
         return sv_decode_fail(d, SV_EINVALID, "sub type with %u supertypes", n);
     r = sv_decode_u32(d, &super);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (super >= index)
         return sv_decode_fail(d, SV_EINVALID, "unknown type %u", super);
@@ -210,7 +197,7 @@ static int decode_subtype(struct sv_decoder *d, uint8_t byte, uint32_t index)
     }
     if (r == 0 && (byte == SV_BINARY_STRUCT || byte == SV_BINARY_ARRAY))
         r = sv_decode_feature(d, SV_FEATURE_GC);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (byte < SV_BINARY_ARRAY || byte > SV_BINARY_FUNC) {
         d->r.p--;
@@ -219,7 +206,7 @@ static int decode_subtype(struct sv_decoder *d, uint8_t byte, uint32_t index)
     r = push_word(d, SV_REC_HEAD(SV_BINARY_FUNC - byte, final)); /* the order of enum sv_form */
     if (r == 0)
         r = push_word(d, super);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (byte == SV_BINARY_FUNC)
         return decode_func(d);
@@ -296,7 +283,7 @@ static int intern(struct sv_decoder *d, uint32_t n)
     d->groups.len--;
     r = sv_types_intern(d->err, d->m->types_registry, d->words.data, d->words.len, n,
                         d->types.data + d->rec_start, &group);
-    if (r < 0) {
+    if (r != 0) {
         d->types.len -= n;
         if (d->err && !d->err->has_offset) {
             d->err->has_offset = true;
@@ -316,13 +303,13 @@ static int decode_group(struct sv_decoder *d)
     uint8_t byte;
     int r = sv_decode_byte(d, &byte);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (byte == SV_BINARY_REC) {
         r = sv_decode_feature(d, SV_FEATURE_GC);
         if (r == 0)
             r = sv_decode_count(d, "types in a recursion group", 0, SV_LIMIT_REC_GROUP, 2, &n);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     if (n > SV_LIMIT_TYPES - before)
@@ -342,7 +329,7 @@ static int decode_group(struct sv_decoder *d)
         } else
             r = decode_subtype(d, byte, before);
     }
-    return r < 0 ? r : intern(d, n);
+    return r != 0 ? r : intern(d, n);
 }
 
 int sv_decode_type_section(struct sv_decoder *d)
@@ -362,7 +349,7 @@ int sv_decode_type_index(struct sv_decoder *d, enum sv_form form, uint32_t *ret)
 {
     int r = sv_decode_u32(d, ret);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (*ret >= d->m->ntypes || d->m->types[*ret]->form != form)
         return sv_decode_fail(d, SV_EINVALID, "unknown type %u", *ret);
@@ -379,7 +366,7 @@ static int decode_limits(struct sv_decoder *d, unsigned allowed, struct sv_limit
     uint8_t flags;
     int r = sv_decode_byte(d, &flags);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (flags & ~allowed) {
         d->r.p--;
@@ -411,7 +398,7 @@ int sv_decode_table_type(struct sv_decoder *d, struct sv_table_type *ret)
 
     if (r == 0)
         r = decode_limits(d, HAS_MAX | IS64, &ret->limits);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!ret->limits.is64 && (ret->limits.min > SV_TABLE32_ENTRIES ||
                               (ret->limits.has_max && ret->limits.max > SV_TABLE32_ENTRIES)))
@@ -425,7 +412,7 @@ int sv_decode_memory_type(struct sv_decoder *d, struct sv_memory_type *ret)
     int r = decode_limits(d, HAS_MAX | SHARED | IS64, &ret->limits);
 
     ret->page_shift = 16;
-    if (r < 0)
+    if (r != 0)
         return r;
     if (ret->limits.shared && !ret->limits.has_max)
         return sv_decode_fail(d, SV_EINVALID, "shared memory must have maximum");
@@ -444,7 +431,7 @@ int sv_decode_global_type(struct sv_decoder *d, struct sv_global_type *ret)
 
     if (r == 0)
         r = sv_decode_byte(d, &mut);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (mut > 1) {
         d->r.p--;
@@ -462,14 +449,14 @@ int sv_decode_tag_type(struct sv_decoder *d, const struct sv_type **ret)
 
     if (r == 0)
         r = sv_decode_byte(d, &attribute);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (attribute != 0) {
         d->r.p--;
         return sv_decode_fail(d, SV_EMALFORMED, "malformed tag attribute 0x%02x", attribute);
     }
     r = sv_decode_type_index(d, SV_FORM_FUNC, &type);
-    if (r < 0)
+    if (r != 0)
         return r;
     *ret = d->m->types[type];
     if ((*ret)->func.nresults > 0)

@@ -56,8 +56,9 @@ static void read_function_names(struct sv_reader r, const struct sv_module *m, s
 
     if (!sv_read_u32(&r, &n))
         return;
-    while (n-- > 0 && sv_read_u32(&r, &e.func) && e.func < m->nfuncs && read_name(&r, &e.name))
-        if (!SV_VEC_PUSH(&c->funcs, SIZE_MAX / sizeof e, e))
+    for (; n > 0; n--)
+        if (!sv_read_u32(&r, &e.func) || e.func >= m->nfuncs || !read_name(&r, &e.name) ||
+            !SV_VEC_PUSH(&c->funcs, SIZE_MAX / sizeof e, e))
             return;
 }
 

@@ -455,18 +455,18 @@ static int add_group(struct sv_err *err, struct sv_types *reg, const uint32_t *w
 {
     struct layout l = {0};
     struct sv_type_group *group;
-    uint8_t one, *depths = &one;
+    uint8_t one = 0, *depths = &one;
     const uint32_t *w = words;
     int r;
 
     if (ntypes > 1)
-        depths = sv_alloc(ntypes);
+        depths = sv_alloc_zero(ntypes);
     if (!depths)
         return sv_fail_nomem(err, "types");
     r = measure(err, reg, words, ntypes, &l, depths);
     if (r == 0)
         r = reserve_ids(err, reg, ntypes);
-    if (r < 0)
+    if (r != 0)
         goto done;
     group = alloc_group(&l, words, nwords, ntypes);
     if (!group) {
@@ -496,7 +496,7 @@ int sv_types_intern(struct sv_err *err, struct sv_types *reg, const uint32_t *wo
     group = find_group(reg, words, nwords, hash);
     if (!group) {
         r = add_group(err, reg, words, nwords, ntypes, &group);
-        if (r < 0)
+        if (r != 0)
             goto done;
         if (++reg->ngroups > reg->nbuckets)
             grow_buckets(reg);

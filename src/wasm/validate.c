@@ -35,7 +35,8 @@ struct rule {
     uint16_t op;
 };
 
-#define AT(s, k) ((k) < sizeof(s) ? (s)[(k) < sizeof(s) ? (k) : 0] : '\0')
+/* Longer than any signature, so that every index below is inside. */
+#define AT(s, k) ((s "\0\0\0\0\0\0")[k])
 #define KIND(c)                                                                                    \
     ((c) == 'i'   ? SV_VAL_I32                                                                     \
      : (c) == 'I' ? SV_VAL_I64                                                                     \
@@ -47,7 +48,7 @@ struct rule {
 #define NIN(s)                                                                                     \
     (AT(s, 0) == '*' ? HAND : AT(s, 0) == ':' ? 0 : AT(s, 1) == ':' ? 1 : AT(s, 2) == ':' ? 2 : 3)
 #define IN(s, k) ((k) < NIN(s) ? KIND(AT(s, k)) : SV_VAL_BOT)
-#define OUT(s) KIND(AT(s, NIN(s) + 1))
+#define OUT(s) KIND(AT(s, (NIN(s) & 3) + 1)) /* HAND & 3 is 3: behind the end */
 
 #define WAY(op, imm, s, feature)                                                                   \
     ((op) == OP_LOCAL_GET          ? WAY_LOCAL_GET                                                 \
@@ -218,7 +219,7 @@ static int read_memarg(struct sv_validator *v, enum sv_op op, sv_valtype *ret)
     if (!sv_read_u64(&v->r, &offset))
         return sv_validate_fail_read(v);
     r = address_type(v, memory, ret);
-    if (r < 0)
+    if (r != 0)
         return r;
     flags &= 0x3f;
     if (sv_op_info[op].feature == SV_FEATURE_THREADS && flags != natural)
@@ -283,7 +284,7 @@ static int read_immediate(struct sv_validator *v, enum sv_op op, sv_valtype *ret
         return read_segment(v, "elem", v->m->nelems);
     case IMM_MEMORY_INIT:
         r = read_segment(v, "data", v->m->ndatas);
-        if (r < 0)
+        if (r != 0)
             return r;
         __attribute__((fallthrough));
     case IMM_MEMORY:
@@ -341,7 +342,7 @@ static inline int apply_rule(struct sv_validator *v, const struct rule *rule, sv
         while (n-- > 0) {
             int r = sv_validate_pop(v, rule_type(rule->in[n], address));
 
-            if (r < 0)
+            if (r != 0)
                 return r;
         }
     *v->top = rule_type(rule->out, address);
@@ -396,7 +397,7 @@ static inline int apply_access(struct sv_validator *v, enum sv_op op, const stru
 
     if (!read_plain_memarg(v, op))
         r = read_memarg(v, op, &address);
-    return r < 0 ? r : apply_rule(v, rule, address);
+    return r != 0 ? r : apply_rule(v, rule, address);
 }
 
 static int apply_any(struct sv_validator *v, const struct rule *rule)
@@ -408,10 +409,12 @@ static int apply_any(struct sv_validator *v, const struct rule *rule)
     if (rule->feature != SV_FEATURE_MVP)
         r = sv_validate_feature(v, rule->feature);
     if (r == 0 && rule->nin == HAND)
-        return by_hand[op](v, op);
+        return by_hand[op]
+                   ? by_hand[op](v, op)
+                   : sv_validate_fail(v, SV_EINTERNAL, "no typing of '%s'", sv_op_info[op].text);
     if (r == 0)
         r = read_immediate(v, op, &address);
-    return r < 0 ? r : apply_rule(v, rule, address);
+    return r != 0 ? r : apply_rule(v, rule, address);
 }
 
 /* The row of a prefixed opcode, its prefix read. */
@@ -465,7 +468,7 @@ static inline int apply(struct sv_validator *v, const struct rule *rule)
         break;
     case WAY_NONE:
         r = read_prefixed(v, &rule);
-        if (r < 0)
+        if (r != 0)
             return r;
         break;
     }
@@ -512,14 +515,14 @@ static int apply_constant(struct sv_validator *v, const struct rule *rule)
 
     if (rule->way == WAY_NONE)
         r = read_prefixed(v, &rule);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!is_constant((enum sv_op)rule->op))
         return sv_validate_fail(v, SV_EINVALID, "constant expression required, found '%s'",
                                 sv_op_info[rule->op].text);
     if (rule->imm == IMM_NONE && rule->nin == 2)
         r = sv_validate_feature(v, SV_FEATURE_EXTENDED_CONST);
-    return r < 0 ? r : apply_any(v, rule);
+    return r != 0 ? r : apply_any(v, rule);
 }
 
 /* Instructions until the first block is closed. */
@@ -535,11 +538,11 @@ static int validate_code(struct sv_validator *v)
         rule = &rules[*v->r.p++];
         if ((size_t)(v->end - v->top) < SV_RESERVED_OPERANDS) {
             r = sv_validate_reserve(v, SV_RESERVED_OPERANDS);
-            if (r < 0)
+            if (r != 0)
                 return r;
         }
         r = v->is_const ? apply_constant(v, rule) : apply(v, rule);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     return 0;
@@ -567,20 +570,20 @@ static int read_locals(struct sv_validator *v)
     uint64_t total = 0;
     int r = sv_validate_u32(v, &nruns);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     for (; nruns > 0; nruns--) {
         sv_valtype type;
 
         v->at = v->r.p;
         r = sv_validate_u32(v, &n);
-        if (r < 0)
+        if (r != 0)
             return r;
         total += n;
         if (total > UINT32_MAX)
             return sv_validate_fail(v, SV_EMALFORMED, "too many locals");
         r = sv_validate_valtype(v, &type);
-        if (r < 0)
+        if (r != 0)
             return r;
         if (total > SV_LIMIT_LOCALS)
             return sv_validate_fail(v, SV_ELIMIT, "too many locals: %llu, at most %u",
@@ -588,7 +591,7 @@ static int read_locals(struct sv_validator *v)
         if (n > 0 && !sv_valtype_defaultable(type))
             v->any_nondefaultable = true;
         r = add_run(v, n, type);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     return 0;
@@ -623,7 +626,7 @@ int sv_validate_body(struct sv_validator *v, const struct sv_func_decl *func)
     }
     if (r == 0)
         r = sv_validate_push_ctrl(v, OP_BLOCK, type);
-    if (r < 0)
+    if (r != 0)
         return r;
     /* the function's parameters are locals, not operands */
     v->top = v->base = v->stack;

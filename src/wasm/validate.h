@@ -61,13 +61,30 @@ int sv_validate_const(struct sv_validator *, struct sv_reader *r, sv_valtype typ
 
 /* ---- between the files of the validator ---- */
 
-int sv_validate_fail(struct sv_validator *, int code, const char *fmt, ...)
+/* Fail at the instruction; with the reader's own failure. The code is seen by the compiler, which
+ * then knows that nothing was written. */
+#define sv_validate_fail(v, code, ...) (sv_validate_note((v), (code), __VA_ARGS__), (code))
+void sv_validate_note(struct sv_validator *, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4), cold));
-int sv_validate_fail_read(struct sv_validator *) __attribute__((cold));
+void sv_validate_note_read(struct sv_validator *) __attribute__((cold));
+static inline int sv_validate_fail_read(struct sv_validator *v)
+{
+    sv_validate_note_read(v);
+    return SV_EMALFORMED;
+}
 int sv_validate_mismatch(struct sv_validator *, sv_valtype expected, sv_valtype found)
     __attribute__((cold));
 int sv_validate_underflow(struct sv_validator *, sv_valtype expected) __attribute__((cold));
 int sv_validate_feature(struct sv_validator *, enum sv_feature);
+/* The proposal that brought a heap type. */
+static inline enum sv_feature sv_heap_feature(uint32_t heap)
+{
+    if (heap >= SV_HEAP_CONCRETE)
+        return SV_FEATURE_FUNCREF;
+    if (heap == SV_HEAP_FUNC || heap == SV_HEAP_EXTERN)
+        return SV_FEATURE_REF;
+    return heap == SV_HEAP_EXN || heap == SV_HEAP_NOEXN ? SV_FEATURE_EXN : SV_FEATURE_GC;
+}
 
 /* n operands are to be compared one by one. */
 int sv_validate_spend(struct sv_validator *, uint32_t n);

@@ -16,7 +16,7 @@ static int enter(struct sv_validator *v, enum sv_op op, const struct sv_blocktyp
 {
     int r = sv_validate_pop_list(v, sv_blocktype_params(type), sv_blocktype_nparams(type));
 
-    return r < 0 ? r : sv_validate_push_ctrl(v, op, *type);
+    return r != 0 ? r : sv_validate_push_ctrl(v, op, *type);
 }
 
 int sv_validate_block(struct sv_validator *v, enum sv_op op)
@@ -24,7 +24,7 @@ int sv_validate_block(struct sv_validator *v, enum sv_op op)
     struct sv_blocktype type;
     int r = sv_validate_blocktype(v, &type);
 
-    return r < 0 ? r : enter(v, op, &type);
+    return r != 0 ? r : enter(v, op, &type);
 }
 
 int sv_validate_if(struct sv_validator *v, enum sv_op op)
@@ -34,7 +34,7 @@ int sv_validate_if(struct sv_validator *v, enum sv_op op)
 
     if (r == 0)
         r = sv_validate_pop(v, SV_VAL_I32);
-    return r < 0 ? r : enter(v, op, &type);
+    return r != 0 ? r : enter(v, op, &type);
 }
 
 int sv_validate_try(struct sv_validator *v, enum sv_op op)
@@ -50,7 +50,7 @@ static int leave(struct sv_validator *v, struct sv_ctrl *ret)
     int r =
         sv_validate_pop_list(v, sv_blocktype_results(&c->type), sv_blocktype_nresults(&c->type));
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (v->top != v->base)
         return sv_validate_fail(
@@ -76,7 +76,7 @@ int sv_validate_else(struct sv_validator *v, enum sv_op op)
     if (sv_validate_ctrl(v)->op != OP_IF)
         return sv_validate_fail(v, SV_EMALFORMED, "unexpected 'else'");
     r = leave(v, &c);
-    return r < 0 ? r : sv_validate_push_ctrl(v, op, c.type);
+    return r != 0 ? r : sv_validate_push_ctrl(v, op, c.type);
 }
 
 /* An `if` without `else` hands its parameters on as results. */
@@ -86,7 +86,7 @@ static int check_no_else(struct sv_validator *v, const struct sv_blocktype *type
     const sv_valtype *params = sv_blocktype_params(type), *results = sv_blocktype_results(type);
     int r = sv_validate_spend(v, n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (n != sv_blocktype_nresults(type))
         return sv_validate_fail(
@@ -105,11 +105,11 @@ int sv_validate_end(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (sv_validate_ctrl(v)->op == OP_IF) {
         r = check_no_else(v, &sv_validate_ctrl(v)->type);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     r = leave(v, &c);
-    if (r < 0)
+    if (r != 0)
         return r;
     return sv_validate_push_list(v, sv_blocktype_results(&c.type), sv_blocktype_nresults(&c.type));
 }
@@ -124,7 +124,7 @@ int sv_validate_br(struct sv_validator *v, enum sv_op op)
     int r = sv_validate_label_index(v, &target);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     types = sv_validate_label(target, &n);
     r = sv_validate_pop_list(v, types, n);
@@ -143,11 +143,11 @@ int sv_validate_br_if(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = sv_validate_pop(v, SV_VAL_I32);
-    if (r < 0)
+    if (r != 0)
         return r;
     types = sv_validate_label(target, &n);
     r = sv_validate_pop_list(v, types, n);
-    return r < 0 ? r : sv_validate_push_list(v, types, n);
+    return r != 0 ? r : sv_validate_push_list(v, types, n);
 }
 
 /* The operands match a label of br_table, and stay as they are. */
@@ -166,7 +166,7 @@ static int match_label(struct sv_validator *v, const struct sv_ctrl *target, uin
     if (n == 0 || (n <= have && memcmp(v->top - n, types, n * sizeof(*types)) == 0))
         return 0;
     r = sv_validate_spend(v, n);
-    if (r < 0)
+    if (r != 0)
         return r;
     for (uint32_t i = 1; i <= n && i <= have; i++) {
         sv_valtype found = *(v->top - i);
@@ -197,13 +197,13 @@ int sv_validate_br_table(struct sv_validator *v, enum sv_op op)
                                 SV_LIMIT_BR_TABLE);
     if (r == 0)
         r = sv_validate_pop(v, SV_VAL_I32);
-    if (r < 0)
+    if (r != 0)
         return r;
     /* the default label, the last, says how many values there are */
     labels = v->r.p;
     for (uint32_t i = 0; i <= count; i++) {
         r = sv_validate_index(v, "label", (uint32_t)v->ctrls.len, &label);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     (void)sv_validate_label(label_at(v, label), &arity);
@@ -215,7 +215,7 @@ int sv_validate_br_table(struct sv_validator *v, enum sv_op op)
             continue;
         target->visit = v->visits;
         r = match_label(v, target, arity);
-        if (r < 0)
+        if (r != 0)
             return r;
     }
     sv_validate_unreachable(v);
@@ -243,7 +243,7 @@ int sv_validate_br_on_null(struct sv_validator *v, enum sv_op op)
 
     if (r == 0)
         r = sv_validate_pop_ref(v, &ref);
-    if (r < 0)
+    if (r != 0)
         return r;
     non_null = SV_REFTYPE(sv_valtype_heap(ref), false);
     types = sv_validate_label(target, &n);
@@ -260,7 +260,7 @@ int sv_validate_br_on_null(struct sv_validator *v, enum sv_op op)
     if (!sv_valtype_matches(v->m->types_registry, non_null, types[n - 1]))
         return sv_validate_mismatch(v, types[n - 1], non_null);
     r = sv_validate_pop_list(v, types, n - 1);
-    return r < 0 ? r : sv_validate_push_list(v, types, n - 1);
+    return r != 0 ? r : sv_validate_push_list(v, types, n - 1);
 }
 
 /* br_on_cast and br_on_cast_fail: what goes to the label and what stays change places. */
@@ -283,7 +283,7 @@ int sv_validate_br_on_cast(struct sv_validator *v, enum sv_op op)
         r = sv_validate_heap(v, flags & 1, &from);
     if (r == 0)
         r = sv_validate_heap(v, flags & 2, &to);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!sv_valtype_matches(reg, to, from))
         return sv_validate_mismatch(v, from, to);
@@ -301,7 +301,7 @@ int sv_validate_br_on_cast(struct sv_validator *v, enum sv_op op)
         r = sv_validate_pop_list(v, types, n - 1);
     if (r == 0)
         r = sv_validate_push_list(v, types, n - 1);
-    return r < 0 ? r : sv_validate_push_list(v, &stays, 1);
+    return r != 0 ? r : sv_validate_push_list(v, &stays, 1);
 }
 
 /* ---- calls ---- */
@@ -312,7 +312,7 @@ static int apply_call(struct sv_validator *v, const struct sv_type *type, bool t
     const struct sv_type *self = v->type;
     int r = sv_validate_pop_list(v, type->func.params, type->func.nparams);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!tail)
         return sv_validate_push_list(v, type->func.results, type->func.nresults);
@@ -321,7 +321,7 @@ static int apply_call(struct sv_validator *v, const struct sv_type *type, bool t
                              type->func.nresults, self->func.nresults);
     else
         r = sv_validate_spend(v, type->func.nresults);
-    if (r < 0)
+    if (r != 0)
         return r;
     for (uint32_t i = 0; i < type->func.nresults; i++)
         if (!sv_valtype_matches(v->m->types_registry, type->func.results[i], self->func.results[i]))
@@ -335,7 +335,7 @@ int sv_validate_call(struct sv_validator *v, enum sv_op op)
     uint32_t index;
     int r = sv_validate_index(v, "function", v->m->nfuncs, &index);
 
-    return r < 0 ? r : apply_call(v, v->m->funcs[index].type, op == OP_RETURN_CALL);
+    return r != 0 ? r : apply_call(v, v->m->funcs[index].type, op == OP_RETURN_CALL);
 }
 
 int sv_validate_call_indirect(struct sv_validator *v, enum sv_op op)
@@ -346,7 +346,7 @@ int sv_validate_call_indirect(struct sv_validator *v, enum sv_op op)
 
     if (r == 0)
         r = sv_validate_u32(v, &index);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (index >= v->m->ntables)
         return sv_validate_fail(v, SV_EINVALID, "unknown table %u", index);
@@ -359,7 +359,7 @@ int sv_validate_call_indirect(struct sv_validator *v, enum sv_op op)
     if (!sv_valtype_matches(v->m->types_registry, table->type, SV_FUNCREF))
         return sv_validate_mismatch(v, SV_FUNCREF, table->type);
     r = sv_validate_pop(v, table->limits.is64 ? SV_VAL_I64 : SV_VAL_I32);
-    return r < 0 ? r : apply_call(v, v->m->types[type], op == OP_RETURN_CALL_INDIRECT);
+    return r != 0 ? r : apply_call(v, v->m->types[type], op == OP_RETURN_CALL_INDIRECT);
 }
 
 int sv_validate_call_ref(struct sv_validator *v, enum sv_op op)
@@ -369,7 +369,7 @@ int sv_validate_call_ref(struct sv_validator *v, enum sv_op op)
 
     if (r == 0)
         r = sv_validate_pop(v, SV_REFTYPE(SV_HEAP_CONCRETE + v->m->types[type]->id, true));
-    return r < 0 ? r : apply_call(v, v->m->types[type], op == OP_RETURN_CALL_REF);
+    return r != 0 ? r : apply_call(v, v->m->types[type], op == OP_RETURN_CALL_REF);
 }
 
 /* ---- exceptions ---- */
@@ -381,7 +381,7 @@ int sv_validate_throw(struct sv_validator *v, enum sv_op op)
     int r = sv_validate_index(v, "tag", v->m->ntags, &tag);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     type = v->m->tags[tag].type;
     r = sv_validate_pop_list(v, type->func.params, type->func.nparams);
@@ -409,7 +409,7 @@ static int match_catch(struct sv_validator *v, const struct sv_type *tag, bool w
     const sv_valtype *types = sv_validate_label(target, &n);
     int r = sv_validate_spend(v, n);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (n != nparams + with_ref)
         return sv_validate_fail(
@@ -443,7 +443,7 @@ static int read_catch(struct sv_validator *v)
     }
     if (r == 0)
         r = sv_validate_label_index(v, &target);
-    if (r < 0)
+    if (r != 0)
         return r;
     return match_catch(v, type, kind == SV_CATCH_REF || kind == SV_CATCH_ALL_REF, target);
 }
@@ -459,7 +459,7 @@ int sv_validate_try_table(struct sv_validator *v, enum sv_op op)
     /* labels of the clauses count from outside of the block */
     for (; r == 0 && n > 0; n--)
         r = read_catch(v);
-    return r < 0 ? r : enter(v, op, &type);
+    return r != 0 ? r : enter(v, op, &type);
 }
 
 /* ---- legacy exceptions: the old proposal's try ... catch ... end, try ... delegate ---- */
@@ -476,14 +476,14 @@ int sv_validate_catch(struct sv_validator *v, enum sv_op op)
         if (r == 0)
             type = v->m->tags[tag].type;
     }
-    if (r < 0)
+    if (r != 0)
         return r;
     if (sv_validate_ctrl(v)->op != OP_TRY && sv_validate_ctrl(v)->op != OP_CATCH)
         return sv_validate_fail(v, SV_EMALFORMED, "unexpected '%s'", sv_op_info[op].text);
     r = leave(v, &c);
     if (r == 0)
         r = sv_validate_push_ctrl(v, op, c.type);
-    if (r < 0)
+    if (r != 0)
         return r;
     /* the exception's values, not the block's parameters */
     v->top = v->base;
@@ -496,12 +496,12 @@ int sv_validate_delegate(struct sv_validator *v, enum sv_op op)
     uint32_t label;
     int r = sv_validate_u32(v, &label);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (sv_validate_ctrl(v)->op != OP_TRY)
         return sv_validate_fail(v, SV_EMALFORMED, "unexpected '%s'", sv_op_info[op].text);
     r = leave(v, &c);
-    if (r < 0)
+    if (r != 0)
         return r;
     /* counts from outside of the block that it closes */
     if (label >= v->ctrls.len)
@@ -515,7 +515,7 @@ int sv_validate_rethrow(struct sv_validator *v, enum sv_op op)
     int r = sv_validate_label_index(v, &target);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     if (target->op != OP_CATCH && target->op != OP_CATCH_ALL)
         return sv_validate_fail(v, SV_EINVALID, "invalid rethrow label");

@@ -47,7 +47,7 @@ int sv_validate_ref_func(struct sv_validator *v, enum sv_op op)
     int r = sv_validate_index(v, "function", v->m->nfuncs, &index);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     /* outside of bodies an occurrence is the declaration (spec 3.5.15) */
     if (v->is_const)
@@ -122,7 +122,7 @@ int sv_validate_convert(struct sv_validator *v, enum sv_op op)
     sv_valtype type;
     int r = sv_validate_pop_ref(v, &type);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     nullable = sv_valtype_nullable(type);
     if (!sv_valtype_matches(v->m->types_registry, type, SV_REFTYPE(from, true)))
@@ -149,7 +149,7 @@ int sv_validate_struct_new(struct sv_validator *v, enum sv_op op)
     uint32_t index;
     int r = sv_validate_type_index(v, SV_FORM_STRUCT, &index);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     type = v->m->types[index];
     if (op == OP_STRUCT_NEW_DEFAULT && !type->strct.defaultable)
@@ -168,7 +168,7 @@ static int read_field(struct sv_validator *v, uint32_t *ret_type, const struct s
     uint32_t field;
     int r = sv_validate_type_index(v, SV_FORM_STRUCT, ret_type);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     type = v->m->types[*ret_type];
     r = sv_validate_index(v, "field", type->strct.nfields, &field);
@@ -209,12 +209,12 @@ int sv_validate_struct_set(struct sv_validator *v, enum sv_op op)
     int r = read_field(v, &type, &field);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!field->mut)
         return sv_validate_fail(v, SV_EINVALID, "immutable field");
     r = sv_validate_pop(v, unpacked(field->type));
-    return r < 0 ? r : sv_validate_pop(v, concrete(v, type, true));
+    return r != 0 ? r : sv_validate_pop(v, concrete(v, type, true));
 }
 
 /* ---- arrays ---- */
@@ -264,7 +264,7 @@ int sv_validate_array_new_fixed(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = sv_validate_u32(v, &n);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (n > SV_LIMIT_NEW_FIXED)
         return sv_validate_fail(v, SV_ELIMIT, "'array.new_fixed' of %u elements, at most %u", n,
@@ -287,7 +287,7 @@ static int read_source(struct sv_validator *v, bool data, const struct sv_field 
     uint32_t index;
     int r = sv_validate_u32(v, &index);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (data) {
         if (!v->has_data_count)
@@ -358,7 +358,7 @@ int sv_validate_array_set(struct sv_validator *v, enum sv_op op)
         r = sv_validate_pop(v, unpacked(field->type));
     if (r == 0)
         r = pop_i32s(v, 1);
-    return r < 0 ? r : sv_validate_pop(v, concrete(v, type, true));
+    return r != 0 ? r : sv_validate_pop(v, concrete(v, type, true));
 }
 
 int sv_validate_array_len(struct sv_validator *v, enum sv_op op)
@@ -384,7 +384,7 @@ int sv_validate_array_fill(struct sv_validator *v, enum sv_op op)
         r = sv_validate_pop(v, unpacked(field->type));
     if (r == 0)
         r = pop_i32s(v, 1);
-    return r < 0 ? r : sv_validate_pop(v, concrete(v, type, true));
+    return r != 0 ? r : sv_validate_pop(v, concrete(v, type, true));
 }
 
 int sv_validate_array_copy(struct sv_validator *v, enum sv_op op)
@@ -396,7 +396,7 @@ int sv_validate_array_copy(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = read_array(v, &from_type, &from);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (is_packed(to->type) || is_packed(from->type)
             ? to->type != from->type
@@ -407,7 +407,7 @@ int sv_validate_array_copy(struct sv_validator *v, enum sv_op op)
         r = sv_validate_pop(v, concrete(v, from_type, true));
     if (r == 0)
         r = pop_i32s(v, 1);
-    return r < 0 ? r : sv_validate_pop(v, concrete(v, to_type, true));
+    return r != 0 ? r : sv_validate_pop(v, concrete(v, to_type, true));
 }
 
 int sv_validate_array_init_segment(struct sv_validator *v, enum sv_op op)
@@ -420,5 +420,5 @@ int sv_validate_array_init_segment(struct sv_validator *v, enum sv_op op)
         r = read_source(v, op == OP_ARRAY_INIT_DATA, field);
     if (r == 0)
         r = pop_i32s(v, 3);
-    return r < 0 ? r : sv_validate_pop(v, concrete(v, type, true));
+    return r != 0 ? r : sv_validate_pop(v, concrete(v, type, true));
 }

@@ -28,22 +28,21 @@ void sv_validator_release(struct sv_validator *v)
 
 /* ---- messages ---- */
 
-int sv_validate_fail(struct sv_validator *v, int code, const char *fmt, ...)
+void sv_validate_note(struct sv_validator *v, int code, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
     sv_vfail(v->err, code, (uint64_t)(v->at - v->r.base), fmt, ap);
     va_end(ap);
-    return code;
 }
 
-int sv_validate_fail_read(struct sv_validator *v)
+void sv_validate_note_read(struct sv_validator *v)
 {
     bool end = v->r.p == v->r.end;
 
-    return sv_fail(v->err, SV_EMALFORMED, sv_reader_offset(&v->r), "%s%s", v->r.failure,
-                   end ? " of section or function" : "");
+    sv_fail(v->err, SV_EMALFORMED, sv_reader_offset(&v->r), "%s%s", v->r.failure,
+            end ? " of section or function" : "");
 }
 
 /* With the module's type indexes; memory for it may be short, then the words say less. */
@@ -119,22 +118,6 @@ int sv_validate_type_index(struct sv_validator *v, enum sv_form form, uint32_t *
     return r;
 }
 
-/* A feature by the types that it brought. */
-static int heap_feature(struct sv_validator *v, uint32_t heap)
-{
-    switch (heap) {
-    case SV_HEAP_FUNC:
-    case SV_HEAP_EXTERN:
-        return sv_validate_feature(v, SV_FEATURE_REF);
-    case SV_HEAP_EXN:
-    case SV_HEAP_NOEXN:
-        return sv_validate_feature(v, SV_FEATURE_EXN);
-    default:
-        return sv_validate_feature(v,
-                                   heap >= SV_HEAP_CONCRETE ? SV_FEATURE_FUNCREF : SV_FEATURE_GC);
-    }
-}
-
 int sv_validate_heap(struct sv_validator *v, bool nullable, sv_valtype *ret)
 {
     const uint8_t *start = v->r.p;
@@ -155,7 +138,7 @@ int sv_validate_heap(struct sv_validator *v, bool nullable, sv_valtype *ret)
             return sv_validate_fail(v, SV_EMALFORMED, "malformed heap type %lld", (long long)code);
         heap = (uint32_t)abstract;
     }
-    r = heap_feature(v, heap);
+    r = sv_validate_feature(v, sv_heap_feature(heap));
     *ret = SV_REFTYPE(heap, nullable);
     return r;
 }
@@ -175,7 +158,8 @@ int sv_validate_valtype(struct sv_validator *v, sv_valtype *ret)
     *ret = type;
     if (type == SV_VAL_V128)
         return sv_validate_feature(v, SV_FEATURE_SIMD);
-    return sv_valtype_is_ref(type) ? heap_feature(v, sv_valtype_heap(type)) : 0;
+    return sv_valtype_is_ref(type) ? sv_validate_feature(v, sv_heap_feature(sv_valtype_heap(type)))
+                                   : 0;
 }
 
 int sv_validate_blocktype(struct sv_validator *v, struct sv_blocktype *ret)
@@ -251,7 +235,7 @@ int sv_validate_push_list(struct sv_validator *v, const sv_valtype *types, uint3
     if (n == 0)
         return 0;
     r = sv_validate_reserve(v, n);
-    if (r < 0)
+    if (r != 0)
         return r;
     memcpy(v->top, types, n * sizeof(*types));
     v->top += n;
@@ -287,7 +271,7 @@ int sv_validate_pop_ref(struct sv_validator *v, sv_valtype *ret)
 {
     int r = sv_validate_pop_any(v, ret);
 
-    if (r < 0 || sv_valtype_is_ref(*ret))
+    if (r != 0 || sv_valtype_is_ref(*ret))
         return r;
     if (*ret != SV_VAL_BOT)
         return sv_validate_fail(v, SV_EINVALID, "type mismatch: expected a reference");

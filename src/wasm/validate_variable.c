@@ -20,7 +20,7 @@ int sv_validate_select(struct sv_validator *v, enum sv_op op)
         r = sv_validate_pop_any(v, &b);
     if (r == 0)
         r = sv_validate_pop_any(v, &a);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (sv_valtype_is_ref(a) || sv_valtype_is_ref(b))
         return sv_validate_fail(v, SV_EINVALID,
@@ -38,7 +38,7 @@ int sv_validate_select_t(struct sv_validator *v, enum sv_op op)
     int r = sv_validate_u32(v, &n);
 
     (void)op;
-    if (r < 0)
+    if (r != 0)
         return r;
     if (n != 1)
         return sv_validate_fail(v, SV_EINVALID, "invalid result arity %u of 'select'", n);
@@ -107,7 +107,7 @@ int sv_validate_global(struct sv_validator *v, enum sv_op op)
     uint32_t index;
     int r = sv_validate_index(v, "global", v->m->nglobals, &index);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     type = &v->m->globals[index].type;
     if (op == OP_GLOBAL_GET) {
@@ -179,7 +179,7 @@ int sv_validate_table_init(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = sv_validate_index(v, "table", v->m->ntables, &index);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (elem >= v->m->nelems)
         return sv_validate_fail(v, SV_EINVALID, "unknown elem segment %u", elem);
@@ -189,7 +189,7 @@ int sv_validate_table_init(struct sv_validator *v, enum sv_op op)
     r = sv_validate_pop(v, SV_VAL_I32);
     if (r == 0)
         r = sv_validate_pop(v, SV_VAL_I32);
-    return r < 0 ? r : sv_validate_pop(v, address_of(table));
+    return r != 0 ? r : sv_validate_pop(v, address_of(table));
 }
 
 /* destination, source, length: the length has the smaller address type (spec 3.4.7). */
@@ -200,7 +200,7 @@ static int pop_copy(struct sv_validator *v, sv_valtype to, sv_valtype from)
 
     if (r == 0)
         r = sv_validate_pop(v, from);
-    return r < 0 ? r : sv_validate_pop(v, to);
+    return r != 0 ? r : sv_validate_pop(v, to);
 }
 
 int sv_validate_table_copy(struct sv_validator *v, enum sv_op op)
@@ -211,7 +211,7 @@ int sv_validate_table_copy(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = read_table(v, &from);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (!sv_valtype_matches(v->m->types_registry, from->type, to->type))
         return sv_validate_mismatch(v, to->type, from->type);
@@ -226,7 +226,7 @@ int sv_validate_memory_copy(struct sv_validator *v, enum sv_op op)
     (void)op;
     if (r == 0)
         r = sv_validate_index(v, "memory", v->m->nmemories, &from);
-    if (r < 0)
+    if (r != 0)
         return r;
     return pop_copy(v, v->m->memories[to].limits.is64 ? SV_VAL_I64 : SV_VAL_I32,
                     v->m->memories[from].limits.is64 ? SV_VAL_I64 : SV_VAL_I32);

@@ -26,6 +26,13 @@ complete_bash() { bash -c 'source bash.txt; COMP_WORDS=("$@"); COMP_CWORD=$(($# 
 line "--memory-limit= --memory-page-limit=" "bash completes an option" complete_bash ssvm run --memory-
 line "--json" "bash completes by verb" complete_bash ssvm inspect --j
 line "inspect" "bash completes a verb" complete_bash ssvm insp
+if [ -x "$(dirname "$SSVM")/ssvm-serve" ]; then
+    check "serve starts the server" 0 "*" "" "$SSVM" serve --help
+    mkdir bin && ln -s "$SSVM" bin/ssvm
+    check "bash asks the server for its options" 0 "*" "" grep -q -- --listen <(PATH=$PWD/bin:$PATH complete_bash ssvm serve --li)
+fi
+cp "$SSVM" alone
+check "no server" 1 "" "libexec/ssvm/ssvm-serve' is not there" ./alone serve
 [ ! -x "$(command -v zsh)" ] || check "zsh takes it" 0 "" "" zsh -n zsh.txt
 [ ! -x "$(command -v fish)" ] || check "fish takes it" 0 "" "" fish -n fish.txt
 check "the man page is of this table" 0 "*" "" "$top/tools/gen-man" --check "$SSVM"

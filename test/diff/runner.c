@@ -38,6 +38,7 @@ struct subject {
     struct sv_store *store;
     struct sv_module *module;
     struct sv_instance *instance;
+    char last[64];         /* function called last */
     bool differs, skipped; /* skipped: a limit was met, nothing more can be compared */
 };
 
@@ -299,6 +300,7 @@ static void call(struct subject *s)
             *slot++ = values[i].slot[1];
     }
     n = want.kind == OUTCOME_OK ? read_values(values) : 0;
+    snprintf(s->last, sizeof s->last, "%s", (char *)name.data);
     if (!s->differs && !s->skipped && find(s, name, SV_EXTERN_FUNC, &e)) {
         fill_fuel(s);
         sv_trap_clear(&s->store->thread.trap);
@@ -390,7 +392,7 @@ static void gas_compare(struct subject *s)
         return;
     got = sv_store_gas_used(s->store);
     if (got != want)
-        differ(s, "gas: %" PRIu64 ", expected %" PRIu64, got, want);
+        differ(s, "gas after '%s': %" PRIu64 ", expected %" PRIu64, s->last, got, want);
 }
 
 static void execute(void)

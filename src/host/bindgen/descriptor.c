@@ -76,11 +76,13 @@ struct reader {
 
 static int too_short(struct reader *r)
 {
-    return sv_fail(r->err, SV_EMALFORMED, SV_NO_OFFSET, "type descriptor ends too early");
+    sv_fail(r->err, SV_EMALFORMED, SV_NO_OFFSET, "type descriptor ends too early");
+    return SV_EMALFORMED;
 }
 
 static int read_word(struct reader *r, uint32_t *ret)
 {
+    *ret = 0;
     if (r->at >= r->n)
         return too_short(r);
     *ret = r->words[r->at++];

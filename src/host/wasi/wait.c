@@ -50,7 +50,7 @@ int sv_vfs_wait(struct sv_thread *th, struct pollfd *fds, unsigned n, int64_t ti
     for (;;) {
         int64_t left = sv_thread_time_left(th), ns = PIECE_NS;
 
-        if (left <= 0)
+        if (left <= 0 && sv_thread_ok(th)) /* nothing is left of a cancelled call either */
             atomic_fetch_or(&th->interrupt, SV_INTERRUPT_DEADLINE);
         if (!sv_thread_ok(th))
             return sv_thread_interrupted(th);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -39,10 +40,26 @@ static void want(ssvm_error *e, ssvm_error_kind kind, const char *text)
     ssvm_error_delete(e);
 }
 
+/* cmocka takes SIGSEGV for each test; the library installed its handler once, with the first
+ * engine. */
+static struct sigaction fault_handler;
+
+static int set_up(void **state)
+{
+    ssvm_engine *engine;
+
+    (void)state;
+    signal(SIGSEGV, SIG_DFL);
+    ok(ssvm_engine_new(NULL, &engine));
+    ssvm_engine_delete(engine);
+    return sigaction(SIGSEGV, NULL, &fault_handler);
+}
+
 static void open_world(struct world *w, const unsigned char *guest, size_t len,
                        const ssvm_limits *limits)
 {
     memset(w, 0, sizeof *w);
+    sigaction(SIGSEGV, &fault_handler, NULL);
     ok(ssvm_engine_new(NULL, &w->engine));
     ok(ssvm_module_new(w->engine, guest, len, &w->module));
     ok(ssvm_store_new(w->engine, limits, &w->store));
@@ -770,12 +787,22 @@ static void test_deadline(void **state)
     close_world(&w);
 }
 
+static void *cancel(void *store)
+{
+    struct timespec pause = {.tv_nsec = 20000000};
+
+    nanosleep(&pause, NULL);
+    ssvm_store_cancel(store);
+    return NULL;
+}
+
 /* Where the guest is in the host, or in one long instruction. */
-static void test_deadline_elsewhere(void **state)
+static void test_interrupted_elsewhere(void **state)
 {
     static const char *const names[] = {"loop", "fill", "poll", "read"};
     ssvm_limits limits = SSVM_LIMITS_INIT;
     ssvm_wasi wasi = SSVM_WASI_INIT;
+    pthread_t thread;
     int silent[2];
 
     (void)state;
@@ -790,18 +817,16 @@ static void test_deadline_elsewhere(void **state)
         ok(ssvm_linker_instantiate(w.linker, w.module, &w.instance));
         want(call(&w, names[i], NULL, 0, NULL, 0), SSVM_ETRAP, "deadline exceeded");
         close_world(&w);
+        open_world(&w, guest_interrupt, sizeof guest_interrupt, NULL);
+        ok(ssvm_linker_define_wasi(w.linker, &wasi));
+        ok(ssvm_linker_instantiate(w.linker, w.module, &w.instance));
+        pthread_create(&thread, NULL, cancel, w.store);
+        want(call(&w, names[i], NULL, 0, NULL, 0), SSVM_ETRAP, "cancelled");
+        pthread_join(thread, NULL);
+        close_world(&w);
     }
     close(silent[0]);
     close(silent[1]);
-}
-
-static void *cancel(void *store)
-{
-    struct timespec pause = {.tv_nsec = 20000000};
-
-    nanosleep(&pause, NULL);
-    ssvm_store_cancel(store);
-    return NULL;
 }
 
 static void test_cancel(void **state)
@@ -978,7 +1003,7 @@ int main(void)
         cmocka_unit_test(test_template),
         cmocka_unit_test(test_gc),
         cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_deadline_elsewhere),
+        cmocka_unit_test(test_interrupted_elsewhere),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_gas),
@@ -987,5 +1012,5 @@ int main(void)
         cmocka_unit_test(test_exports),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -15,6 +15,7 @@
 
 static void sizes(void **state)
 {
+    volatile size_t most = SIZE_MAX; /* hidden from the compiler, which would object */
     size_t r = 7;
 
     (void)state;
@@ -27,8 +28,8 @@ static void sizes(void **state)
     assert_false(sv_add_size(SIZE_MAX, 1, &r));
     assert_null(sv_alloc_array(SIZE_MAX / 4, 8));
     assert_null(sv_alloc_array_zero(SIZE_MAX / 4, 8));
-    assert_null(sv_alloc(SIZE_MAX));
-    assert_null(sv_alloc_zero((size_t)PTRDIFF_MAX + 1));
+    assert_null(sv_alloc(most));
+    assert_null(sv_alloc_zero(most / 2 + 1));
     assert_null(sv_strndup("x", SIZE_MAX));
 }
 

@@ -33,6 +33,7 @@ static void arguments(void **state)
     guest_close(&g);
 }
 
+/* must-pass 37. */
 static void nothing_granted(void **state)
 {
     static const struct sv_wasi_grant none;
@@ -63,6 +64,7 @@ static void no_memory(void **state)
     guest_close(&g);
 }
 
+/* must-pass 43. */
 static void clocks(void **state)
 {
     struct sv_wasi_grant coarse = {.coarse_clock = true};
@@ -96,6 +98,7 @@ static void clocks(void **state)
     guest_close(&g);
 }
 
+/* must-pass 43. */
 static void random_bytes(void **state)
 {
     struct guest g;

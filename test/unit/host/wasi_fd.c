@@ -40,6 +40,7 @@ static int host_fds(void)
 
 static const uint64_t rw = SV_WASI_RIGHT_READ | SV_WASI_RIGHT_WRITE;
 
+/* must-pass 39: descriptors. */
 static void bounded_table(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1, .max_fds = 20};
@@ -78,6 +79,7 @@ static void close_on_exec(void **state)
     guest_close(&g);
 }
 
+/* must-pass 36. */
 static void renumber(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1, .max_fds = 10};
@@ -196,6 +198,7 @@ static void memory_streams(void **state)
     guest_close(&g);
 }
 
+/* must-pass 39: buffers of one call. */
 static void buffers(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1};
@@ -234,6 +237,7 @@ static void buffers(void **state)
     guest_close(&g);
 }
 
+/* must-pass 38. */
 static void fifo_does_not_block(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1};
@@ -332,6 +336,7 @@ static void full_pipe(void **state)
     close(ends[1]);
 }
 
+/* must-pass 40: what the filter makes of bytes. */
 static void filter(void **state)
 {
 #define X "\xef\xbf\xbd"
@@ -373,7 +378,8 @@ static void filter(void **state)
     }
 }
 
-/* What an inherited stream on a terminal lets through, and that a terminal is told to the guest. */
+/* must-pass 40: what an inherited stream on a terminal lets through, and that a terminal is told to
+ * the guest. */
 static void terminal(void **state)
 {
     struct sv_wasi_grant grant = {.out = {.kind = SV_WASI_STREAM_INHERIT},

@@ -73,6 +73,7 @@ static void times(void **state)
     guest_close(&g);
 }
 
+/* must-pass 39: subscriptions. */
 static void bounds(void **state)
 {
     struct sv_wasi_grant grant = {0};

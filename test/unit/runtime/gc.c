@@ -655,6 +655,35 @@ static void test_array_operations(void **state)
     close_heap(&h);
 }
 
+/* No memory for the collector's own tables: no object, or a slower collection, but never a lost
+ * one. */
+#ifdef SV_TORTURE
+static void test_torture(void **state)
+{
+    (void)state;
+    for (unsigned long n = 1; n < 40; n++) {
+        struct heap h = open_heap(0, false);
+        struct node *p;
+
+        sv_alloc_fail_at(n);
+        for (uint64_t i = 0; i < 3000; i++) {
+            p = new_node(&h, h.root->value.ref, i);
+            if (p)
+                h.root->value.ref = ref(p);
+            if (i % 500 == 0)
+                sv_gc_collect(h.s);
+        }
+        sv_alloc_fail_at(0);
+        p = (struct node *)(uintptr_t)h.root->value.ref;
+        for (uint64_t i = p->v + 1; i-- > 0; p = (struct node *)(uintptr_t)p->next)
+            if (p->v != i)
+                i = p->v + 1; /* one allocation may have failed */
+        sv_gc_collect(h.s);
+        close_heap(&h);
+    }
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -670,6 +699,9 @@ int main(void)
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_const),
         cmocka_unit_test(test_array_operations),
+#ifdef SV_TORTURE
+        cmocka_unit_test(test_torture),
+#endif
     };
 
     return cmocka_run_group_tests_name("runtime/gc", tests, NULL, NULL);

@@ -428,6 +428,39 @@ static void features(void **state)
     }
 }
 
+/* Every allocation fails once: a clean refusal and, under ASan, nothing left behind. Wants
+ * SV_TORTURE. */
+static void out_of_memory(void **state)
+{
+    unsigned long before = sv_alloc_count();
+
+    (void)state;
+    sv_free(sv_alloc(1));
+    if (sv_alloc_count() == before)
+        skip();
+    for (unsigned long n = 1;; n++) {
+        struct sv_types *types = sv_types_new();
+        struct sv_module *m = NULL;
+        struct sv_err err = {0};
+        int r;
+
+        assert_non_null(types);
+        sv_alloc_fail_at(n);
+        r = sv_module_new(&err, types, whole, sizeof whole, NULL, NULL, &m);
+        if (r == 0) {
+            (void)sv_module_func_name(m, 0);
+            sv_alloc_fail_at(0);
+            sv_module_unref(m);
+        }
+        sv_alloc_fail_at(0);
+        assert_int_equal(sv_types_count(types), 0);
+        sv_types_delete(types);
+        if (r == 0 && n > 30)
+            break;
+        assert_true(r == 0 || r == SV_ENOMEM);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,7 +469,7 @@ int main(void)
         cmocka_unit_test(malformed_cases), cmocka_unit_test(invalid_cases),
         cmocka_unit_test(headers),         cmocka_unit_test(custom_sections),
         cmocka_unit_test(index_spaces),    cmocka_unit_test(ownership),
-        cmocka_unit_test(features),
+        cmocka_unit_test(features),        cmocka_unit_test(out_of_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,10 @@
 //! The first function: a greeting.
+mod heap;
+
 use wasm_bindgen::prelude::*;
+
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
 
 /// Called as POST /f/hello/say with the name as the body, or GET /f/hello/say?name=NAME.
 #[wasm_bindgen]

@@ -68,7 +68,8 @@ fn ends_block(op: &O<'_>) -> bool {
 // What an operation costs by the size of its work.
 enum Extra {
     None,
-    Bytes { wide: bool }, // the length is on top of the stack
+    Bytes { wide: bool, size: i64 }, // the length is on top of the stack, in things of `size` bytes
+    Fixed(i64),
     Elems { wide: bool },
     GrowPages { wide: bool }, // delta on top, result -1 on failure
     GrowElems { wide: bool },
@@ -80,32 +81,137 @@ struct Types {
     table64: Vec<bool>,
     params: Vec<u32>,    // of every type
     functions: Vec<u32>, // type of every function, imports first
+    element: Vec<i64>,   // bytes of an element, of every type; 0 for others than arrays
     imported_functions: usize,
     globals: u32,
 }
 
+fn units(bytes: i64) -> i64 {
+    (bytes + (1 << BYTES_PER_GAS) - 1) >> BYTES_PER_GAS
+}
+
+fn size_of(t: wasmparser::StorageType) -> i64 {
+    match t {
+        wasmparser::StorageType::I8 => 1,
+        wasmparser::StorageType::I16 => 2,
+        wasmparser::StorageType::Val(v) => match v {
+            wasmparser::ValType::I32 | wasmparser::ValType::F32 => 4,
+            wasmparser::ValType::V128 => 16,
+            _ => 8,
+        },
+    }
+}
+
 impl Types {
-    fn extra(&self, op: &O<'_>) -> Option<Extra> {
+    fn extra(&self, op: &O<'_>) -> Extra {
         let memory = |m: u32| self.memory64[m as usize];
         let table = |t: u32| self.table64[t as usize];
-        Some(match *op {
-            O::MemoryFill { mem } => Extra::Bytes { wide: memory(mem) },
-            O::MemoryCopy { dst_mem, src_mem } => Extra::Bytes { wide: memory(dst_mem) && memory(src_mem) },
-            O::MemoryInit { .. } => Extra::Bytes { wide: false },
+        let array = |t: u32| Extra::Bytes { wide: false, size: self.element[t as usize] };
+        match *op {
+            O::MemoryFill { mem } => Extra::Bytes { wide: memory(mem), size: 1 },
+            O::MemoryCopy { dst_mem, src_mem } => Extra::Bytes { wide: memory(dst_mem) && memory(src_mem), size: 1 },
+            O::MemoryInit { .. } => Extra::Bytes { wide: false, size: 1 },
             O::TableInit { .. } => Extra::Elems { wide: false },
             O::TableFill { table: t } => Extra::Elems { wide: table(t) },
             O::TableCopy { dst_table, src_table } => Extra::Elems { wide: table(dst_table) && table(src_table) },
             O::MemoryGrow { mem } => Extra::GrowPages { wide: memory(mem) },
             O::TableGrow { table: t } => Extra::GrowElems { wide: table(t) },
-            // Priced by element sizes; not generated here.
-            O::ArrayFill { .. }
-            | O::ArrayCopy { .. }
-            | O::ArrayInitData { .. }
-            | O::ArrayInitElem { .. }
-            | O::ArrayNewData { .. }
-            | O::ArrayNewElem { .. } => return None,
+            O::ArrayNew { array_type_index: t }
+            | O::ArrayNewDefault { array_type_index: t }
+            | O::ArrayNewData { array_type_index: t, .. }
+            | O::ArrayNewElem { array_type_index: t, .. }
+            | O::ArrayFill { array_type_index: t }
+            | O::ArrayCopy { array_type_index_dst: t, .. }
+            | O::ArrayInitData { array_type_index: t, .. }
+            | O::ArrayInitElem { array_type_index: t, .. } => array(t),
+            O::ArrayNewFixed { array_type_index: t, array_size } => {
+                Extra::Fixed(units(self.element[t as usize] * i64::from(array_size)))
+            }
             _ => Extra::None,
-        })
+        }
+    }
+
+    // What evaluating a constant expression costs: its arrays. None when a length is more than a sum of constants.
+    fn const_cost(&self, e: &wasmparser::ConstExpr<'_>) -> Option<i64> {
+        let mut stack: Vec<Option<i64>> = Vec::new();
+        let mut cost = 0;
+        for op in e.get_operators_reader() {
+            match op.ok()? {
+                O::I32Const { value } => stack.push(Some(i64::from(value as u32))),
+                O::I32Add => {
+                    let (b, a) = (stack.pop()??, stack.pop()??);
+                    stack.push(Some((a + b) & 0xffff_ffff));
+                }
+                O::I32Sub => {
+                    let (b, a) = (stack.pop()??, stack.pop()??);
+                    stack.push(Some((a - b) & 0xffff_ffff));
+                }
+                O::I32Mul => {
+                    let (b, a) = (stack.pop()??, stack.pop()??);
+                    stack.push(Some((a as u32).wrapping_mul(b as u32).into()));
+                }
+                O::ArrayNew { array_type_index } | O::ArrayNewDefault { array_type_index } => {
+                    cost += units(stack.pop()?? * self.element[array_type_index as usize]);
+                    stack.clear(); // whatever it was made of is not a length any more
+                    stack.push(None);
+                }
+                O::ArrayNewFixed { array_type_index, array_size } => {
+                    cost += units(i64::from(array_size) * self.element[array_type_index as usize]);
+                    stack.push(None);
+                }
+                _ => stack.push(None),
+            }
+        }
+        Some(cost)
+    }
+
+    // Everything that instantiation pays for, but the start function.
+    fn start_cost(&self, module: &[u8]) -> Option<i64> {
+        let mut cost = 0;
+        for payload in wasmparser::Parser::new(0).parse_all(module) {
+            match payload.ok()? {
+                Payload::GlobalSection(r) => {
+                    for g in r {
+                        cost += self.const_cost(&g.ok()?.init_expr)?;
+                    }
+                }
+                Payload::TableSection(r) => {
+                    for t in r {
+                        if let wasmparser::TableInit::Expr(e) = t.ok()?.init {
+                            cost += self.const_cost(&e)?;
+                        }
+                    }
+                }
+                Payload::ElementSection(r) => {
+                    for e in r {
+                        let e = e.ok()?;
+                        let n = match e.items {
+                            wasmparser::ElementItems::Functions(f) => i64::from(f.count()),
+                            wasmparser::ElementItems::Expressions(_, x) => {
+                                let n = i64::from(x.count());
+                                for item in x {
+                                    cost += self.const_cost(&item.ok()?)?;
+                                }
+                                n
+                            }
+                        };
+                        if let wasmparser::ElementKind::Active { .. } = e.kind {
+                            cost += n;
+                        }
+                    }
+                }
+                Payload::DataSection(r) => {
+                    for d in r {
+                        let d = d.ok()?;
+                        if let wasmparser::DataKind::Active { .. } = d.kind {
+                            cost += units(d.data.len() as i64);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(cost)
     }
 }
 
@@ -123,8 +229,8 @@ struct Scratch {
 
 fn before(out: &mut Vec<u8>, s: &Scratch, extra: &Extra) {
     match extra {
-        Extra::None => {}
-        Extra::Bytes { wide } | Extra::Elems { wide } | Extra::GrowPages { wide } | Extra::GrowElems { wide } => {
+        Extra::None | Extra::Fixed(_) => {}
+        Extra::Bytes { wide, .. } | Extra::Elems { wide } | Extra::GrowPages { wide } | Extra::GrowElems { wide } => {
             emit(out, &[I::LocalTee(if *wide { s.n64 } else { s.n32 })]);
         }
     }
@@ -133,7 +239,8 @@ fn before(out: &mut Vec<u8>, s: &Scratch, extra: &Extra) {
 fn after(out: &mut Vec<u8>, s: &Scratch, extra: &Extra) {
     let (wide, grows) = match extra {
         Extra::None => return,
-        Extra::Bytes { wide } | Extra::Elems { wide } => (*wide, false),
+        Extra::Fixed(n) => return emit(out, &[I::GlobalGet(s.gas), I::I64Const(*n), I::I64Add, I::GlobalSet(s.gas)]),
+        Extra::Bytes { wide, .. } | Extra::Elems { wide } => (*wide, false),
         Extra::GrowPages { wide } | Extra::GrowElems { wide } => (*wide, true),
     };
     if grows && wide {
@@ -151,9 +258,9 @@ fn after(out: &mut Vec<u8>, s: &Scratch, extra: &Extra) {
         emit(out, &[I::LocalGet(s.n32), I::I64ExtendI32U]);
     }
     match extra {
-        Extra::Bytes { .. } => {
+        Extra::Bytes { size, .. } => {
             let round = (1i64 << BYTES_PER_GAS) - 1;
-            emit(out, &[I::I64Const(round), I::I64Add, I::I64Const(BYTES_PER_GAS.into()), I::I64ShrU]);
+            emit(out, &[I::I64Const(*size), I::I64Mul, I::I64Const(round), I::I64Add, I::I64Const(BYTES_PER_GAS.into()), I::I64ShrU]);
         }
         Extra::GrowPages { .. } => emit(out, &[I::I64Const(GAS_PER_PAGE), I::I64Mul]),
         _ => {}
@@ -213,7 +320,7 @@ fn body(
                 emit(&mut out, &[I::GlobalGet(s.gas), I::I64Const(cost), I::I64Add, I::GlobalSet(s.gas)]);
             }
         }
-        let extra = types.extra(op)?;
+        let extra = types.extra(op);
         before(&mut out, &s, &extra);
         out.extend_from_slice(bytes);
         after(&mut out, &s, &extra);
@@ -222,31 +329,25 @@ fn body(
     Some(out)
 }
 
-// The module with counters, which are exported as GAS_NAME. None when it does something that this tool does not price.
-pub fn inject(module: &[u8], prices: &HashMap<u32, i64>) -> Option<Vec<u8>> {
+fn types_of(module: &[u8]) -> Option<Types> {
     let mut types = Types::default();
-    let mut out = wasm_encoder::Module::new();
-    let mut code = wasm_encoder::CodeSection::new();
-    let mut left = 0;
-    let mut has_globals = false;
-    let mut function = 0;
-    let gas_type = wasm_encoder::GlobalType { val_type: wasm_encoder::ValType::I64, mutable: true, shared: false };
-    let raw = |range: std::ops::Range<u64>| &module[range.start as usize..range.end as usize];
     for payload in wasmparser::Parser::new(0).parse_all(module) {
-        let payload = payload.ok()?;
-        match &payload {
+        match payload.ok()? {
             Payload::TypeSection(r) => {
-                for group in r.clone() {
+                for group in r {
                     for t in group.ok()?.into_types() {
-                        types.params.push(match &t.composite_type.inner {
-                            wasmparser::CompositeInnerType::Func(f) => f.params().len() as u32,
-                            _ => 0,
-                        });
+                        let (params, element) = match &t.composite_type.inner {
+                            wasmparser::CompositeInnerType::Func(f) => (f.params().len() as u32, 0),
+                            wasmparser::CompositeInnerType::Array(a) => (0, size_of(a.0.element_type)),
+                            _ => (0, 0),
+                        };
+                        types.params.push(params);
+                        types.element.push(element);
                     }
                 }
             }
             Payload::ImportSection(r) => {
-                for i in r.clone().into_imports() {
+                for i in r.into_imports() {
                     match i.ok()?.ty {
                         wasmparser::TypeRef::Func(t) => {
                             types.functions.push(t);
@@ -260,26 +361,42 @@ pub fn inject(module: &[u8], prices: &HashMap<u32, i64>) -> Option<Vec<u8>> {
                 }
             }
             Payload::FunctionSection(r) => {
-                for t in r.clone() {
+                for t in r {
                     types.functions.push(t.ok()?);
                 }
             }
             Payload::MemorySection(r) => {
-                for m in r.clone() {
+                for m in r {
                     types.memory64.push(m.ok()?.memory64);
                 }
             }
             Payload::TableSection(r) => {
-                for t in r.clone() {
+                for t in r {
                     types.table64.push(t.ok()?.ty.table64);
                 }
             }
-            Payload::CodeSectionStart { count, .. } => left = *count,
+            Payload::GlobalSection(r) => types.globals += r.count(),
             _ => {}
         }
+    }
+    Some(types)
+}
+
+// The module with counters, which are exported as GAS_NAME. None when it does something that this tool does not price.
+pub fn inject(module: &[u8], prices: &HashMap<u32, i64>) -> Option<Vec<u8>> {
+    let types = types_of(module)?;
+    let at_start = types.start_cost(module)?;
+    let mut out = wasm_encoder::Module::new();
+    let mut code = wasm_encoder::CodeSection::new();
+    let mut left = 0;
+    let mut has_globals = false;
+    let mut function = 0;
+    let gas_type = wasm_encoder::GlobalType { val_type: wasm_encoder::ValType::I64, mutable: true, shared: false };
+    let raw = |range: std::ops::Range<u64>| &module[range.start as usize..range.end as usize];
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        let payload = payload.ok()?;
         match &payload {
             Payload::GlobalSection(r) => {
-                types.globals += r.count();
                 has_globals = true;
                 // The old globals as they are, one more at the end.
                 let mut data = Vec::new();
@@ -289,13 +406,13 @@ pub fn inject(module: &[u8], prices: &HashMap<u32, i64>) -> Option<Vec<u8>> {
                 skip.read_var_u32().ok()?;
                 data.extend_from_slice(&old[skip.original_position() as usize..]);
                 gas_type.encode(&mut data);
-                emit(&mut data, &[I::I64Const(0), I::End]);
+                emit(&mut data, &[I::I64Const(at_start), I::End]);
                 out.section(&wasm_encoder::RawSection { id: 6, data: &data });
             }
             Payload::ExportSection(r) => {
                 if !has_globals {
                     let mut globals = wasm_encoder::GlobalSection::new();
-                    globals.global(gas_type, &wasm_encoder::ConstExpr::i64_const(0));
+                    globals.global(gas_type, &wasm_encoder::ConstExpr::i64_const(at_start));
                     out.section(&globals);
                     has_globals = true;
                 }
@@ -317,7 +434,7 @@ pub fn inject(module: &[u8], prices: &HashMap<u32, i64>) -> Option<Vec<u8>> {
                     out.section(&code);
                 }
             }
-            Payload::CodeSectionStart { .. } => {}
+            Payload::CodeSectionStart { count, .. } => left = *count,
             Payload::CustomSection(_) => {}
             p => {
                 if let Some((id, range)) = p.as_section() {
