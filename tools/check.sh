@@ -35,7 +35,9 @@ run_spec() { # BUILD FLAGS... : core, custom, threads, legacy exceptions
 
 step_build() { configure "$build" "${CC:-clang-22}"; }
 step_static() {
-    tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" &&
+    local json
+    json=$(spec_json) || return 1
+    tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "$json" &&
         tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }

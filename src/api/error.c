@@ -5,7 +5,7 @@
 
 #include "api/api.h"
 
-#define MESSAGE_MAX 1024
+#define MESSAGE_MAX 2400
 
 /* Out of memory must be reportable without memory. */
 static const ssvm_error no_memory = {

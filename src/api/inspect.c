@@ -486,29 +486,24 @@ own ssvm_error *ssvm_module_inspect(const ssvm_module *module, bool json, own ch
 /* "i:I" as "(i32) -> (i64)" */
 static void put_sig(const struct view *v, const char *sig)
 {
-    char text[256] = "(";
-    size_t len = 1;
+    struct sv_buf text;
     bool first = true;
 
-    for (; *sig && len + 16 < sizeof text; sig++) {
-        const char *name = *sig == 'i' ? "i32" : *sig == 'I' ? "i64" : *sig == 'f' ? "f32" : "f64";
-
+    sv_buf_init(&text, SV_ERR_TEXT_MAX);
+    sv_buf_putc(&text, '(');
+    for (; *sig; sig++) {
         if (*sig == ':') {
-            memcpy(text + len, ") -> (", 6);
-            len += 6;
+            sv_buf_puts(&text, ") -> (");
             first = true;
             continue;
         }
-        if (!first) {
-            memcpy(text + len, ", ", 2);
-            len += 2;
-        }
-        memcpy(text + len, name, 3);
-        len += 3;
+        sv_buf_puts(&text, first ? "" : ", ");
+        sv_buf_puts(&text, *sig == 'i' ? "i32" : *sig == 'I' ? "i64" : *sig == 'f' ? "f32" : "f64");
         first = false;
     }
-    text[len++] = ')';
-    put_name(v, (struct sv_str){text, len});
+    sv_buf_putc(&text, ')');
+    put_text(v, sv_buf_cstr(&text));
+    sv_buf_release(&text);
 }
 
 static void put_host_func(const struct view *v, const struct sv_host_func *f, bool first)

@@ -161,7 +161,7 @@ static own ssvm_error *choose(struct sv_typed *t, ssvm_arg *args, uint32_t index
 static void release(struct sv_typed *t)
 {
     for (size_t i = 0; i < t->nbuffers; i++) {
-        sv_bindgen_value_unref(t->bindgen, t->buffers[i].handle);
+        sv_bindgen_array_end(t->bindgen, t->buffers[i].handle);
         sv_free(t->buffers[i].bytes);
     }
     sv_buf_release(&t->out);
@@ -201,7 +201,7 @@ static own ssvm_error *run(struct sv_typed *t, ssvm_arg *args, ssvm_result *ret)
 {
     struct sv_extern x;
     struct sv_err err = {0};
-    uint32_t index;
+    uint32_t index = 0;
     ssvm_error *e;
 
     e = bindgen_of(t->store, &t->bindgen);

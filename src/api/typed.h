@@ -56,6 +56,8 @@ struct sv_typed_slice {
 unsigned sv_typed_kind_size(unsigned kind);
 const char *sv_typed_kind_name(unsigned kind);
 enum sv_valkind sv_typed_kind_wasm(unsigned kind);
+/* Clean the bits above a kind that is narrower than i32. */
+void sv_typed_narrow(unsigned kind, union sv_slot *v);
 /* Text of a number to a value of the kind. False: *ret_why says what is wrong ("is not a number",
  * "is out of range for u8"). */
 bool sv_typed_parse(unsigned kind, const char *text, size_t len, union sv_slot *ret,
@@ -102,6 +104,8 @@ own ssvm_error *sv_typed_scalar(struct sv_typed *, size_t arg, unsigned kind, un
 own ssvm_error *sv_typed_text(struct sv_typed *, size_t arg,
                               size_t skip); /* without its first `skip` bytes */
 own ssvm_error *sv_typed_array(struct sv_typed *, size_t arg, unsigned elem_kind, bool mutable);
+/* Argument `arg`, whatever it is, as a JavaScript value. */
+own ssvm_error *sv_typed_value(struct sv_typed *, size_t arg, uint32_t *ret);
 /* Where nobody tells the types, text may: TYPE:VALUE with one of Rust's numbers, bool, char or
  * string. The kind that is named (STRING: plain text), and the length of `TYPE:`. */
 unsigned sv_typed_prefix(const ssvm_arg *, size_t *ret_len);

@@ -186,6 +186,31 @@ unsigned sv_typed_prefix(const ssvm_arg *a, size_t *ret_len)
     return SV_BINDGEN_STRING;
 }
 
+own ssvm_error *sv_typed_value(struct sv_typed *t, size_t arg, uint32_t *ret)
+{
+    const ssvm_arg *a = arg < t->nargs ? &t->args[arg] : NULL;
+    enum sv_bindgen_value_kind kind = SV_BINDGEN_VALUE_STRING;
+    double number = 0;
+    uint32_t handle;
+
+    if (!a)
+        kind = SV_BINDGEN_VALUE_UNDEFINED;
+    else if (a->kind == SSVM_ARG_NULL)
+        kind = SV_BINDGEN_VALUE_NULL;
+    else if (a->kind == SSVM_ARG_BOOL)
+        kind = a->i ? SV_BINDGEN_VALUE_TRUE : SV_BINDGEN_VALUE_FALSE;
+    else if (a->kind == SSVM_ARG_INT || a->kind == SSVM_ARG_FLOAT) {
+        kind = SV_BINDGEN_VALUE_NUMBER;
+        number = a->kind == SSVM_ARG_INT ? (double)a->i : a->f;
+    } else if (!sv_utf8_valid(a->bytes, a->len))
+        return sv_typed_arg_error(t, arg, "is not valid UTF-8");
+    handle =
+        sv_bindgen_value_new(t->bindgen, kind, kind == SV_BINDGEN_VALUE_STRING ? a->bytes : NULL,
+                             kind == SV_BINDGEN_VALUE_STRING ? a->len : 0, number);
+    *ret = handle;
+    return handle ? NULL : sv_api_nomem();
+}
+
 /* ---- Arrays ---- */
 
 static own ssvm_error *bad_element(struct sv_typed *t, size_t arg, size_t index, struct sv_str text,

@@ -127,29 +127,12 @@ static own ssvm_error *push_enum_arg(struct sv_typed *t, size_t arg, sig_type *s
     return e ? e : push_enum(t, s, v.s64);
 }
 
-/* Any value as a JavaScript value. */
 static own ssvm_error *push_value(struct sv_typed *t, size_t arg)
 {
-    const ssvm_arg *a = arg < t->nargs ? &t->args[arg] : NULL;
-    enum sv_bindgen_value_kind kind = SV_BINDGEN_VALUE_STRING;
-    double number = 0;
-    uint32_t handle;
+    uint32_t handle = 0;
+    ssvm_error *e = sv_typed_value(t, arg, &handle);
 
-    if (!a)
-        kind = SV_BINDGEN_VALUE_UNDEFINED;
-    else if (a->kind == SSVM_ARG_NULL)
-        kind = SV_BINDGEN_VALUE_NULL;
-    else if (a->kind == SSVM_ARG_BOOL)
-        kind = a->i ? SV_BINDGEN_VALUE_TRUE : SV_BINDGEN_VALUE_FALSE;
-    else if (a->kind == SSVM_ARG_INT || a->kind == SSVM_ARG_FLOAT) {
-        kind = SV_BINDGEN_VALUE_NUMBER;
-        number = a->kind == SSVM_ARG_INT ? (double)a->i : a->f;
-    } else if (!sv_utf8_valid(a->bytes, a->len))
-        return sv_typed_arg_error(t, arg, "is not valid UTF-8");
-    handle =
-        sv_bindgen_value_new(t->bindgen, kind, kind == SV_BINDGEN_VALUE_STRING ? a->bytes : NULL,
-                             kind == SV_BINDGEN_VALUE_STRING ? a->len : 0, number);
-    return handle ? push_u32(t, handle) : sv_api_nomem();
+    return e ? e : push_u32(t, handle);
 }
 
 static own ssvm_error *push_sequence(struct sv_typed *t, size_t arg, sig_type *s, int elem,
@@ -403,14 +386,7 @@ static own ssvm_error *lift(struct sv_typed *t, sig_type *s, unsigned type, cons
         if (sv_typed_kind_wasm(r->kind) == SV_VAL_I64 && s->version < SINCE_I64)
             whole.i64 = v[0].i32 | (uint64_t)v[1].i32 << 32;
         /* What a narrow type returns is not always clean above its bits. */
-        if (r->kind == SV_BINDGEN_U8)
-            whole.i64 = whole.i32 & 0xff;
-        else if (r->kind == SV_BINDGEN_U16)
-            whole.i64 = whole.i32 & 0xffff;
-        else if (r->kind == SV_BINDGEN_I8)
-            whole.s32 = (int8_t)whole.i32;
-        else if (r->kind == SV_BINDGEN_I16)
-            whole.s32 = (int16_t)whole.i32;
+        sv_typed_narrow(r->kind, &whole);
         return sv_typed_result_scalar(t, r->kind, &whole);
     }
     switch (r->kind) {

@@ -65,7 +65,7 @@ enum sv_json_kind sv_json_next(struct sv_json *j, struct sv_str *ret)
     } else if (*from == '[' || *from == '{') {
         kind = !skip_nested(j) ? SV_JSON_BAD : *from == '[' ? SV_JSON_ARRAY : SV_JSON_OBJECT;
     } else if (*from == '-' || (*from >= '0' && *from <= '9')) {
-        while (j->at < j->end && memchr("+-.eE0123456789", *j->at, 15))
+        while (j->at < j->end && *j->at != '\0' && strchr("+-.eE0123456789", *j->at))
             j->at++;
         kind = SV_JSON_NUMBER;
     } else {

@@ -49,6 +49,18 @@ enum sv_valkind sv_typed_kind_wasm(unsigned kind)
     return (enum sv_valkind)kinds[kind].wasm;
 }
 
+void sv_typed_narrow(unsigned kind, union sv_slot *v)
+{
+    unsigned bits = 8u * kinds[kind].size;
+
+    if (kind > SV_BINDGEN_U16)
+        return;
+    v->i64 = v->i32 & ((1u << bits) - 1);
+    /* Carry the sign bit up. */
+    if (kinds[kind].min < 0 && (v->i32 >> (bits - 1)) != 0)
+        v->i32 |= UINT32_MAX << bits;
+}
+
 static bool is_float(unsigned kind)
 {
     return kind == SV_BINDGEN_F32 || kind == SV_BINDGEN_F64;
@@ -147,7 +159,7 @@ static bool scan_float(const char *s, size_t len, double *ret)
         return false;
     for (size_t i = 0; i < len; i++) {
         char c = s[i];
-        if (!((c >= '0' && c <= '9') || memchr("+-.eE", c, 5) || memchr("naifNIty", c, 8)))
+        if (!((c >= '0' && c <= '9') || (c != '\0' && strchr("+-.eEnaifNIty", c))))
             return false;
         copy[i] = c == '.' ? nl_langinfo(RADIXCHAR)[0] : c;
     }

@@ -27,6 +27,12 @@ static bool is_number(sv_valtype v)
     return k == SV_VAL_I32 || k == SV_VAL_I64 || k == SV_VAL_F32 || k == SV_VAL_F64;
 }
 
+/* A JavaScript value, in modules that newer tools have processed. */
+static bool is_value(sv_valtype v)
+{
+    return sv_valtype_is_ref(v) && sv_valtype_heap(v) == SV_HEAP_EXTERN;
+}
+
 /* ---- Which arguments are strings ---- */
 
 /* A text that reads as a number is one; `string:42` is the text. */
@@ -63,6 +69,10 @@ static bool fits(const struct sv_typed *t, const struct shape *s)
     for (size_t i = 0; i < t->nargs; i++) {
         unsigned words = s->string[i] || s->halves ? 2 : 1;
 
+        if (at < n && is_value(type->func.params[at])) {
+            at++;
+            continue;
+        }
         if (at + words > n)
             return false;
         for (unsigned k = 0; k < words; k++) {
@@ -163,7 +173,13 @@ static own ssvm_error *push_args(struct sv_typed *t, const struct shape *s)
     union sv_slot v;
 
     for (size_t i = 0; i < t->nargs && !e; i++) {
-        if (s->halves) {
+        if (is_value(type->func.params[at])) {
+            uint32_t handle = 0;
+            e = sv_typed_value(t, i, &handle);
+            if (!e)
+                e = sv_typed_push(t, SV_VAL_REF, (union sv_slot){.ref = sv_ref_host(handle)});
+            at++;
+        } else if (s->halves) {
             e = sv_typed_scalar(t, i,
                                 t->args[i].kind == SSVM_ARG_TEXT &&
                                         *(const char *)t->args[i].bytes != '-'

@@ -50,10 +50,7 @@ static union sv_slot load(unsigned kind, const unsigned char *p)
     union sv_slot v = {.i64 = 0};
 
     memcpy(&v, p, sv_typed_kind_size(kind));
-    if (kind == SV_BINDGEN_I8)
-        v.s32 = (int8_t)v.i32;
-    else if (kind == SV_BINDGEN_I16)
-        v.s32 = (int16_t)v.i32;
+    sv_typed_narrow(kind, &v);
     return v;
 }
 

@@ -193,7 +193,7 @@ own ssvm_error *ssvm_module_signature(const ssvm_module *m, const char *name, ow
     ssvm_store *s = NULL;
     struct sv_err err = {0};
     struct sv_buf out;
-    uint32_t index;
+    uint32_t index = 0;
     ssvm_error *e;
 
     if (!m || !name || !ret)

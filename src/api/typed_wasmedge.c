@@ -161,10 +161,7 @@ static own ssvm_error *lift_value(struct sv_typed *t, const uint32_t triple[3])
         return sv_api_error(SSVM_ETYPE, "'%s' returned %u bytes for a %s", t->name, size,
                             sv_typed_kind_name(kind));
     memcpy(&v, p, elem);
-    if (kind == SV_BINDGEN_I8)
-        v.s32 = (int8_t)v.i32;
-    else if (kind == SV_BINDGEN_I16)
-        v.s32 = (int16_t)v.i32;
+    sv_typed_narrow(kind, &v);
     return sv_typed_result_scalar(t, kind, &v);
 }
 
@@ -224,7 +221,7 @@ own ssvm_error *sv_typed_call_wasmedge(struct sv_typed *t)
 {
     union sv_slot slots[2] = {{.i64 = 0}, {.i64 = 0}};
     const unsigned char *p;
-    uint32_t pairs, ret, kind, ptr, n;
+    uint32_t pairs = 0, ret, kind, ptr, n;
     ssvm_error *e = NULL;
 
     for (size_t i = 0; i < t->nargs && !e; i++)

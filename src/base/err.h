@@ -14,7 +14,7 @@ enum sv_code {
 #undef ERR
 };
 
-#define SV_ERR_TEXT_MAX 400
+#define SV_ERR_TEXT_MAX 2000
 
 /* The caller's, fixed size, so that failing needs no memory. Zero-initialise. */
 struct sv_err {

@@ -15,7 +15,9 @@
 #define PAGE_BYTES 65536ull
 #define MS_MAX (1000ull * 60 * 60 * 24 * 366) /* a year */
 #define ARG_FILE_MAX (1ull << 30)             /* bytes of one @FILE or `-` argument */
-#define DISABLE_MAX 1024                      /* text of all --disable-* */
+#define NAMES_SHOWN 512                       /* bytes of a list of functions in a message */
+#define NAME_SHOWN 200
+#define DISABLE_MAX 1024 /* text of all --disable-* */
 
 enum phase { PHASE_LOAD, PHASE_VALIDATE, PHASE_INSTANTIATE, PHASE_RUN, PHASE_COUNT };
 static const char *const phase_names[PHASE_COUNT] = {"load", "validate", "instantiate", "run"};
@@ -413,31 +415,42 @@ static bool has_export(const ssvm_module *m, const char *name)
     return false;
 }
 
-/* Neither a command nor anything to call: say what there is. */
-static int no_start(const struct run *r)
+/* Names of exported functions, as many as fit; false when there are none. What tools and
+ * conventions need is not for people to call. */
+static bool list_functions(const ssvm_module *m, char *ret, size_t size)
 {
-    char names[512] = "";
-    size_t n = ssvm_module_nexports(r->module), used = 0, left = 0;
+    size_t n = ssvm_module_nexports(m), used = 0;
+    bool left = false;
 
+    ret[0] = '\0';
     for (size_t i = 0; i < n; i++) {
         ssvm_extern_kind kind;
         size_t len;
-        const char *s = ssvm_module_export(r->module, i, &len, &kind, NULL);
-        /* What tools and conventions need is not for people to call. */
+        const char *s = ssvm_module_export(m, i, &len, &kind, NULL);
+
         if (kind != SSVM_EXTERN_FUNC || (len >= 2 && memcmp(s, "__", 2) == 0) ||
             (len == strlen("_initialize") && memcmp(s, "_initialize", len) == 0))
             continue;
-        if (used + len + 16 > sizeof names || len > 200) {
-            left++;
-            continue;
-        }
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "",
-                                 (int)len, s);
+        if (len > NAME_SHOWN || used + len + 8 > size)
+            left = true;
+        else
+            used +=
+                (size_t)snprintf(ret + used, size - used, "%s%.*s", used ? ", " : "", (int)len, s);
     }
-    if (used == 0 && left == 0)
-        return 0; /* nothing to call: its start function was the program */
-    cli_message("'%s': no '_start': not a program; name a function with --invoke: %s%s", r->file,
-                names, left ? ", ..." : "");
+    if (left)
+        snprintf(ret + used, size - used, "%s...", used ? ", " : "");
+    return ret[0] != '\0';
+}
+
+/* Neither a command nor anything to call: say what there is. */
+static int no_start(const struct run *r)
+{
+    char names[NAMES_SHOWN];
+
+    if (!list_functions(r->module, names, sizeof names))
+        return 0; /* its start function was the program */
+    cli_message("'%s': no '_start': not a program; name a function with --invoke: %s", r->file,
+                names);
     return CLI_STATUS_USAGE;
 }
 
@@ -458,6 +471,7 @@ static int invoke(struct run *r, const char *name, char **argv, int argc)
 {
     ssvm_result res = SSVM_RESULT_INIT;
     ssvm_arg *args = calloc((size_t)argc + 1, sizeof *args);
+    char names[NAMES_SHOWN];
     ssvm_error *e;
     size_t nargs;
     int status;
@@ -474,7 +488,11 @@ static int invoke(struct run *r, const char *name, char **argv, int argc)
     if (!e)
         e = ssvm_instance_call(r->instance, name, args, nargs, r->result, &res);
     if (e) {
+        bool unknown = ssvm_error_kind_of(e) == SSVM_ENOTFOUND;
+
         status = cli_error(r->file, e);
+        if (unknown && list_functions(r->module, names, sizeof names))
+            cli_message("its functions are: %s", names);
     } else {
         status = print_result(&res);
         ssvm_string_delete(res.bytes);

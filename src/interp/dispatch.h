@@ -1,9 +1,10 @@
-/* The words in which handlers are written, for two back ends: functions that tail-call each other (clang), and labels in one function
- * (gcc). Holds no handler.
+/* The words in which handlers are written, for two back ends: functions that tail-call each other
+ * (clang), and labels in one function (gcc). Holds no handler.
  *
- * State: th the thread, inst the instance, base sv_iop_base, tab the module's entry points, ip, fp, R F G V the accumulators, T scratch
- * (caller's fp between a call and the callee's entry), mem the base of memory 0. In the tail-call back end the first four sit in
- * registers with long encodings; ip and fp in rdi and rsi; rcx (T) holds nothing across handlers, because shifts need it. */
+ * State: th the thread, inst the instance, base sv_iop_base, tab the module's entry points, ip, fp,
+ * R F G V the accumulators, T scratch (caller's fp between a call and the callee's entry), mem the
+ * base of memory 0. In the tail-call back end the first four sit in registers with long encodings;
+ * ip and fp in rdi and rsi; rcx (T) holds nothing across handlers, because shifts need it. */
 #ifndef SV_INTERP_DISPATCH_H
 #define SV_INTERP_DISPATCH_H
 
@@ -73,40 +74,45 @@ typedef f64 af64 ALIGNED4;
 
 #if SV_INTERP_TAIL
 
-#define SV_OP_ARGS                                                                                                                     \
-    struct sv_thread *th, struct sv_instance *inst, const char *base, _Atomic(const uint32_t *) *tab, const uint32_t *ip,              \
-        union sv_slot *fp, uint64_t R, uint64_t T, uint8_t *mem, double F, float G, v128 V
+#define SV_OP_ARGS                                                                                 \
+    struct sv_thread *th, struct sv_instance *inst, const char *base,                              \
+        _Atomic(const uint32_t *) *tab, const uint32_t *ip, union sv_slot *fp, uint64_t R,         \
+        uint64_t T, uint8_t *mem, double F, float G, v128 V
 #define SV_OP_PASS th, inst, base, tab, ip, fp, R, T, mem, F, G, V
 #define SV_PRESERVE __attribute__((preserve_none))
 typedef SV_PRESERVE int sv_op_fn(SV_OP_ARGS);
 #define SV_MUSTTAIL __attribute__((musttail))
 
 /* Handlers lie in one section, so that "is this guest code" is a comparison. */
-#define CASE(name)                                                                                                                     \
-    SV_PRESERVE __attribute__((section("sv_ops"), used, visibility("hidden"))) int sv_op_##name(SV_OP_ARGS);                           \
-    SV_PRESERVE __attribute__((section("sv_ops"), used, visibility("hidden"))) int sv_op_##name(SV_OP_ARGS)
+#define CASE(name)                                                                                 \
+    SV_PRESERVE __attribute__((section("sv_ops"), used, visibility("hidden"))) int sv_op_##name(   \
+        SV_OP_ARGS);                                                                               \
+    SV_PRESERVE __attribute__((section("sv_ops"), used, visibility("hidden"))) int sv_op_##name(   \
+        SV_OP_ARGS)
 #define CASE_A(name) CASE(name)
 #define GOTO_IP SV_MUSTTAIL return ((sv_op_fn *)(base + *(const int32_t *)ip))(SV_OP_PASS)
 #define SKIP(n) (ip = (const uint32_t *)(IPB + (n)))
-#define NEXT(n)                                                                                                                        \
-    do {                                                                                                                               \
-        SKIP(n);                                                                                                                       \
-        GOTO_IP;                                                                                                                       \
+#define NEXT(n)                                                                                    \
+    do {                                                                                           \
+        SKIP(n);                                                                                   \
+        GOTO_IP;                                                                                   \
     } while (0)
-/* Go on in a function outside the section, which may call C: instructions IC of iop.def, and the rest of others. Its body begins with
- * SLOW_BEGIN and ends with SLOW_GO (the guest goes on at ip) or return. */
+/* Go on in a function outside the section, which may call C: instructions IC of iop.def, and the
+ * rest of others. Its body begins with SLOW_BEGIN and ends with SLOW_GO (the guest goes on at ip)
+ * or return. */
 #define TAIL(name) SV_MUSTTAIL return sv_op_##name(SV_OP_PASS)
-#define SLOW(name)                                                                                                                     \
-    SV_PRESERVE __attribute__((used, visibility("hidden"))) int sv_op_##name(SV_OP_ARGS);                                              \
+#define SLOW(name)                                                                                 \
+    SV_PRESERVE __attribute__((used, visibility("hidden"))) int sv_op_##name(SV_OP_ARGS);          \
     SV_PRESERVE __attribute__((used, visibility("hidden"), noinline)) int sv_op_##name(SV_OP_ARGS)
-#define SLOW_BEGIN                                                                                                                     \
-    (void)base, (void)tab, (void)mem, (void)F, (void)G, (void)V, (void)R, (void)T, (void)th, (void)inst, (void)ip, (void)fp
+#define SLOW_BEGIN                                                                                 \
+    (void)base, (void)tab, (void)mem, (void)F, (void)G, (void)V, (void)R, (void)T, (void)th,       \
+        (void)inst, (void)ip, (void)fp
 #define SLOW_GO GOTO_IP
 /* Back to C. */
-#define LEAVE                                                                                                                          \
-    do {                                                                                                                               \
-        SLOW_BEGIN;                                                                                                                    \
-        return 0;                                                                                                                      \
+#define LEAVE                                                                                      \
+    do {                                                                                           \
+        SLOW_BEGIN;                                                                                \
+        return 0;                                                                                  \
     } while (0)
 #define SLOW_DECL(name) SV_PRESERVE int sv_op_##name(SV_OP_ARGS);
 
@@ -141,36 +147,37 @@ typedef int sv_slow_fn(struct sv_regs *);
 #define CASE_A(name) if (0)
 #define GOTO_IP goto *(const void *)(base + *(const int32_t *)ip)
 #define SKIP(n) (ip = (const uint32_t *)(IPB + (n)))
-#define NEXT(n)                                                                                                                        \
-    do {                                                                                                                               \
-        SKIP(n);                                                                                                                       \
-        GOTO_IP;                                                                                                                       \
+#define NEXT(n)                                                                                    \
+    do {                                                                                           \
+        SKIP(n);                                                                                   \
+        GOTO_IP;                                                                                   \
     } while (0)
-#define TAIL(name)                                                                                                                     \
-    do {                                                                                                                               \
-        slow = sv_op_##name;                                                                                                           \
-        goto call_slow;                                                                                                                \
+#define TAIL(name)                                                                                 \
+    do {                                                                                           \
+        slow = sv_op_##name;                                                                       \
+        goto call_slow;                                                                            \
     } while (0)
-#define SLOW(name)                                                                                                                     \
-    __attribute__((noinline)) int sv_op_##name(struct sv_regs *regs);                                                                  \
+#define SLOW(name)                                                                                 \
+    __attribute__((noinline)) int sv_op_##name(struct sv_regs *regs);                              \
     __attribute__((noinline)) int sv_op_##name(struct sv_regs *regs)
 /* The state as variables of the same names; 1 = go on. */
-#define SLOW_BEGIN                                                                                                                     \
-    struct sv_thread *th = regs->th;                                                                                                   \
-    struct sv_instance *inst = regs->inst;                                                                                             \
-    _Atomic(const uint32_t *) *tab = regs->tab;                                                                                        \
-    const uint32_t *ip = regs->ip;                                                                                                     \
-    union sv_slot *fp = regs->fp;                                                                                                      \
-    uint64_t R = regs->R, T = regs->T;                                                                                                 \
-    uint8_t *mem = regs->mem;                                                                                                          \
-    double F = regs->F;                                                                                                                \
-    float G = regs->G;                                                                                                                 \
-    v128 V = regs->V;                                                                                                                  \
-    (void)tab, (void)mem, (void)F, (void)G, (void)V, (void)R, (void)T, (void)th, (void)inst, (void)ip, (void)fp
-#define SLOW_GO                                                                                                                        \
-    do {                                                                                                                               \
-        *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V};                                                           \
-        return 1;                                                                                                                      \
+#define SLOW_BEGIN                                                                                 \
+    struct sv_thread *th = regs->th;                                                               \
+    struct sv_instance *inst = regs->inst;                                                         \
+    _Atomic(const uint32_t *) *tab = regs->tab;                                                    \
+    const uint32_t *ip = regs->ip;                                                                 \
+    union sv_slot *fp = regs->fp;                                                                  \
+    uint64_t R = regs->R, T = regs->T;                                                             \
+    uint8_t *mem = regs->mem;                                                                      \
+    double F = regs->F;                                                                            \
+    float G = regs->G;                                                                             \
+    v128 V = regs->V;                                                                              \
+    (void)tab, (void)mem, (void)F, (void)G, (void)V, (void)R, (void)T, (void)th, (void)inst,       \
+        (void)ip, (void)fp
+#define SLOW_GO                                                                                    \
+    do {                                                                                           \
+        *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V};                       \
+        return 1;                                                                                  \
     } while (0)
 #define SLOW_DECL(name) int sv_op_##name(struct sv_regs *);
 #define PIN(v) ((void)0)
@@ -179,10 +186,10 @@ typedef int sv_slow_fn(struct sv_regs *);
 
 #endif
 
-#define TRAP_OUT(code)                                                                                                                 \
-    do {                                                                                                                               \
-        R = (u64)(code);                                                                                                               \
-        TAIL(trap);                                                                                                                    \
+#define TRAP_OUT(code)                                                                             \
+    do {                                                                                           \
+        R = (u64)(code);                                                                           \
+        TAIL(trap);                                                                                \
     } while (0)
 
 /* Slow rests of fast instructions. */
@@ -200,36 +207,38 @@ SLOW_RESTS(SLOW_DECL)
 
 /* ---- In slow functions ---- */
 /* Say where the guest is: operands at the base slot (4), everything live below `top` (6). */
-#define SLOW_SAVE                                                                                                                      \
-    do {                                                                                                                               \
-        th->ip = ip;                                                                                                                   \
-        th->fp = fp;                                                                                                                   \
-        th->inst = inst;                                                                                                               \
-        th->sp = fp + A16(6);                                                                                                          \
+#define SLOW_SAVE                                                                                  \
+    do {                                                                                           \
+        th->ip = ip;                                                                               \
+        th->fp = fp;                                                                               \
+        th->inst = inst;                                                                           \
+        th->sp = fp + A16(6);                                                                      \
     } while (0)
 /* Trap at this instruction. */
-#define SLOW_TRAP(code)                                                                                                                \
-    do {                                                                                                                               \
-        th->ip = ip;                                                                                                                   \
-        th->fp = fp;                                                                                                                   \
-        th->inst = inst;                                                                                                               \
-        return sv_trap_raise(th, code);                                                                                                \
+#define SLOW_TRAP(code)                                                                            \
+    do {                                                                                           \
+        th->ip = ip;                                                                               \
+        th->fp = fp;                                                                               \
+        th->inst = inst;                                                                           \
+        return sv_trap_raise(th, code);                                                            \
     } while (0)
 /* Back to the guest behind an instruction of n bytes, unless it has been interrupted. */
-#define SLOW_NEXT(n)                                                                                                                   \
-    do {                                                                                                                               \
-        if (__builtin_expect(!sv_thread_ok(th), 0))                                                                                    \
-            return sv_thread_interrupted(th);                                                                                          \
-        SKIP(n);                                                                                                                       \
-        SLOW_GO;                                                                                                                       \
+#define SLOW_NEXT(n)                                                                               \
+    do {                                                                                           \
+        if (__builtin_expect(!sv_thread_ok(th), 0))                                                \
+            return sv_thread_interrupted(th);                                                      \
+        SKIP(n);                                                                                   \
+        SLOW_GO;                                                                                   \
     } while (0)
 
-/* The instructions that frames made by C return to: the table of offsets holds, for each instruction, just its first word. */
+/* The instructions that frames made by C return to: the table of offsets holds, for each
+ * instruction, just its first word. */
 #define SV_CODE_EXIT (&sv_iop_offsets[I_EXIT])
 #define SV_CODE_XRET (&sv_iop_offsets[I_XRET])
 
-/* Find the handler of th->exn, thrown at ip in the frame fp of inst. True: *ip, *fp, *inst are where to go on. False: none up to the
- * innermost entry from C. */
-bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot **fp, struct sv_instance **inst);
+/* Find the handler of th->exn, thrown at ip in the frame fp of inst. True: *ip, *fp, *inst are
+ * where to go on. False: none up to the innermost entry from C. */
+bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot **fp,
+                      struct sv_instance **inst);
 
 #endif

@@ -1,11 +1,13 @@
-/* What the files of the running interpreter share: the loop's entry and what the table of operations (tier.c) is made of. */
+/* What the files of the running interpreter share: the loop's entry and what the table of
+ * operations (tier.c) is made of. */
 #ifndef SV_INTERP_ENTRY_H
 #define SV_INTERP_ENTRY_H
 
 #include "interp/code.h"
 
 /* Run from ip with the frame fp until the frame returns to `to`. */
-int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip, union sv_slot *fp, const uint32_t *to, union sv_slot *back);
+int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip,
+                  union sv_slot *fp, const uint32_t *to, union sv_slot *back);
 bool sv_interp_in_guest(const void *pc);
 /* sv_func.entry of every function of this tier. */
 int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args);
@@ -18,11 +20,12 @@ struct sv_walk {
     union sv_slot *fp;
     struct sv_instance *inst;
     const struct sv_icode *code; /* found by sv_walk_find */
-    bool entry_seen; /* the last step passed an entry from C */
+    bool entry_seen;             /* the last step passed an entry from C */
 };
 /* The function that ip lies in; false: none. */
 bool sv_walk_find(struct sv_walk *);
-/* To the caller; false: there is none, or the frame makes no sense. Stops at an entry from C with entry_seen unless `through`. */
+/* To the caller; false: there is none, or the frame makes no sense. Stops at an entry from C with
+ * entry_seen unless `through`. */
 bool sv_walk_out(const struct sv_thread *th, struct sv_walk *, bool through);
 
 #endif

@@ -1,5 +1,5 @@
-/* The interpreter's loop: all handlers as one program, the table of their offsets, and the entry from C. Slow paths are in slow*.c; how
- * code is made is in lower*.c. */
+/* The interpreter's loop: all handlers as one program, the table of their offsets, and the entry
+ * from C. Slow paths are in slow*.c; how code is made is in lower*.c. */
 #include "interp/dispatch.h"
 #include "interp/entry.h"
 #include "interp/ops_inline.h"
@@ -37,13 +37,15 @@ bool sv_interp_in_guest(const void *pc)
     return (uintptr_t)pc - (uintptr_t)__start_sv_ops < (uintptr_t)(__stop_sv_ops - __start_sv_ops);
 }
 
-int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip, union sv_slot *fp, const uint32_t *to, union sv_slot *back)
+int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip,
+                  union sv_slot *fp, const uint32_t *to, union sv_slot *back)
 {
     const char *base = (const char *)sv_iop_offsets;
     const struct sv_flavour *fl = inst->tier;
 
-    return ((sv_op_fn *)(base + *(const int32_t *)ip))(th, inst, base, fl->entry, ip, fp, (uintptr_t)to, (uintptr_t)back, inst->mem0, 0, 0,
-                                                       (v128){0, 0});
+    return ((sv_op_fn *)(base + *(const int32_t *)ip))(th, inst, base, fl->entry, ip, fp,
+                                                       (uintptr_t)to, (uintptr_t)back, inst->mem0,
+                                                       0, 0, (v128){0, 0});
 }
 
 #else
@@ -96,10 +98,10 @@ call_slow:
     if (*ret > 0)
         goto resume;
     return NULL;
-#define LEAVE                                                                                                                          \
-    do {                                                                                                                               \
-        *ret = 0;                                                                                                                      \
-        return NULL;                                                                                                                   \
+#define LEAVE                                                                                      \
+    do {                                                                                           \
+        *ret = 0;                                                                                  \
+        return NULL;                                                                               \
     } while (0)
 #include "interp/ops_numeric.h"
 
@@ -130,10 +132,13 @@ bool sv_interp_in_guest(const void *pc)
     return (uintptr_t)pc - (uintptr_t)__start_sv_ops < (uintptr_t)(__stop_sv_ops - __start_sv_ops);
 }
 
-int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip, union sv_slot *fp, const uint32_t *to, union sv_slot *back)
+int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t *ip,
+                  union sv_slot *fp, const uint32_t *to, union sv_slot *back)
 {
     const struct sv_flavour *fl = inst->tier;
-    struct sv_regs regs = {th, inst, fl->entry, ip, fp, (uintptr_t)to, (uintptr_t)back, inst->mem0, 0, 0, (v128){0, 0}};
+    struct sv_regs regs = {
+        th,         inst, fl->entry, ip,          fp, (uintptr_t)to, (uintptr_t)back,
+        inst->mem0, 0,    0,         (v128){0, 0}};
     int r = 0;
 
     loop(&regs, &r);

@@ -1,4 +1,5 @@
-/* Lowering a function: the loop over its instructions, variables, and the finished code. The parts are in lower_*.c. */
+/* Lowering a function: the loop over its instructions, variables, and the finished code. The parts
+ * are in lower_*.c. */
 #include "interp/lower.h"
 
 /* Code is two to three times as long as the body. */
@@ -67,7 +68,11 @@ static bool place_locals(struct lower *l)
 static void emit_entry(struct lower *l)
 {
     uint32_t first = l->func->type->func.param_slots, n = (l->locals - first + 1) & ~1u;
-    uint32_t iop = n == 0 ? I_ENTER0 : n == 2 ? I_ENTER2 : n == 4 ? I_ENTER4 : n == 6 ? I_ENTER6 : I_ENTER;
+    uint32_t iop = n == 0   ? I_ENTER0
+                   : n == 2 ? I_ENTER2
+                   : n == 4 ? I_ENTER4
+                   : n == 6 ? I_ENTER6
+                            : I_ENTER;
     uint8_t *p;
 
     /* Results go to the first slots while the saved ones are still to be read. */
@@ -109,7 +114,8 @@ static bool global_set_sum(struct lower *l, uint32_t i, const struct opnd *o)
 
     if (!l->accs || r.pos == NONE || o->kind == KIND_K || o->cls != CLASS_R)
         return false;
-    if (r.op == REC_GLOBAL_ADD && r.offset == i && (lower_is_last(l, o) || (!o->acc && o->slot == r.d))) {
+    if (r.op == REC_GLOBAL_ADD && r.offset == i &&
+        (lower_is_last(l, o) || (!o->acc && o->slot == r.d))) {
         lower_undo(l);
         p = lower_begin(l, CLASS_R, I_GLOBAL_ADD_SET, 16, REC_OTHER);
         lower_put32(p, 8, i);
@@ -118,7 +124,8 @@ static bool global_set_sum(struct lower *l, uint32_t i, const struct opnd *o)
             lower_patch(l, CLASS_R, r.d);
         return true;
     }
-    if (r.op == OP_I32_ADD && lower_is_last(l, o) && r.b.kind == KIND_K && r.a.kind != KIND_K && !r.a.acc) {
+    if (r.op == OP_I32_ADD && lower_is_last(l, o) && r.b.kind == KIND_K && r.a.kind != KIND_K &&
+        !r.a.acc) {
         lower_undo(l);
         p = lower_emit(l, I_GLOBAL_SET_ADD, 16);
         lower_put16(p, 6, r.a.slot);
@@ -253,7 +260,8 @@ static void lower_op(struct lower *l, uint32_t op)
         lower_store(l, op);
         break;
     default:
-        if (!variable_op(l, op) && !control_op(l, op) && !lower_memory_op(l, op) && !lower_ref_op(l, op))
+        if (!variable_op(l, op) && !control_op(l, op) && !lower_memory_op(l, op) &&
+            !lower_ref_op(l, op))
             lower_emit(l, I_BAD, 4);
         break;
     }
@@ -357,7 +365,10 @@ static own struct sv_icode *finish(struct lower *l)
 
     if (!c)
         return NULL;
-    *c = (struct sv_icode){.func = l->index, .size = l->len, .locals = l->locals, .nclauses = (uint32_t)l->clauses.len};
+    *c = (struct sv_icode){.func = l->index,
+                           .size = l->len,
+                           .locals = l->locals,
+                           .nclauses = (uint32_t)l->clauses.len};
     memcpy(c->code, l->code, l->len);
     c->clauses = (struct sv_clause *)(void *)((uint8_t *)c->code + code);
     if (clauses)
@@ -374,7 +385,8 @@ static uint32_t origin_of(const struct lower *l, uint32_t at)
     return offset;
 }
 
-own struct sv_icode *sv_lower_function(const struct sv_flavour *fl, uint32_t index, uint32_t at, uint32_t *ret_offset)
+own struct sv_icode *sv_lower_function(const struct sv_flavour *fl, uint32_t index, uint32_t at,
+                                       uint32_t *ret_offset)
 {
     struct lower l = {.map = ret_offset != NULL};
     struct sv_icode *code = NULL;

@@ -1,6 +1,7 @@
-/* Lowering a validated function to internal code: the state of the one pass, and what its files share. The pass keeps a symbolic operand
- * stack: an entry is a constant, an alias of a local, a value in its own slot, or one that so far is in an accumulator only. Instructions
- * are emitted when values are consumed; a producer is patched later to store its result where it must live. */
+/* Lowering a validated function to internal code: the state of the one pass, and what its files
+ * share. The pass keeps a symbolic operand stack: an entry is a constant, an alias of a local, a
+ * value in its own slot, or one that so far is in an accumulator only. Instructions are emitted
+ * when values are consumed; a producer is patched later to store its result where it must live. */
 #ifndef SV_INTERP_LOWER_H
 #define SV_INTERP_LOWER_H
 
@@ -25,7 +26,7 @@ struct opnd {
     uint8_t cls;
     bool acc;      /* KIND_R: nowhere else */
     uint32_t slot; /* where it is: KIND_S, or KIND_R and not acc */
-    uint32_t home;  /* the entry's own slot */
+    uint32_t home; /* the entry's own slot */
     uint64_t k;
 };
 
@@ -39,17 +40,26 @@ struct acc {
 
 /* The last instruction emitted: what a consumer needs to absorb it. */
 struct rec {
-    uint32_t pos; /* NONE: there is none */
-    uint32_t op;  /* enum sv_op, or LOWER_LEA1.. */
-    uint8_t cls;  /* of its accumulator */
-    uint32_t d;   /* slot it also stores to, or NONE */
+    uint32_t pos;        /* NONE: there is none */
+    uint32_t op;         /* enum sv_op, or LOWER_LEA1.. */
+    uint8_t cls;         /* of its accumulator */
+    uint32_t d;          /* slot it also stores to, or NONE */
     uint32_t am, offset; /* of a load */
     struct opnd a, b;
     struct acc before; /* the accumulator before it */
 };
-enum { REC_LEA1 = OP_COUNT, REC_LEA2, REC_LEA3, REC_MOV, REC_GLOBAL_ADD, REC_OTHER };
+enum { REC_LEA1 = OP_COUNT, REC_LEA2, REC_LEA3, REC_LEA4, REC_BITS, REC_F64_ADD_LOAD, REC_MOV, REC_GLOBAL_ADD, REC_OTHER };
 
-enum ctl_kind { CTL_FUNC, CTL_BLOCK, CTL_LOOP, CTL_IF, CTL_ELSE, CTL_TRY, CTL_CATCH, CTL_TRY_TABLE };
+enum ctl_kind {
+    CTL_FUNC,
+    CTL_BLOCK,
+    CTL_LOOP,
+    CTL_IF,
+    CTL_ELSE,
+    CTL_TRY,
+    CTL_CATCH,
+    CTL_TRY_TABLE
+};
 /* In `field`: not a place in the code but the number of a clause, whose target it is. */
 #define LOWER_CLAUSE_FIELD 0x80000000u
 struct fix {
@@ -58,7 +68,7 @@ struct fix {
 };
 struct ctl {
     uint8_t kind;
-    bool jumped; /* somebody branches here */
+    bool jumped;           /* somebody branches here */
     uint32_t height, base; /* entries and slot below the parameters */
     struct sv_blocktype type;
     uint32_t loop_pos;
@@ -110,7 +120,16 @@ struct lower {
 };
 
 /* How a pure or memory instruction is lowered. */
-enum lower_family { FAM_OTHER, FAM_UNARY, FAM_BINARY, FAM_TERNARY, FAM_EXTRACT, FAM_REPLACE, FAM_LOAD, FAM_STORE };
+enum lower_family {
+    FAM_OTHER,
+    FAM_UNARY,
+    FAM_BINARY,
+    FAM_TERNARY,
+    FAM_EXTRACT,
+    FAM_REPLACE,
+    FAM_LOAD,
+    FAM_STORE
+};
 struct lower_info {
     uint16_t iop;
     uint8_t family, ca, cb, cr; /* classes of operands and result */
@@ -223,23 +242,27 @@ void lower_try_end(struct lower *, struct ctl *);
 void lower_return_stubs(struct lower *);
 /* ---- lower_ref.c ---- */
 bool lower_ref_op(struct lower *, uint32_t op);
-/* An instruction on consecutive slots: nargs operands settled, base and top written; the caller fills the rest. */
-uint8_t *lower_base_op(struct lower *, uint32_t iop, uint32_t size, uint32_t nargs, uint32_t *ret_base);
-/* Pop nargs entries and push a result of type t that lies at the base; in_acc: in accumulator R too. */
+/* An instruction on consecutive slots: nargs operands settled, base and top written; the caller
+ * fills the rest. */
+uint8_t *lower_base_op(struct lower *, uint32_t iop, uint32_t size, uint32_t nargs,
+                       uint32_t *ret_base);
+/* Pop nargs entries and push a result of type t that lies at the base; in_acc: in accumulator R
+ * too. */
 void lower_base_result(struct lower *, uint32_t nargs, unsigned cls, bool in_acc);
 /* ---- lower_branch.c ---- */
 /* A condition popped from the stack, the instruction that made it absorbed if that pays. */
 struct cond {
     uint32_t op; /* enum sv_op of a comparison, I32_AND, I32_EQZ..; or OP_COUNT: value b != 0 */
     bool negate;
-    bool load;   /* a was just loaded: from slot a plus offset, the load instruction is absorbed */
+    bool load; /* a was just loaded: from slot a plus offset, the load instruction is absorbed */
     uint32_t load_iop, load_offset;
-    bool inc;    /* and x += k before it */
+    bool inc; /* and x += k before it */
     uint32_t inc_slot, inc_k;
     struct opnd a, b;
 };
 struct cond lower_pop_cond(struct lower *);
-/* Emit a branch taken when the condition holds (or does not); returns the position of the instruction, whose offset field is at 4. */
+/* Emit a branch taken when the condition holds (or does not); returns the position of the
+ * instruction, whose offset field is at 4. */
 uint32_t lower_cond_branch(struct lower *, struct cond *, bool when);
 
 #endif

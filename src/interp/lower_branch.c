@@ -1,4 +1,5 @@
-/* Lowering of conditional branches: comparisons, bit tests and increments absorbed. Where branches lead is in lower_control.c. */
+/* Lowering of conditional branches: comparisons, bit tests and increments absorbed. Where branches
+ * lead is in lower_control.c. */
 #include "interp/lower.h"
 
 static bool is_int_compare(uint32_t op)
@@ -10,12 +11,15 @@ static bool is_float_compare(uint32_t op)
     return op >= OP_F32_EQ && op <= OP_F64_GE;
 }
 
-/* The comparison with operands exchanged, and its opposite. Integers: EQ NE LT_S LT_U GT_S GT_U LE_S LE_U GE_S GE_U; floats: EQ NE LT GT
- * LE GE. */
+/* The comparison with operands exchanged, and its opposite. Integers: EQ NE LT_S LT_U GT_S GT_U
+ * LE_S LE_U GE_S GE_U; floats: EQ NE LT GT LE GE. */
 static uint32_t exchanged(uint32_t op)
 {
     static const uint8_t ints[10] = {0, 1, 4, 5, 2, 3, 8, 9, 6, 7}, floats[6] = {0, 1, 3, 2, 5, 4};
-    uint32_t base = op >= OP_F64_EQ ? OP_F64_EQ : op >= OP_F32_EQ ? OP_F32_EQ : op >= OP_I64_EQ ? OP_I64_EQ : OP_I32_EQ;
+    uint32_t base = op >= OP_F64_EQ   ? OP_F64_EQ
+                    : op >= OP_F32_EQ ? OP_F32_EQ
+                    : op >= OP_I64_EQ ? OP_I64_EQ
+                                      : OP_I32_EQ;
 
     return base + (is_float_compare(op) ? floats[op - base] : ints[op - base]);
 }
@@ -32,13 +36,16 @@ static void absorb_increment(struct lower *l, struct cond *c, const struct rec *
 {
     int64_t k;
 
-    if (!l->accs || c->op < OP_I32_EQ || c->op > OP_I32_GE_U || before->pos == NONE || before->op != OP_I32_ADD || before->d == NONE)
+    if (!l->accs || c->op < OP_I32_EQ || c->op > OP_I32_GE_U || before->pos == NONE ||
+        before->op != OP_I32_ADD || before->d == NONE)
         return;
-    if (before->b.kind != KIND_K || before->a.kind == KIND_K || before->a.acc || before->a.slot != before->d)
+    if (before->b.kind != KIND_K || before->a.kind == KIND_K || before->a.acc ||
+        before->a.slot != before->d)
         return;
     if (c->a.kind == KIND_K || c->a.acc || c->a.slot != before->d)
         return;
-    /* The other side must not be the counter itself, nor only in the accumulator that the increment writes. */
+    /* The other side must not be the counter itself, nor only in the accumulator that the increment
+     * writes. */
     if (c->b.kind == KIND_R || (c->b.kind == KIND_S && c->b.slot == before->d))
         return;
     /* What still names the counter on the stack is copied between here and the branch. */
@@ -51,17 +58,20 @@ static void absorb_increment(struct lower *l, struct cond *c, const struct rec *
     lower_undo(l);
 }
 
-/* The left operand was just loaded from a slot plus a small offset and is compared with a constant: absorb the load. */
+/* The left operand was just loaded from a slot plus a small offset and is compared with a constant:
+ * absorb the load. */
 static void absorb_load(struct lower *l, struct cond *c)
 {
-    struct opnd *x = c->op == OP_I32_EQ || c->op == OP_I32_NE || c->op == OP_I32_AND ? &c->a : &c->b;
+    struct opnd *x =
+        c->op == OP_I32_EQ || c->op == OP_I32_NE || c->op == OP_I32_AND ? &c->a : &c->b;
     uint32_t iop, offset;
 
     if (!l->accs || c->op == OP_I64_EQZ || x->kind != KIND_R || !x->acc || !lower_is_last(l, x))
         return;
     if (x == &c->a ? c->b.kind != KIND_K : c->op != OP_COUNT && c->op != OP_I32_EQZ)
         return;
-    if (sv_lower_info[l->last->op < OP_COUNT ? l->last->op : 0].family != FAM_LOAD || l->last->am != AM_S || l->last->offset > UINT16_MAX)
+    if (sv_lower_info[l->last->op < OP_COUNT ? l->last->op : 0].family != FAM_LOAD ||
+        l->last->am != AM_S || l->last->offset > UINT16_MAX)
         return;
     iop = sv_lower_info[l->last->op].iop;
     offset = l->last->offset;
@@ -86,7 +96,8 @@ static struct cond pop_cond(struct lower *l)
     uint32_t op;
 
     c.b = o;
-    if (l->accs && !l->nomem && o.kind != KIND_K && !o.acc && l->last->pos != NONE && l->last->op == OP_I32_ADD && l->last->d == o.slot) {
+    if (l->accs && !l->nomem && o.kind != KIND_K && !o.acc && l->last->pos != NONE &&
+        l->last->op == OP_I32_ADD && l->last->d == o.slot) {
         /* x += K just before: x != 0 is a comparison that takes it along */
         struct rec before = *l->last;
         struct cond inc = {.op = OP_I32_NE, .a = o, .b = {.kind = KIND_K, .cls = CLASS_R}};
@@ -105,7 +116,9 @@ static struct cond pop_cond(struct lower *l)
         c.op = op;
         c.b = l->last->a;
         lower_undo(l);
-        if (op == OP_I32_EQZ && lower_is_last(l, &c.b) && (is_int_compare(l->last->op) || is_float_compare(l->last->op) || l->last->op == OP_I32_AND)) {
+        if (op == OP_I32_EQZ && lower_is_last(l, &c.b) &&
+            (is_int_compare(l->last->op) || is_float_compare(l->last->op) ||
+             l->last->op == OP_I32_AND)) {
             c.op = l->last->op;
             c.a = l->last->a;
             c.b = l->last->b;
@@ -149,7 +162,11 @@ struct cond lower_pop_cond(struct lower *l)
 
 static uint32_t branch_load(struct lower *l, const struct cond *c, bool when)
 {
-    uint32_t iop = (c->load_iop == I_LOAD8U_S ? I_LBR_8U_EQ : I_LBR_32U_EQ) + (c->op == OP_I32_EQ ? 0u : c->op == OP_I32_NE ? 2u : 4u) + !when;
+    uint32_t iop = (c->load_iop == I_LOAD8U_S ? I_LBR_8U_EQ : I_LBR_32U_EQ) +
+                   (c->op == OP_I32_EQ   ? 0u
+                    : c->op == OP_I32_NE ? 2u
+                                         : 4u) +
+                   !when;
     uint8_t *p = lower_emit(l, iop, 16);
 
     lower_put16(p, 8, c->a.slot);
@@ -193,7 +210,8 @@ static uint32_t compare_iop(uint32_t op, bool when)
         return (when ? I_BR_F32_EQ_SS : I_BRN_F32_EQ_SS) + (op - OP_F32_EQ) * 5;
     if (!when)
         op = opposite(op);
-    return op <= OP_I32_GE_U ? I_BR_I32_EQ_SS + (op - OP_I32_EQ) * 5 : I_BR_I64_EQ_SS + (op - OP_I64_EQ) * 5;
+    return op <= OP_I32_GE_U ? I_BR_I32_EQ_SS + (op - OP_I32_EQ) * 5
+                             : I_BR_I64_EQ_SS + (op - OP_I64_EQ) * 5;
 }
 
 uint32_t lower_cond_branch(struct lower *l, struct cond *c, bool when)

@@ -3,8 +3,8 @@
 
 /* ---- Calls ---- */
 
-/* Arguments are settled in consecutive slots, which become the callee's first; everything else leaves the accumulators. Returns the first
- * slot. */
+/* Arguments are settled in consecutive slots, which become the callee's first; everything else
+ * leaves the accumulators. Returns the first slot. */
 static uint32_t arguments(struct lower *l, const struct sv_type *type)
 {
     uint32_t n = type->func.nparams, base, slots;
@@ -14,7 +14,8 @@ static uint32_t arguments(struct lower *l, const struct sv_type *type)
     lower_settle_top(l, n);
     lower_spill(l);
     base = n ? l->st.data[l->st.len - n].slot : l->next_slot;
-    slots = type->func.param_slots > type->func.result_slots ? type->func.param_slots : type->func.result_slots;
+    slots = type->func.param_slots > type->func.result_slots ? type->func.param_slots
+                                                             : type->func.result_slots;
     lower_reserve(l, base + slots);
     return base;
 }
@@ -63,7 +64,8 @@ static void call_indirect(struct lower *l)
         lower_to_slot(l, &o);
     lower_reserve(l, o.home + 1);
     base = arguments(l, type);
-    /* The arguments may be patched or moved, the index stays where it is: its own slot lies above them. */
+    /* The arguments may be patched or moved, the index stays where it is: its own slot lies above
+     * them. */
     p = lower_emit(l, o.kind == KIND_R ? I_CALL_INDIRECT_R : I_CALL_INDIRECT_S, 28);
     lower_put16(p, 4, base);
     lower_put16(p, 6, o.slot);
@@ -110,8 +112,12 @@ static void return_call(struct lower *l, uint32_t op)
     }
     lower_reserve(l, o.home + 1);
     base = arguments(l, type);
-    /* The new frame begins where ours does; its arguments must not reach what is still to be read. */
-    p = lower_emit(l, op == OP_RETURN_CALL ? I_RETURN_CALL : op == OP_RETURN_CALL_REF ? I_RETURN_CALL_REF : I_RETURN_CALL_INDIRECT,
+    /* The new frame begins where ours does; its arguments must not reach what is still to be read.
+     */
+    p = lower_emit(l,
+                   op == OP_RETURN_CALL       ? I_RETURN_CALL
+                   : op == OP_RETURN_CALL_REF ? I_RETURN_CALL_REF
+                                              : I_RETURN_CALL_INDIRECT,
                    op == OP_RETURN_CALL ? 16 : 28);
     lower_put16(p, 4, base);
     lower_put16(p, 6, type->func.param_slots);
@@ -178,7 +184,8 @@ static void clause_to_label(struct lower *l, struct ctl *c)
         c->jumped = true;
         for (unsigned k = 0; k < CLASS_COUNT; k++)
             c->mirror[k][0] = c->mirror[k][1] = NONE;
-        if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX, (struct fix){.field = LOWER_CLAUSE_FIELD | i, .next = c->fixes}))
+        if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX,
+                         (struct fix){.field = LOWER_CLAUSE_FIELD | i, .next = c->fixes}))
             l->nomem = true;
         else
             c->fixes = (uint32_t)l->fixes.len - 1;
@@ -201,7 +208,8 @@ void lower_try_end(struct lower *l, struct ctl *c)
                                          .tag = k.tag,
                                          .depth = depth,
                                          .kind = all ? SV_CLAUSE_ALL : SV_CLAUSE_TAG,
-                                         .ref_last = k.kind == SV_CATCH_REF || k.kind == SV_CATCH_ALL_REF});
+                                         .ref_last =
+                                             k.kind == SV_CATCH_REF || k.kind == SV_CATCH_ALL_REF});
         /* Labels count from outside the try_table. */
         clause_to_label(l, &l->ctls.data[depth - 1 - k.label]);
     }
@@ -224,7 +232,8 @@ void lower_return_stubs(struct lower *l)
     }
 }
 
-/* The legacy catch and catch_all: the body behind begins with the exception in a slot of its own, for rethrow, below its values. */
+/* The legacy catch and catch_all: the body behind begins with the exception in a slot of its own,
+ * for rethrow, below its values. */
 static void legacy_catch(struct lower *l, bool all)
 {
     uint32_t tag = all ? 0 : sv_code_u32(&l->p), depth = (uint32_t)l->ctls.len - 1, pos;
@@ -247,7 +256,8 @@ static void legacy_catch(struct lower *l, bool all)
         lower_gas_end(l);
         lower_emit(l, I_JMP, 8);
         pos = l->len - 8;
-        if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX, (struct fix){.field = pos + 4, .from = pos, .next = c->fixes}))
+        if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX,
+                         (struct fix){.field = pos + 4, .from = pos, .next = c->fixes}))
             l->nomem = true;
         else
             c->fixes = (uint32_t)l->fixes.len - 1;

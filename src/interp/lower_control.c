@@ -1,4 +1,5 @@
-/* Lowering of blocks, branches and returns, and the basic blocks of gas. Calls and exceptions are in lower_call.c. */
+/* Lowering of blocks, branches and returns, and the basic blocks of gas. Calls and exceptions are
+ * in lower_call.c. */
 #include "interp/lower.h"
 
 /* ---- Gas: one charge a basic block, at its entry (doc/internals/interp.md) ---- */
@@ -73,7 +74,8 @@ static void join(struct lower *l, struct ctl *c)
 
 static void add_fix(struct lower *l, uint32_t *head, uint32_t field, uint32_t from)
 {
-    if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX, (struct fix){.field = field, .from = from, .next = *head})) {
+    if (!SV_VEC_PUSH(&l->fixes, UINT32_MAX,
+                     (struct fix){.field = field, .from = from, .next = *head})) {
         l->nomem = true;
         return;
     }
@@ -106,8 +108,8 @@ static void link_branch(struct lower *l, struct ctl *c, uint32_t field, uint32_t
     }
 }
 
-/* Put the top n entries into consecutive slots from `base`, without changing the symbolic stack: sources lie at or above their
- * destinations, in order. */
+/* Put the top n entries into consecutive slots from `base`, without changing the symbolic stack:
+ * sources lie at or above their destinations, in order. */
 static void move_values(struct lower *l, uint32_t n, uint32_t base)
 {
     uint32_t to = base;
@@ -139,6 +141,7 @@ static bool in_place(const struct lower *l, uint32_t n, uint32_t base)
     return n == 0 || l->nomem || l->st.data[l->st.len - n].slot == base;
 }
 
+static uint32_t emit_jump(struct lower *l);
 static void truncate_stack(struct lower *l, uint32_t height)
 {
     if (l->st.len > height)
@@ -203,7 +206,12 @@ void lower_block(struct lower *l, uint32_t op)
     }
     lower_settle_top(l, nparams);
     lower_settle_all(l, (uint32_t)l->st.len);
-    c = push_ctl(l, op == OP_LOOP ? CTL_LOOP : op == OP_TRY ? CTL_TRY : op == OP_TRY_TABLE ? CTL_TRY_TABLE : CTL_BLOCK, type);
+    c = push_ctl(l,
+                 op == OP_LOOP        ? CTL_LOOP
+                 : op == OP_TRY       ? CTL_TRY
+                 : op == OP_TRY_TABLE ? CTL_TRY_TABLE
+                                      : CTL_BLOCK,
+                 type);
     if (!c)
         return;
     if (op == OP_LOOP) {
@@ -226,7 +234,8 @@ void lower_block(struct lower *l, uint32_t op)
     }
 }
 
-/* The end of a block's body is reached: its results go where the label has them, and a jump is emitted if asked for. */
+/* The end of a block's body is reached: its results go where the label has them, and a jump is
+ * emitted if asked for. */
 static void leave_body(struct lower *l, struct ctl *c, bool jump)
 {
     uint32_t n = sv_blocktype_nresults(&c->type), pos;
@@ -239,8 +248,7 @@ static void leave_body(struct lower *l, struct ctl *c, bool jump)
         lower_settle_top(l, n);
     lower_gas_end(l);
     if (jump) {
-        lower_emit(l, I_JMP, 8);
-        pos = l->len - 8;
+        pos = emit_jump(l);
         link_branch(l, c, pos + 4, pos);
     }
 }
@@ -339,6 +347,28 @@ void lower_end(struct lower *l)
 
 /* ---- Branches ---- */
 
+/* x += K and a jump: one instruction. */
+static uint32_t emit_jump(struct lower *l)
+{
+    struct rec r = *l->last;
+    uint8_t *p;
+
+    if (!l->accs || r.pos == NONE || r.op != OP_I32_ADD || r.d == NONE || r.b.kind != KIND_K || r.a.kind == KIND_K || r.a.acc ||
+        r.a.slot != r.d || (int64_t)r.b.k != (int16_t)r.b.k) {
+        lower_emit(l, I_JMP, 8);
+        return l->len - 8;
+    }
+    lower_undo(l);
+    p = lower_emit(l, I_INC_JMP, 12);
+    lower_put16(p, 8, r.d);
+    lower_put16(p, 10, (uint32_t)r.b.k);
+    lower_kill_slot(l, r.d, 1);
+    l->acc[CLASS_R] = (struct acc){.ent = NONE, .pos = NONE, .mirror = {NONE, NONE}};
+    lower_mirror(l, CLASS_R, r.d);
+    return l->len - 12;
+}
+
+
 static void branch_always(struct lower *l, uint32_t depth)
 {
     struct ctl *c = ctl_at(l, depth);
@@ -351,8 +381,7 @@ static void branch_always(struct lower *l, uint32_t depth)
         return;
     }
     move_values(l, label_arity(c), c->base);
-    lower_emit(l, I_JMP, 8);
-    pos = l->len - 8;
+    pos = emit_jump(l);
     link_branch(l, c, pos + 4, pos);
 }
 
@@ -425,7 +454,8 @@ void lower_br_table(struct lower *l)
     for (uint32_t i = 0; i <= n; i++)
         arity = sv_code_u32(&q); /* the default's depth, last */
     arity = l->nomem ? 0 : label_arity(ctl_at(l, arity));
-    if (l->optimise && lower_is_last(l, &o) && l->last->op == OP_I32_ADD && l->last->b.kind == KIND_K && l->last->a.kind != KIND_K) {
+    if (l->optimise && lower_is_last(l, &o) && l->last->op == OP_I32_ADD &&
+        l->last->b.kind == KIND_K && l->last->a.kind != KIND_K) {
         adds = true;
         add = (uint32_t)l->last->b.k;
         o = l->last->a;
@@ -438,7 +468,8 @@ void lower_br_table(struct lower *l)
     at += adds ? 4 : 0;
     if (!lower_room(l, at + 4 * (n + 1)))
         return;
-    p = lower_emit(l, (adds ? I_BR_TABLE_ADD_S : I_BR_TABLE_S) + (o.kind == KIND_R), at + 4 * (n + 1));
+    p = lower_emit(l, (adds ? I_BR_TABLE_ADD_S : I_BR_TABLE_S) + (o.kind == KIND_R),
+                   at + 4 * (n + 1));
     pos = l->len - (at + 4 * (n + 1));
     lower_put16(p, 6, o.slot);
     lower_put32(p, 8, n);
@@ -530,7 +561,8 @@ static void branch_on_null(struct lower *l, bool null, uint32_t depth)
         lower_settle_top(l, 1);
         if (l->nomem)
             return;
-        cond.b = (struct opnd){.kind = KIND_S, .slot = l->st.data[l->st.len - 1].slot, .cls = CLASS_R};
+        cond.b =
+            (struct opnd){.kind = KIND_S, .slot = l->st.data[l->st.len - 1].slot, .cls = CLASS_R};
         branch_if(l, &cond, false, depth);
         lower_drop(l, 1);
     }

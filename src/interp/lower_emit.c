@@ -1,8 +1,9 @@
-/* The symbolic stack, the accumulators, and emitting: what all parts of the lowering stand on. Knows single wasm instructions only as
- * numbers. */
+/* The symbolic stack, the accumulators, and emitting: what all parts of the lowering stand on.
+ * Knows single wasm instructions only as numbers. */
 #include "interp/lower.h"
 
-/* Aliases further than this below the top are settled, so that looking for those of a local is bounded. */
+/* Aliases further than this below the top are settled, so that looking for those of a local is
+ * bounded. */
 #define ALIAS_REACH 64
 /* Longest instruction that lower_emit is asked for at once (br_table reserves more). */
 #define CODE_MAX (UINT32_MAX / 4)
@@ -36,7 +37,8 @@ static uint8_t *emit(struct lower *l, uint32_t iop, uint32_t size)
     if (l->cap - l->len < size)
         grow_code(l, size);
     p = l->code + l->len;
-    if (l->map && !SV_VEC_PUSH(&l->origins, UINT32_MAX, (uint64_t)l->len << 32 | (uint32_t)(l->op_start - l->m->bytes)))
+    if (l->map && !SV_VEC_PUSH(&l->origins, UINT32_MAX,
+                               (uint64_t)l->len << 32 | (uint32_t)(l->op_start - l->m->bytes)))
         l->nomem = true;
     lower_put32(p, 0, l->offsets[iop]);
     l->len += size;
@@ -344,7 +346,8 @@ void lower_move(struct lower *l, uint32_t to, uint32_t from, unsigned cls)
         return;
     }
     lower_kill_slot(l, to, cls == CLASS_V ? 2 : 1);
-    if (l->optimise && moves[cls] == I_MOV && l->last->pos != NONE && l->last->op == REC_MOV && !l->nomem) {
+    if (l->optimise && moves[cls] == I_MOV && l->last->pos != NONE && l->last->op == REC_MOV &&
+        !l->nomem) {
         p = append_to_move(l, I_MOV2, 12);
         lower_put16(p, 8, to);
         lower_put16(p, 10, from);
@@ -418,12 +421,14 @@ static bool increment_two(struct lower *l, uint32_t slot)
     uint64_t kx, ky;
     uint8_t *p;
 
-    if (!l->accs || a->pos == NONE || b->pos == NONE || a->op != OP_I32_ADD || b->op != OP_I32_ADD || b->d != slot)
+    if (!l->accs || a->pos == NONE || b->pos == NONE || a->op != OP_I32_ADD ||
+        b->op != OP_I32_ADD || b->d != slot)
         return false;
     x = a->d;
     if (x == NONE || x == slot || a->b.kind != KIND_K || b->b.kind != KIND_K)
         return false;
-    if (a->a.kind == KIND_K || a->a.acc || a->a.slot != x || b->a.kind == KIND_K || b->a.acc || b->a.slot != slot)
+    if (a->a.kind == KIND_K || a->a.acc || a->a.slot != x || b->a.kind == KIND_K || b->a.acc ||
+        b->a.slot != slot)
         return false;
     kx = a->b.k;
     ky = b->b.k;
@@ -457,7 +462,8 @@ void lower_local_set(struct lower *l, uint32_t local, bool tee)
             lower_push_const(l, cls, o.k);
             return;
         }
-    } else if (o.kind == KIND_R && o.acc && l->acc[cls].pos == l->last->pos && l->last->pos != NONE) {
+    } else if (o.kind == KIND_R && o.acc && l->acc[cls].pos == l->last->pos &&
+               l->last->pos != NONE) {
         lower_patch(l, cls, slot);
         if (l->optimise)
             increment_two(l, slot);
@@ -465,7 +471,8 @@ void lower_local_set(struct lower *l, uint32_t local, bool tee)
         store_acc(l, slot, cls);
     } else if (o.slot != slot) {
         /* Without accumulators a producer's store can still be turned to the local. */
-        if (l->optimise && !l->accs && o.home == o.slot && l->last->pos != NONE && l->last->d == o.slot && !l->nomem) {
+        if (l->optimise && !l->accs && o.home == o.slot && l->last->pos != NONE &&
+            l->last->d == o.slot && !l->nomem) {
             lower_put16(l->code + l->last->pos, 4, slot);
             l->last->d = slot;
             lower_kill_slot(l, slot, width);

@@ -1,4 +1,5 @@
-/* Lowering of loads, stores, atomics and bulk instructions: address modes of the guarded form, and the checked forms. */
+/* Lowering of loads, stores, atomics and bulk instructions: address modes of the guarded form, and
+ * the checked forms. */
 #include "interp/lower.h"
 
 static bool memory_is64(const struct lower *l, uint32_t memory)
@@ -41,7 +42,10 @@ static bool fuse_address(struct lower *l, struct address *ad, const struct opnd 
     ad->a = a;
     ad->b = b;
     if (lea)
-        ad->am = (a.kind == KIND_R ? AM_LRS1 : b.kind == KIND_R ? AM_LSR1 : AM_LSS1) + (op - REC_LEA1);
+        ad->am = (a.kind == KIND_R   ? AM_LRS1
+                  : b.kind == KIND_R ? AM_LSR1
+                                     : AM_LSS1) +
+                 (op - REC_LEA1);
     else
         ad->am = a.kind == KIND_R || b.kind == KIND_R ? AM_SR : AM_SS;
     if (ad->am == AM_SR && a.kind == KIND_R) {
@@ -72,7 +76,8 @@ static bool may_fuse(const struct lower *l, uint32_t op)
     /* Vectors have no constant and few scaled modes. */
     if (rec == OP_I32_ADD)
         return l->last->b.kind != KIND_K;
-    return rec == REC_LEA3 && vector_mode(op, AM_LSS1 + 2) && l->last->a.kind == KIND_S && l->last->b.kind == KIND_S;
+    return rec == REC_LEA3 && vector_mode(op, AM_LSS1 + 2) && l->last->a.kind == KIND_S &&
+           l->last->b.kind == KIND_S;
 }
 
 /* Pop and resolve the address operand. */
@@ -167,7 +172,8 @@ void lower_load(struct lower *l, uint32_t op)
 /* Does the value operand have a form with this mode? Integers use the accumulator for one thing. */
 static bool value_form(const struct lower_info *i, uint32_t am, unsigned kind)
 {
-    bool address_in_r = am == AM_R || am == AM_SR || (am >= AM_LRS1 && am < AM_C_S) || am == AM_C_R || am == AM_X_R;
+    bool address_in_r =
+        am == AM_R || am == AM_SR || (am >= AM_LRS1 && am < AM_C_S) || am == AM_C_R || am == AM_X_R;
 
     if (kind == KIND_K)
         return i->cb == CLASS_R && am < AM_C_S;
@@ -177,24 +183,29 @@ static bool value_form(const struct lower_info *i, uint32_t am, unsigned kind)
 }
 
 /* The value was just loaded, whole, and goes to an address in a slot: memory to memory. */
-static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg, const struct opnd *v)
+static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg,
+                     const struct opnd *v)
 {
     uint32_t iop, store = sv_lower_info[op].iop, from, soff;
     struct opnd o;
     uint8_t *p;
 
-    if (!l->accs || l->checked || !v->acc || arg->memory != 0 || memory_is64(l, 0) || arg->offset > UINT16_MAX || !lower_is_last(l, v))
+    if (!l->accs || l->checked || !v->acc || arg->memory != 0 || memory_is64(l, 0) ||
+        arg->offset > UINT16_MAX || !lower_is_last(l, v))
         return false;
-    if (l->last->op >= OP_COUNT || sv_lower_info[l->last->op].family != FAM_LOAD || l->last->am != AM_S || l->last->offset > UINT16_MAX)
+    if (l->last->op >= OP_COUNT || sv_lower_info[l->last->op].family != FAM_LOAD ||
+        l->last->am != AM_S || l->last->offset > UINT16_MAX)
         return false;
     iop = sv_lower_info[l->last->op].iop;
-    if (l->st.len == 0 || l->st.data[l->st.len - 1].kind == ENT_CONST || l->st.data[l->st.len - 1].kind == ENT_ACC)
+    if (l->st.len == 0 || l->st.data[l->st.len - 1].kind == ENT_CONST ||
+        l->st.data[l->st.len - 1].kind == ENT_ACC)
         return false;
     if (iop == I_LOAD8U_S && store == I_STORE8_S_S)
         iop = I_COPY8;
     else if (iop == I_LOAD32U_S && store == I_STORE32_S_S)
         iop = I_COPY32;
-    else if ((iop == I_LOAD64_S && store == I_STORE64_S_S) || (iop == I_LOADF64_S && store == I_STOREF64_S_S))
+    else if ((iop == I_LOAD64_S && store == I_STORE64_S_S) ||
+             (iop == I_LOADF64_S && store == I_STOREF64_S_S))
         iop = I_COPY64;
     else
         return false;
@@ -210,6 +221,30 @@ static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg, 
     return true;
 }
 
+/* The value is the sum of F and what lies at the very address it goes to. */
+static bool try_add_to(struct lower *l, uint32_t op, const struct sv_memarg *arg, const struct opnd *v)
+{
+    const struct rec *r = l->last;
+    const struct ent *e;
+    uint32_t slot, offset;
+    uint8_t *p;
+
+    if (op != OP_F64_STORE || !v->acc || l->checked || arg->memory != 0 || memory_is64(l, 0) || !lower_is_last(l, v) ||
+        r->op != REC_F64_ADD_LOAD || r->offset != arg->offset || l->st.len == 0)
+        return false;
+    e = &l->st.data[l->st.len - 1];
+    slot = e->kind == ENT_LOCAL ? e->local : e->slot;
+    if (e->kind == ENT_CONST || e->kind == ENT_ACC || slot != r->a.slot)
+        return false;
+    offset = r->offset;
+    lower_undo(l);
+    lower_drop(l, 1);
+    p = lower_emit(l, I_ADD_TO_F64, 12);
+    lower_put16(p, 6, slot);
+    lower_put32(p, 8, offset);
+    return true;
+}
+
 void lower_store(struct lower *l, uint32_t op)
 {
     const struct lower_info *i = &sv_lower_info[op];
@@ -219,15 +254,18 @@ void lower_store(struct lower *l, uint32_t op)
     uint32_t size;
     uint8_t *p;
 
-    if (try_copy(l, op, &arg, &v))
+    if (try_copy(l, op, &arg, &v) || try_add_to(l, op, &arg, &v))
         return;
 
-    /* A constant or a value without instruction of its own leaves the address's instruction the last one. */
-    if (v.kind == KIND_K && (i->cb != CLASS_R || !lower_fits(v.k) || l->checked || arg.memory != 0 || memory_is64(l, 0)))
+    /* A constant or a value without instruction of its own leaves the address's instruction the
+     * last one. */
+    if (v.kind == KIND_K && (i->cb != CLASS_R || !lower_fits(v.k) || l->checked ||
+                             arg.memory != 0 || memory_is64(l, 0)))
         lower_to_slot(l, &v);
     ad = pop_address(l, op, arg);
     if (v.kind == KIND_R && v.acc && !value_form(i, ad.am, KIND_R)) {
-        /* Both the address and the value cannot be in R: the value came last, so the address has a slot. */
+        /* Both the address and the value cannot be in R: the value came last, so the address has a
+         * slot. */
         ad.am = ad.am == AM_C_R ? AM_C_S : ad.am == AM_X_R ? AM_X_S : AM_S;
         ad.a.kind = KIND_S;
     } else if (v.kind == KIND_R && !value_form(i, ad.am, KIND_R)) {
@@ -287,10 +325,12 @@ static const uint8_t atomic_log2[ATOMIC_WIDTHS] = {2, 3, 0, 1, 0, 1, 2};
 
 static void atomic_access(struct lower *l, uint32_t op)
 {
-    uint32_t n = op - OP_I32_ATOMIC_LOAD, group = n / ATOMIC_WIDTHS, width = n % ATOMIC_WIDTHS, base;
+    uint32_t n = op - OP_I32_ATOMIC_LOAD, group = n / ATOMIC_WIDTHS, width = n % ATOMIC_WIDTHS,
+             base;
     uint32_t nargs = group == 0 ? 1 : group == GROUP_CMPXCHG ? 3 : 2;
     struct sv_memarg arg = sv_code_memarg(&l->p);
-    uint8_t *p = lower_base_op(l, I_ATOMIC_LOAD8 + atomic_log2[width] * ATOMIC_GROUPS + group, 20, nargs, &base);
+    uint8_t *p = lower_base_op(l, I_ATOMIC_LOAD8 + atomic_log2[width] * ATOMIC_GROUPS + group, 20,
+                               nargs, &base);
 
     lower_put16(p, 6, base);
     lower_put16(p, 8, arg.memory);
@@ -305,7 +345,9 @@ static void atomic_access(struct lower *l, uint32_t op)
 static void wait_or_notify(struct lower *l, uint32_t op)
 {
     struct sv_memarg arg = sv_code_memarg(&l->p);
-    uint32_t iop = op == OP_MEMORY_ATOMIC_NOTIFY ? I_ATOMIC_NOTIFY : op == OP_MEMORY_ATOMIC_WAIT32 ? I_ATOMIC_WAIT32 : I_ATOMIC_WAIT64;
+    uint32_t iop = op == OP_MEMORY_ATOMIC_NOTIFY   ? I_ATOMIC_NOTIFY
+                   : op == OP_MEMORY_ATOMIC_WAIT32 ? I_ATOMIC_WAIT32
+                                                   : I_ATOMIC_WAIT64;
     uint32_t nargs = op == OP_MEMORY_ATOMIC_NOTIFY ? 2 : 3;
     uint8_t *p = lower_base_op(l, iop, 24, nargs, NULL);
 
@@ -317,7 +359,8 @@ static void wait_or_notify(struct lower *l, uint32_t op)
 
 /* ---- Bulk ---- */
 
-static void bulk(struct lower *l, uint32_t iop, uint32_t nargs, uint32_t x, uint32_t y, uint32_t flags, bool result)
+static void bulk(struct lower *l, uint32_t iop, uint32_t nargs, uint32_t x, uint32_t y,
+                 uint32_t flags, bool result)
 {
     uint8_t *p = lower_base_op(l, iop, 20, nargs, NULL);
 

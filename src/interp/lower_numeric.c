@@ -1,4 +1,5 @@
-/* Lowering of the pure instructions: which form of which handler, and what of the instruction before is absorbed. */
+/* Lowering of the pure instructions: which form of which handler, and what of the instruction
+ * before is absorbed. */
 #include "interp/lower.h"
 
 /* ---- The table ---- */
@@ -9,8 +10,10 @@
 #define C_f32 CLASS_G
 #define C_f64 CLASS_F
 #define C_v128 CLASS_V
-#define LOAD_ROW(op, n, c) [OP_##op] = {.iop = I_##n##_S, .family = FAM_LOAD, .ca = CLASS_R, .cr = c},
-#define STORE_ROW(op, n, c) [OP_##op] = {.iop = I_##n##_S_S, .family = FAM_STORE, .ca = CLASS_R, .cb = c},
+#define LOAD_ROW(op, n, c)                                                                         \
+    [OP_##op] = {.iop = I_##n##_S, .family = FAM_LOAD, .ca = CLASS_R, .cr = c},
+#define STORE_ROW(op, n, c)                                                                        \
+    [OP_##op] = {.iop = I_##n##_S_S, .family = FAM_STORE, .ca = CLASS_R, .cb = c},
 /* clang-format off */
 const struct lower_info sv_lower_info[OP_COUNT] = {
 #define NUM1(op, R, A, e) [OP_##op] = {.iop = I_##op##_S, .family = FAM_UNARY, .ca = C_##A, .cr = C_##R},
@@ -111,10 +114,11 @@ static bool try_lea(struct lower *l, struct opnd *a, struct opnd *b)
     uint32_t form, k;
     uint8_t *p;
 
-    if (!lower_is_last(l, shifted) || l->last->op != OP_I32_SHL || l->last->b.kind != KIND_K || base->kind == KIND_K || l->last->a.kind == KIND_K)
+    if (!lower_is_last(l, shifted) || l->last->op != OP_I32_SHL || l->last->b.kind != KIND_K ||
+        base->kind == KIND_K || l->last->a.kind == KIND_K)
         return false;
     k = (uint32_t)l->last->b.k & 31;
-    if (k < 1 || k > 3 || (base->kind == KIND_R && base->acc))
+    if (k < 1 || k > 4 || (base->kind == KIND_R && base->acc))
         return false;
     index = l->last->a;
     if (base->kind == KIND_R)
@@ -125,7 +129,8 @@ static bool try_lea(struct lower *l, struct opnd *a, struct opnd *b)
     if (index.kind != KIND_R)
         lower_reresolve(l, base);
     form = index.kind == KIND_R ? 2 : base->kind == KIND_R ? 1 : 0;
-    p = lower_begin(l, CLASS_R, I_LEA1_SS + (k - 1) * 6 + form * 2, form ? 8 : 12, REC_LEA1 + k - 1);
+    p = lower_begin(l, CLASS_R, I_LEA1_SS + (k - 1) * 6 + form * 2, form ? 8 : 12,
+                    REC_LEA1 + k - 1);
     l->last->a = *base;
     l->last->b = index;
     lower_put16(p, 6, form == 1 ? index.slot : base->slot);
@@ -142,7 +147,8 @@ static bool try_muladd(struct lower *l, uint32_t op, struct opnd *a, struct opnd
     uint32_t iop, form;
     uint8_t *p;
 
-    if (!l->accs || !lower_is_last(l, product) || l->last->op != OP_F64_MUL || c->kind == KIND_K || (c->kind == KIND_R && c->acc))
+    if (!l->accs || !lower_is_last(l, product) || l->last->op != OP_F64_MUL || c->kind == KIND_K ||
+        (c->kind == KIND_R && c->acc))
         return false;
     x = l->last->a;
     y = l->last->b;
@@ -167,12 +173,15 @@ static bool try_muladd(struct lower *l, uint32_t op, struct opnd *a, struct opnd
 /* f64.add, sub, mul whose second operand was just loaded. */
 static bool try_load_operand(struct lower *l, uint32_t op, struct opnd *a, struct opnd *b)
 {
-    uint32_t iop = op == OP_F64_ADD ? I_F64_ADD_LD_S_S : op == OP_F64_SUB ? I_F64_SUB_LD_S_S : I_F64_MUL_LD_S_S;
+    uint32_t iop = op == OP_F64_ADD   ? I_F64_ADD_LD_S_S
+                   : op == OP_F64_SUB ? I_F64_SUB_LD_S_S
+                                      : I_F64_MUL_LD_S_S;
     struct opnd x, y;
     uint32_t am, offset, at = 6, size;
     uint8_t *p;
 
-    if (!l->accs || !lower_is_last(l, b) || l->last->op != OP_F64_LOAD || a->kind == KIND_K || (a->kind == KIND_R && a->acc))
+    if (!l->accs || !lower_is_last(l, b) || l->last->op != OP_F64_LOAD || a->kind == KIND_K ||
+        (a->kind == KIND_R && a->acc))
         return false;
     am = l->last->am;
     offset = l->last->offset;
@@ -186,6 +195,11 @@ static bool try_load_operand(struct lower *l, uint32_t op, struct opnd *a, struc
     iop += (a->kind == KIND_R ? 2 : 0) + (am == AM_SS ? 4 : am == AM_SK ? 8 : 0);
     size = am == AM_SK || (a->kind == KIND_S && am == AM_SS) ? 16 : 12;
     p = lower_begin(l, CLASS_F, iop, size, REC_OTHER);
+    if (iop == I_F64_ADD_LD_R_S) {
+        l->last->op = REC_F64_ADD_LOAD;
+        l->last->a = x;
+        l->last->offset = offset;
+    }
     if (a->kind == KIND_S) {
         lower_put16(p, at, a->slot);
         at += 2;
@@ -209,18 +223,52 @@ static bool try_bits(struct lower *l, struct opnd *a, struct opnd *b)
     uint32_t shift;
     uint8_t *p;
 
-    if (mask->kind != KIND_K || !lower_is_last(l, shifted) || l->last->op != OP_I32_SHR_U || l->last->b.kind != KIND_K || l->last->a.kind == KIND_K)
+    if (mask->kind != KIND_K || !lower_is_last(l, shifted) || l->last->op != OP_I32_SHR_U ||
+        l->last->b.kind != KIND_K || l->last->a.kind == KIND_K)
         return false;
     x = l->last->a;
     shift = (uint32_t)l->last->b.k & 31;
     lower_undo(l);
-    p = lower_begin(l, CLASS_R, I_I32_BITS_S + (x.kind == KIND_R ? 2 : 0), 16, REC_OTHER);
+    p = lower_begin(l, CLASS_R, I_I32_BITS_S + (x.kind == KIND_R ? 2 : 0), 16, REC_BITS);
     lower_put16(p, 6, x.slot);
+    l->last->a = x;
+    l->last->am = shift;
+    l->last->offset = (uint32_t)mask->k;
     lower_put16(p, 8, shift);
     lower_put32(p, 12, (uint32_t)mask->k);
     lower_push_acc(l, CLASS_R);
     return true;
 }
+/* A sum whose one side is a field of bits or a product with a constant. */
+static bool try_sum(struct lower *l, struct opnd *a, struct opnd *b)
+{
+    struct opnd *last = lower_is_last(l, b) ? b : a, *other = last == b ? a : b, x;
+    struct rec r = *l->last;
+    uint8_t *p;
+
+    if (!lower_is_last(l, last) || other->kind == KIND_K || (other->kind == KIND_R && other->acc) ||
+        r.a.kind == KIND_K)
+        return false;
+    if (r.op == OP_I32_MUL ? r.b.kind != KIND_K : r.op != REC_BITS || !l->accs)
+        return false;
+    x = r.a;
+    other->kind = KIND_S;
+    lower_undo(l);
+    if (r.op == OP_I32_MUL) {
+        p = lower_begin(l, CLASS_R, I_I32_MULADD_SS + (x.kind == KIND_R ? 2 : 0), 16, REC_OTHER);
+        lower_put16(p, 8, other->slot);
+        lower_put32(p, 12, (uint32_t)r.b.k);
+    } else {
+        p = lower_begin(l, CLASS_R, I_I32_BITS_ADD_S + (x.kind == KIND_R ? 2 : 0), 16, REC_OTHER);
+        lower_put16(p, 8, r.am);
+        lower_put16(p, 10, other->slot);
+        lower_put32(p, 12, r.offset);
+    }
+    lower_put16(p, 6, x.slot);
+    lower_push_acc(l, CLASS_R);
+    return true;
+}
+
 static bool try_global_add(struct lower *l, struct opnd *a, struct opnd *b)
 {
     uint32_t global;
@@ -245,7 +293,7 @@ static bool try_fuse(struct lower *l, uint32_t op, struct opnd *a, struct opnd *
         return false;
     switch (op) {
     case OP_I32_ADD:
-        return try_lea(l, a, b) || try_global_add(l, a, b);
+        return try_lea(l, a, b) || try_sum(l, a, b) || try_global_add(l, a, b);
     case OP_I32_AND:
         return try_bits(l, a, b);
     case OP_F64_ADD:
@@ -275,7 +323,8 @@ void lower_binary(struct lower *l, uint32_t op)
     uint8_t *p;
 
     /* a - K is a + -K: one thing to absorb less. */
-    if (l->optimise && b.kind == KIND_K && (op == OP_I32_SUB || (op == OP_I64_SUB && lower_fits(0 - b.k)))) {
+    if (l->optimise && b.kind == KIND_K &&
+        (op == OP_I32_SUB || (op == OP_I64_SUB && lower_fits(0 - b.k)))) {
         b.k = op == OP_I32_SUB ? (uint64_t)(int32_t)(0 - (uint32_t)b.k) : 0 - b.k;
         op = op == OP_I32_SUB ? OP_I32_ADD : OP_I64_ADD;
         i = &sv_lower_info[op];
@@ -387,7 +436,8 @@ static bool try_compare_select(struct lower *l, struct opnd *a, struct opnd *b, 
     struct opnd x, y;
     uint8_t *p;
 
-    if (!l->optimise || !lower_is_last(l, c) || a->kind == KIND_K || b->kind == KIND_K || a->acc || b->acc)
+    if (!l->optimise || !lower_is_last(l, c) || a->kind == KIND_K || b->kind == KIND_K || a->acc ||
+        b->acc)
         return false;
     op = l->last->op;
     if (!(op >= OP_I32_EQ && op <= OP_I32_GE_U) && !(op >= OP_I64_EQ && op <= OP_I64_GE_U))
@@ -422,7 +472,8 @@ static void select_int(struct lower *l, struct opnd *a, struct opnd *b, struct o
     if (c->kind == KIND_K)
         lower_to_slot(l, c);
     form = (c->kind == KIND_R ? 4u : 0) + (a->kind == KIND_K ? 2u : 0) + (b->kind == KIND_K);
-    p = lower_begin(l, CLASS_R, I_SELECT_SS_S + form * 2, 12 + (a->kind == KIND_K) * 4u + (b->kind == KIND_K) * 4u, REC_OTHER);
+    p = lower_begin(l, CLASS_R, I_SELECT_SS_S + form * 2,
+                    12 + (a->kind == KIND_K) * 4u + (b->kind == KIND_K) * 4u, REC_OTHER);
     lower_put16(p, 6, c->slot);
     lower_put16(p, 8, a->slot);
     lower_put16(p, 10, b->slot);
@@ -435,7 +486,8 @@ static void select_int(struct lower *l, struct opnd *a, struct opnd *b, struct o
 
 void lower_select(struct lower *l)
 {
-    static const uint16_t selects[CLASS_COUNT] = {0, I_SELECTF_SS_S, I_SELECTG_SS_S, I_SELECTV_SS_S};
+    static const uint16_t selects[CLASS_COUNT] = {0, I_SELECTF_SS_S, I_SELECTG_SS_S,
+                                                  I_SELECTV_SS_S};
     struct opnd c = lower_pop(l), b = lower_pop(l), a = lower_pop(l);
     uint32_t form;
     uint8_t *p;

@@ -1,7 +1,8 @@
 /* Lowering of instructions on references and objects, and of all that work on consecutive slots. */
 #include "interp/lower.h"
 
-uint8_t *lower_base_op(struct lower *l, uint32_t iop, uint32_t size, uint32_t nargs, uint32_t *ret_base)
+uint8_t *lower_base_op(struct lower *l, uint32_t iop, uint32_t size, uint32_t nargs,
+                       uint32_t *ret_base)
 {
     uint32_t base = l->next_slot;
     uint8_t *p;
@@ -70,7 +71,8 @@ static void array_access(struct lower *l, uint32_t op)
 }
 
 /* Type at 8, something at 16. */
-static void typed(struct lower *l, uint32_t iop, const struct sv_type *type, uint32_t x, uint32_t nargs, bool result)
+static void typed(struct lower *l, uint32_t iop, const struct sv_type *type, uint32_t x,
+                  uint32_t nargs, bool result)
 {
     uint8_t *p = lower_base_op(l, iop, 20, nargs, NULL);
 
@@ -90,7 +92,8 @@ static bool array_op(struct lower *l, uint32_t op)
     switch (op) {
     case OP_ARRAY_NEW:
     case OP_ARRAY_NEW_DEFAULT:
-        typed(l, I_ARRAY_NEW, l->m->types[sv_code_u32(&l->p)], op == OP_ARRAY_NEW_DEFAULT, op == OP_ARRAY_NEW ? 2 : 1, true);
+        typed(l, I_ARRAY_NEW, l->m->types[sv_code_u32(&l->p)], op == OP_ARRAY_NEW_DEFAULT,
+              op == OP_ARRAY_NEW ? 2 : 1, true);
         return true;
     case OP_ARRAY_NEW_FIXED:
         type = l->m->types[sv_code_u32(&l->p)];
@@ -107,7 +110,8 @@ static bool array_op(struct lower *l, uint32_t op)
     case OP_ARRAY_INIT_ELEM:
         type = l->m->types[sv_code_u32(&l->p)];
         x = sv_code_u32(&l->p);
-        typed(l, op == OP_ARRAY_INIT_DATA ? I_ARRAY_INIT_DATA : I_ARRAY_INIT_ELEM, type, x, 4, false);
+        typed(l, op == OP_ARRAY_INIT_DATA ? I_ARRAY_INIT_DATA : I_ARRAY_INIT_ELEM, type, x, 4,
+              false);
         return true;
     case OP_ARRAY_FILL:
         typed(l, I_ARRAY_FILL, l->m->types[sv_code_u32(&l->p)], 0, 4, false);
@@ -136,7 +140,8 @@ static bool array_op(struct lower *l, uint32_t op)
 
 static void test_or_cast(struct lower *l, uint32_t op)
 {
-    bool null = op == OP_REF_TEST_NULL || op == OP_REF_CAST_NULL, test = op == OP_REF_TEST || op == OP_REF_TEST_NULL;
+    bool null = op == OP_REF_TEST_NULL || op == OP_REF_CAST_NULL,
+         test = op == OP_REF_TEST || op == OP_REF_TEST_NULL;
     uint32_t heap = sv_code_heap(l->m, &l->p);
     uint8_t *p = lower_base_op(l, test ? I_REF_TEST : I_REF_CAST, 12, 1, NULL);
 
@@ -197,7 +202,8 @@ bool lower_ref_op(struct lower *l, uint32_t op)
     case OP_STRUCT_NEW:
     case OP_STRUCT_NEW_DEFAULT:
         type = l->m->types[sv_code_u32(&l->p)];
-        typed(l, I_STRUCT_NEW, type, op == OP_STRUCT_NEW_DEFAULT, op == OP_STRUCT_NEW ? type->strct.nfields : 0, true);
+        typed(l, I_STRUCT_NEW, type, op == OP_STRUCT_NEW_DEFAULT,
+              op == OP_STRUCT_NEW ? type->strct.nfields : 0, true);
         return true;
     case OP_STRUCT_GET:
     case OP_STRUCT_GET_S:

@@ -1,5 +1,5 @@
-/* Handlers of jumps, calls, returns, globals, and the small instructions on tables, references and objects. What may call C is in
- * slow*.c. */
+/* Handlers of jumps, calls, returns, globals, and the small instructions on tables, references and
+ * objects. What may call C is in slow*.c. */
 
 CASE(JMP)
 {
@@ -7,11 +7,11 @@ CASE(JMP)
     GOTO_IP;
 }
 /* n targets at 12 (offsets from this instruction), the default last; n - 1 at 8. */
-#define TABLE_JUMP(index, at)                                                                                                          \
-    u32 i_ = (index), n_ = A32(8);                                                                                                     \
-    if (i_ > n_)                                                                                                                       \
-        i_ = n_;                                                                                                                       \
-    SKIP(A32S((at) + 4 * (u64)i_));                                                                                                    \
+#define TABLE_JUMP(index, at)                                                                      \
+    u32 i_ = (index), n_ = A32(8);                                                                 \
+    if (i_ > n_)                                                                                   \
+        i_ = n_;                                                                                   \
+    SKIP(A32S((at) + 4 * (u64)i_));                                                                \
     GOTO_IP
 CASE(BR_TABLE_S)
 {
@@ -46,16 +46,17 @@ CASE(GAS)
     NEXT(8);
 }
 
-/* ---- Entry of a function: R the return ip, T the caller's fp. Saved slots at 4, end of the frame at 6, slots to clear: number at 8,
- * first at 10. The clearing may reach into the saved slots, not further ---- */
-#define ENTER_BODY(clear)                                                                                                              \
-    if (__builtin_expect((const char *)(fp + A16(6)) > (const char *)th->stack_end, 0))                                                \
-        TAIL(stack);                                                                                                                   \
-    union sv_slot *z_ = fp + A16(10);                                                                                                  \
-    (void)z_;                                                                                                                          \
-    clear;                                                                                                                             \
-    fp[A16(4)].i64 = R;                                                                                                                \
-    fp[A16(4) + 1].i64 = T;                                                                                                            \
+/* ---- Entry of a function: R the return ip, T the caller's fp. Saved slots at 4, end of the frame
+ * at 6, slots to clear: number at 8, first at 10. The clearing may reach into the saved slots, not
+ * further ---- */
+#define ENTER_BODY(clear)                                                                          \
+    if (__builtin_expect((const char *)(fp + A16(6)) > (const char *)th->stack_end, 0))            \
+        TAIL(stack);                                                                               \
+    union sv_slot *z_ = fp + A16(10);                                                              \
+    (void)z_;                                                                                      \
+    clear;                                                                                         \
+    fp[A16(4)].i64 = R;                                                                            \
+    fp[A16(4) + 1].i64 = T;                                                                        \
     NEXT(12)
 #define CLEAR2(n) sv_v128_store(z_ + (n), (v128){0, 0})
 CASE(ENTER0)
@@ -80,11 +81,11 @@ CASE(ENTER)
 }
 
 /* ---- Calls: the callee's frame `shift` slots (at 4) above ours ---- */
-#define CALL_CODE(size, code)                                                                                                          \
-    T = (u64)(uintptr_t)fp;                                                                                                            \
-    fp += A16(4);                                                                                                                      \
-    R = (u64)(uintptr_t)(IPB + (size));                                                                                                \
-    ip = (code);                                                                                                                       \
+#define CALL_CODE(size, code)                                                                      \
+    T = (u64)(uintptr_t)fp;                                                                        \
+    fp += A16(4);                                                                                  \
+    R = (u64)(uintptr_t)(IPB + (size));                                                            \
+    ip = (code);                                                                                   \
     GOTO_IP
 #define ENTRY_CODE(slot) atomic_load_explicit(slot, memory_order_acquire)
 CASE(CALL)
@@ -92,17 +93,20 @@ CASE(CALL)
     const u32 *code_ = ENTRY_CODE(&tab[A32(8)]);
     CALL_CODE(16, code_);
 }
-/* Index slot at 6, table at 8, upper half of the index's mask at 12, type at 16. Sizes and the rest: slow_call.c. */
-#define CALL_TABLE(index)                                                                                                              \
-    struct sv_table *t_ = inst->tables[A32(8)];                                                                                        \
-    u64 i_ = (index) & ((u64)A32(12) << 32 | 0xffffffffu);                                                                             \
-    if (__builtin_expect(i_ >= t_->size, 0))                                                                                           \
-        TRAP_OUT(SV_TRAP_UNDEFINED_ELEMENT);                                                                                           \
-    struct sv_func *f_ = (struct sv_func *)(uintptr_t)t_->elems[i_];                                                                   \
-    R = (u64)(uintptr_t)f_;                                                                                                            \
-    if (__builtin_expect(!f_ || f_->type != (const struct sv_type *)(uintptr_t)A64(16) || f_->inst != inst || !f_->code, 0))           \
-        TAIL(call_indirect);                                                                                                           \
-    const u32 *code_ = f_->code;                                                                                                       \
+/* Index slot at 6, table at 8, upper half of the index's mask at 12, type at 16. Sizes and the
+ * rest: slow_call.c. */
+#define CALL_TABLE(index)                                                                          \
+    struct sv_table *t_ = inst->tables[A32(8)];                                                    \
+    u64 i_ = (index) & ((u64)A32(12) << 32 | 0xffffffffu);                                         \
+    if (__builtin_expect(i_ >= t_->size, 0))                                                       \
+        TRAP_OUT(SV_TRAP_UNDEFINED_ELEMENT);                                                       \
+    struct sv_func *f_ = (struct sv_func *)(uintptr_t)t_->elems[i_];                               \
+    R = (u64)(uintptr_t)f_;                                                                        \
+    if (__builtin_expect(!f_ || f_->type != (const struct sv_type *)(uintptr_t)A64(16) ||          \
+                             f_->inst != inst || !f_->code,                                        \
+                         0))                                                                       \
+        TAIL(call_indirect);                                                                       \
+    const u32 *code_ = f_->code;                                                                   \
     CALL_CODE(28, code_)
 CASE(CALL_INDIRECT_S)
 {
@@ -122,7 +126,8 @@ CASE(CALL_REF)
     const u32 *code_ = f_->code;
     CALL_CODE(12, code_);
 }
-/* Arguments: from slot at 4, number of slots at 6, to the frame's beginning; function at 8, saved slots of this frame at 12. */
+/* Arguments: from slot at 4, number of slots at 6, to the frame's beginning; function at 8, saved
+ * slots of this frame at 12. */
 CASE(RETURN_CALL)
 {
     const u32 *code_ = ENTRY_CODE(&tab[A32(8)]);
@@ -135,12 +140,12 @@ CASE(RETURN_CALL)
 }
 
 /* ---- Returns: saved slots at 4, value at 6 or 8 ---- */
-#define RETURN(value)                                                                                                                  \
-    union sv_slot *back_ = (union sv_slot *)fp[A16(4) + 1].ptr;                                                                        \
-    const u32 *to_ = (const u32 *)fp[A16(4)].ptr;                                                                                      \
-    value;                                                                                                                             \
-    fp = back_;                                                                                                                        \
-    ip = to_;                                                                                                                          \
+#define RETURN(value)                                                                              \
+    union sv_slot *back_ = (union sv_slot *)fp[A16(4) + 1].ptr;                                    \
+    const u32 *to_ = (const u32 *)fp[A16(4)].ptr;                                                  \
+    value;                                                                                         \
+    fp = back_;                                                                                    \
+    ip = to_;                                                                                      \
     GOTO_IP
 CASE(RET)
 {
@@ -193,11 +198,11 @@ PRODUCER(CASE, GLOBAL_GET_R, u64, 12, R = GLOBAL.i64)
 PRODUCER(CASE, GLOBAL_GET_F, f64, 12, F = GLOBAL.f64)
 PRODUCER(CASE, GLOBAL_GET_G, f32, 12, G = GLOBAL.f32)
 PRODUCER(CASE, GLOBAL_GET_V, v128, 12, V = sv_v128_load(&GLOBAL))
-#define GLOBAL_SET(C, name, ...)                                                                                                       \
-    C(name)                                                                                                                            \
-    {                                                                                                                                  \
-        __VA_ARGS__;                                                                                                                   \
-        NEXT(12);                                                                                                                      \
+#define GLOBAL_SET(C, name, ...)                                                                   \
+    C(name)                                                                                        \
+    {                                                                                              \
+        __VA_ARGS__;                                                                               \
+        NEXT(12);                                                                                  \
     }
 GLOBAL_SET(CASE, GLOBAL_SET_S, GLOBAL.i64 = S_u64(6))
 GLOBAL_SET(CASE_A, GLOBAL_SET_R, GLOBAL.i64 = R)
@@ -208,7 +213,8 @@ GLOBAL_SET(CASE_A, GLOBAL_SET_G_R, GLOBAL.f32 = G)
 GLOBAL_SET(CASE, GLOBAL_SET_V_S, sv_v128_store(&GLOBAL, S_v128(6)))
 GLOBAL_SET(CASE_A, GLOBAL_SET_V_R, sv_v128_store(&GLOBAL, V))
 
-/* global + K, the sum into the global too, and a slot + K into a global: the stack pointer of C programs. K at 12. */
+/* global + K, the sum into the global too, and a slot + K into a global: the stack pointer of C
+ * programs. K at 12. */
 PRODUCER(CASE_A, GLOBAL_ADD, u32, 16, R = (u32)(GLOBAL.i32 + A32(12)))
 PRODUCER(CASE_A, GLOBAL_ADD_SET, u32, 16, R = (u32)(GLOBAL.i32 + A32(12)); GLOBAL.i64 = R)
 CASE_A(GLOBAL_SET_ADD)
@@ -218,8 +224,8 @@ CASE_A(GLOBAL_SET_ADD)
 }
 
 /* ---- Small ones: base slot at 4 (operands in it and behind, result in it and in R) ---- */
-#define RESULT(x)                                                                                                                      \
-    R = (x);                                                                                                                           \
+#define RESULT(x)                                                                                  \
+    R = (x);                                                                                       \
     fp[A16(4)].i64 = R
 CASE(MEMORY_SIZE)
 {
@@ -286,13 +292,13 @@ CASE(STRUCT_SET)
     object_write(o_ + A32(8), A16(6), &fp[A16(4) + 1]);
     NEXT(12);
 }
-#define ARRAY_AT()                                                                                                                     \
-    struct sv_array *o_ = (struct sv_array *)(uintptr_t)fp[A16(4)].ref;                                                                \
-    if (!o_)                                                                                                                           \
-        TRAP_OUT(SV_TRAP_NULL_ARRAY);                                                                                                  \
-    u32 i_ = fp[A16(4) + 1].i32;                                                                                                       \
-    if (i_ >= o_->len)                                                                                                                 \
-        TRAP_OUT(SV_TRAP_ARRAY_BOUNDS);                                                                                                \
+#define ARRAY_AT()                                                                                 \
+    struct sv_array *o_ = (struct sv_array *)(uintptr_t)fp[A16(4)].ref;                            \
+    if (!o_)                                                                                       \
+        TRAP_OUT(SV_TRAP_NULL_ARRAY);                                                              \
+    u32 i_ = fp[A16(4) + 1].i32;                                                                   \
+    if (i_ >= o_->len)                                                                             \
+        TRAP_OUT(SV_TRAP_ARRAY_BOUNDS);                                                            \
     u8 *p_ = o_->data + ((u64)i_ << (A16(6) & 0xf))
 CASE(ARRAY_GET)
 {

@@ -1,47 +1,48 @@
-/* The meanings of instructions as inline functions: what the handlers' bodies call. Not handlers. */
+/* The meanings of instructions as inline functions: what the handlers' bodies call. Not handlers.
+ */
 #ifndef SV_INTERP_OPS_INLINE_H
 #define SV_INTERP_OPS_INLINE_H
 
 #include "interp/dispatch.h"
 
 /* The meanings as functions, rows of numeric.def, so that a row has one text for all its forms. */
-#define NUM1(op, R_, A_, e)                                                                                                            \
-    SV_INLINE R_ num_##op(A_ a)                                                                                                        \
-    {                                                                                                                                  \
-        return (R_)(e);                                                                                                                \
+#define NUM1(op, R_, A_, e)                                                                        \
+    SV_INLINE R_ num_##op(A_ a)                                                                    \
+    {                                                                                              \
+        return (R_)(e);                                                                            \
     }
-#define NUM2(op, R_, A_, B_, e)                                                                                                        \
-    SV_INLINE R_ num_##op(A_ a, B_ b)                                                                                                  \
-    {                                                                                                                                  \
-        return (R_)(e);                                                                                                                \
+#define NUM2(op, R_, A_, B_, e)                                                                    \
+    SV_INLINE R_ num_##op(A_ a, B_ b)                                                              \
+    {                                                                                              \
+        return (R_)(e);                                                                            \
     }
-#define NUM3(op, R_, A_, B_, C_, e)                                                                                                    \
-    SV_INLINE R_ num_##op(A_ a, B_ b, C_ c)                                                                                            \
-    {                                                                                                                                  \
-        return (R_)(e);                                                                                                                \
+#define NUM3(op, R_, A_, B_, C_, e)                                                                \
+    SV_INLINE R_ num_##op(A_ a, B_ b, C_ c)                                                        \
+    {                                                                                              \
+        return (R_)(e);                                                                            \
     }
-#define TRAP1(op, R_, A_, t, e)                                                                                                        \
-    SV_INLINE int trap_##op(A_ a)                                                                                                      \
-    {                                                                                                                                  \
-        return t;                                                                                                                      \
-    }                                                                                                                                  \
+#define TRAP1(op, R_, A_, t, e)                                                                    \
+    SV_INLINE int trap_##op(A_ a)                                                                  \
+    {                                                                                              \
+        return t;                                                                                  \
+    }                                                                                              \
     NUM1(op, R_, A_, e)
-#define TRAP2(op, R_, A_, B_, t, e)                                                                                                    \
-    SV_INLINE int trap_##op(A_ a, B_ b)                                                                                                \
-    {                                                                                                                                  \
-        (void)a;                                                                                                                       \
-        return t;                                                                                                                      \
-    }                                                                                                                                  \
+#define TRAP2(op, R_, A_, B_, t, e)                                                                \
+    SV_INLINE int trap_##op(A_ a, B_ b)                                                            \
+    {                                                                                              \
+        (void)a;                                                                                   \
+        return t;                                                                                  \
+    }                                                                                              \
     NUM2(op, R_, A_, B_, e)
-#define EXTRACT(op, R_, e)                                                                                                             \
-    SV_INLINE R_ num_##op(v128 a, unsigned lane)                                                                                       \
-    {                                                                                                                                  \
-        return (R_)(e);                                                                                                                \
+#define EXTRACT(op, R_, e)                                                                         \
+    SV_INLINE R_ num_##op(v128 a, unsigned lane)                                                   \
+    {                                                                                              \
+        return (R_)(e);                                                                            \
     }
-#define REPLACE(op, B_, e)                                                                                                             \
-    SV_INLINE v128 num_##op(v128 a, unsigned lane, B_ b)                                                                               \
-    {                                                                                                                                  \
-        return (e);                                                                                                                    \
+#define REPLACE(op, B_, e)                                                                         \
+    SV_INLINE v128 num_##op(v128 a, unsigned lane, B_ b)                                           \
+    {                                                                                              \
+        return (e);                                                                                \
     }
 #include "wasm/numeric.def"
 
@@ -98,18 +99,19 @@ SV_INLINE void object_write(u8 *p, unsigned how, const union sv_slot *s)
     }
 }
 
-/* Shifts take their count in the register of T: saying that T now is the count saves moving it away and back. */
+/* Shifts take their count in the register of T: saying that T now is the count saves moving it away
+ * and back. */
 SV_INLINE bool counts_in_t(const char *op)
 {
     return __builtin_strstr(op, "_SH") || __builtin_strstr(op, "_ROT");
 }
 
 /* ---- Vector loads: type in memory, and the vector made of it ---- */
-#define LOADV(n, mt, expr)                                                                                                             \
-    typedef mt mt_##n;                                                                                                                 \
-    SV_INLINE v128 loadv_##n(mt m)                                                                                                     \
-    {                                                                                                                                  \
-        return expr;                                                                                                                   \
+#define LOADV(n, mt, expr)                                                                         \
+    typedef mt mt_##n;                                                                             \
+    SV_INLINE v128 loadv_##n(mt m)                                                                 \
+    {                                                                                              \
+        return expr;                                                                               \
     }
 LOADV(V128_LOAD, v128, m)
 LOADV(V128_LOAD8X8_S, u64, sv_i16x8_extend_low_s((v128){m, 0}))

@@ -1,5 +1,5 @@
-/* Calls that leave the fast path: traps, the first call of a function, imports, other instances, host functions, tail calls of those.
- * Not exceptions (except.c). */
+/* Calls that leave the fast path: traps, the first call of a function, imports, other instances,
+ * host functions, tail calls of those. Not exceptions (except.c). */
 #include "interp/dispatch.h"
 #include "interp/entry.h"
 #include "runtime/exec.h"
@@ -50,8 +50,9 @@ SLOW(LOWER)
     SLOW_GO;
 }
 
-/* A call of any function: fp is the callee's frame, ret and back where it returns to. What comes of it: 1 = go on at ip with this state, 2 =
- * a host function was called and the guest goes on at ret, below 0 = leave with this code. */
+/* A call of any function: fp is the callee's frame, ret and back where it returns to. What comes of
+ * it: 1 = go on at ip with this state, 2 = a host function was called and the guest goes on at ret,
+ * below 0 = leave with this code. */
 struct target {
     struct sv_instance *inst;
     const uint32_t *ip;
@@ -116,33 +117,36 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
 }
 
 /* Behind every call through call_any: take over the target, or leave. */
-#define SWITCH(newinst)                                                                                                                \
-    do {                                                                                                                               \
-        inst = (newinst);                                                                                                              \
-        tab = ((const struct sv_flavour *)inst->tier)->entry;                                                                          \
-        mem = inst->mem0;                                                                                                              \
+#define SWITCH(newinst)                                                                            \
+    do {                                                                                           \
+        inst = (newinst);                                                                          \
+        tab = ((const struct sv_flavour *)inst->tier)->entry;                                      \
+        mem = inst->mem0;                                                                          \
     } while (0)
-#define CALL_ANY(func, ret_, back_)                                                                                                    \
-    do {                                                                                                                               \
-        struct target t_ = {.inst = inst, .fp = fp, .ret = (const uint32_t *)(uintptr_t)(ret_), .back = (void *)(uintptr_t)(back_)};   \
-        int r_ = call_any(th, func, &t_);                                                                                              \
-                                                                                                                                       \
-        if (r_ <= 0)                                                                                                                   \
-            return r_;                                                                                                                 \
-        if (r_ == 2) {                                                                                                                 \
-            R = fp[0].i64;                                                                                                             \
-            F = fp[0].f64;                                                                                                             \
-            G = fp[0].f32;                                                                                                             \
-            ip = t_.ret;                                                                                                               \
-            fp = t_.back;                                                                                                              \
-            SLOW_GO;                                                                                                                   \
-        }                                                                                                                              \
-        SWITCH(t_.inst);                                                                                                               \
-        R = (uintptr_t)t_.ret;                                                                                                         \
-        T = (uintptr_t)t_.back;                                                                                                        \
-        ip = t_.ip;                                                                                                                    \
-        fp = t_.fp;                                                                                                                    \
-        SLOW_GO;                                                                                                                       \
+#define CALL_ANY(func, ret_, back_)                                                                \
+    do {                                                                                           \
+        struct target t_ = {.inst = inst,                                                          \
+                            .fp = fp,                                                              \
+                            .ret = (const uint32_t *)(uintptr_t)(ret_),                            \
+                            .back = (void *)(uintptr_t)(back_)};                                   \
+        int r_ = call_any(th, func, &t_);                                                          \
+                                                                                                   \
+        if (r_ <= 0)                                                                               \
+            return r_;                                                                             \
+        if (r_ == 2) {                                                                             \
+            R = fp[0].i64;                                                                         \
+            F = fp[0].f64;                                                                         \
+            G = fp[0].f32;                                                                         \
+            ip = t_.ret;                                                                           \
+            fp = t_.back;                                                                          \
+            SLOW_GO;                                                                               \
+        }                                                                                          \
+        SWITCH(t_.inst);                                                                           \
+        R = (uintptr_t)t_.ret;                                                                     \
+        T = (uintptr_t)t_.back;                                                                    \
+        ip = t_.ip;                                                                                \
+        fp = t_.fp;                                                                                \
+        SLOW_GO;                                                                                   \
     } while (0)
 
 /* Entry of an imported function: as every entry, R the return ip, T the caller's fp. */
@@ -170,7 +174,8 @@ SLOW(XRET)
     SLOW_GO;
 }
 
-static int table_func(const struct sv_instance *inst, u32 table, u64 i, const struct sv_type *type, struct sv_func **ret)
+static int table_func(const struct sv_instance *inst, u32 table, u64 i, const struct sv_type *type,
+                      struct sv_func **ret)
 {
     const struct sv_table *t = inst->tables[table];
     struct sv_func *f;
@@ -215,12 +220,13 @@ SLOW(call_ref)
     CALL_ANY(f, R, T);
 }
 
-/* Arguments of a tail call: from slot at 4, number of slots at 6; saved slots of this frame at 8. */
-#define MOVE_ARGS                                                                                                                      \
-    do {                                                                                                                               \
-        R = fp[A16(8)].i64;                                                                                                            \
-        T = fp[A16(8) + 1].i64;                                                                                                        \
-        memmove(fp, fp + A16(4), A16(6) * sizeof *fp);                                                                                 \
+/* Arguments of a tail call: from slot at 4, number of slots at 6; saved slots of this frame at 8.
+ */
+#define MOVE_ARGS                                                                                  \
+    do {                                                                                           \
+        R = fp[A16(8)].i64;                                                                        \
+        T = fp[A16(8) + 1].i64;                                                                    \
+        memmove(fp, fp + A16(4), A16(6) * sizeof *fp);                                             \
     } while (0)
 
 /* Index slot at 10, table at 12, upper half of the index's mask at 16, type at 20. */

@@ -1,21 +1,21 @@
-/* References and objects of the GC heap: what allocates or looks at types. Operands begin at the base slot (4), `top` (6) is the first
- * free slot: the collector sees all below it. */
+/* References and objects of the GC heap: what allocates or looks at types. Operands begin at the
+ * base slot (4), `top` (6) is the first free slot: the collector sees all below it. */
 #include "interp/dispatch.h"
 #include "interp/ops_inline.h"
 #include "runtime/gc.h"
 
 #define BASE (fp + A16(4))
-#define TRAP_IF(expr)                                                                                                                  \
-    do {                                                                                                                               \
-        int t_ = (expr);                                                                                                               \
-        if (t_)                                                                                                                        \
-            return sv_trap_raise(th, t_);                                                                                              \
+#define TRAP_IF(expr)                                                                              \
+    do {                                                                                           \
+        int t_ = (expr);                                                                           \
+        if (t_)                                                                                    \
+            return sv_trap_raise(th, t_);                                                          \
     } while (0)
-#define DONE(x, size)                                                                                                                  \
-    do {                                                                                                                               \
-        R = (x);                                                                                                                       \
-        BASE->i64 = R;                                                                                                                 \
-        SLOW_NEXT(size);                                                                                                               \
+#define DONE(x, size)                                                                              \
+    do {                                                                                           \
+        R = (x);                                                                                   \
+        BASE->i64 = R;                                                                             \
+        SLOW_NEXT(size);                                                                           \
     } while (0)
 #define TYPE(n) ((const struct sv_type *)(uintptr_t)A64(n))
 
@@ -98,7 +98,8 @@ SLOW(ARRAY_NEW_FIXED)
     SLOW_SAVE;
     TRAP_IF(sv_array_new(th, type, len, NULL, &r));
     for (u32 i = 0; i < len; i++, s += sv_valtype_slots(f->type))
-        object_write(((struct sv_array *)(uintptr_t)r)->data + (size_t)i * f->size, log2_size(f), s);
+        object_write(((struct sv_array *)(uintptr_t)r)->data + (size_t)i * f->size, log2_size(f),
+                     s);
     DONE(r, 20);
 }
 /* Type at 8, segment at 16. */
@@ -124,14 +125,16 @@ SLOW(ARRAY_INIT_DATA)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_array_init_data(th, inst, TYPE(8), BASE[0].ref, BASE[1].i32, A32(16), BASE[2].i32, BASE[3].i32));
+    TRAP_IF(sv_array_init_data(th, inst, TYPE(8), BASE[0].ref, BASE[1].i32, A32(16), BASE[2].i32,
+                               BASE[3].i32));
     SLOW_NEXT(20);
 }
 SLOW(ARRAY_INIT_ELEM)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_array_init_elem(th, inst, TYPE(8), BASE[0].ref, BASE[1].i32, A32(16), BASE[2].i32, BASE[3].i32));
+    TRAP_IF(sv_array_init_elem(th, inst, TYPE(8), BASE[0].ref, BASE[1].i32, A32(16), BASE[2].i32,
+                               BASE[3].i32));
     SLOW_NEXT(20);
 }
 SLOW(ARRAY_FILL)
@@ -148,6 +151,7 @@ SLOW(ARRAY_COPY)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_array_copy(th, TYPE(8), BASE[0].ref, BASE[1].i32, BASE[2].ref, BASE[3].i32, BASE[4].i32));
+    TRAP_IF(sv_array_copy(th, TYPE(8), BASE[0].ref, BASE[1].i32, BASE[2].ref, BASE[3].i32,
+                          BASE[4].i32));
     SLOW_NEXT(20);
 }

@@ -1,5 +1,6 @@
-/* Bulk instructions on memories and tables, growing, waiting: what calls the runtime. Operands begin at the base slot (4); `top` (6) is
- * the first free slot; results go to the base slot and the accumulator. */
+/* Bulk instructions on memories and tables, growing, waiting: what calls the runtime. Operands
+ * begin at the base slot (4); `top` (6) is the first free slot; results go to the base slot and the
+ * accumulator. */
 #include "interp/dispatch.h"
 
 /* Address operands come as i32 with junk above or as i64: bit `n` of the flags tells. */
@@ -9,18 +10,18 @@ static u64 address(const union sv_slot *s, unsigned flags, unsigned n)
 }
 #define BASE (fp + A16(4))
 #define OPERAND(i, n) address(BASE + (i), A32(16), n)
-#define TRAP_IF(expr)                                                                                                                  \
-    do {                                                                                                                               \
-        int t_ = (expr);                                                                                                               \
-        if (t_)                                                                                                                        \
-            return sv_trap_raise(th, t_);                                                                                              \
+#define TRAP_IF(expr)                                                                              \
+    do {                                                                                           \
+        int t_ = (expr);                                                                           \
+        if (t_)                                                                                    \
+            return sv_trap_raise(th, t_);                                                          \
     } while (0)
 /* Result to the base slot. */
-#define DONE(x, size)                                                                                                                  \
-    do {                                                                                                                               \
-        R = (x);                                                                                                                       \
-        BASE->i64 = R;                                                                                                                 \
-        SLOW_NEXT(size);                                                                                                               \
+#define DONE(x, size)                                                                              \
+    do {                                                                                           \
+        R = (x);                                                                                   \
+        BASE->i64 = R;                                                                             \
+        SLOW_NEXT(size);                                                                           \
     } while (0)
 
 /* Memory at 8, 64-bit flag at 16. */
@@ -37,7 +38,8 @@ SLOW(MEMORY_FILL)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_memory_fill(th, inst->memories[A32(8)], OPERAND(0, 0), (u8)BASE[1].i32, OPERAND(2, 0)));
+    TRAP_IF(
+        sv_memory_fill(th, inst->memories[A32(8)], OPERAND(0, 0), (u8)BASE[1].i32, OPERAND(2, 0)));
     SLOW_NEXT(20);
 }
 /* Destination at 8, source at 12. */
@@ -45,7 +47,8 @@ SLOW(MEMORY_COPY)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_memory_copy(th, inst->memories[A32(8)], OPERAND(0, 0), inst->memories[A32(12)], OPERAND(1, 1), OPERAND(2, 2)));
+    TRAP_IF(sv_memory_copy(th, inst->memories[A32(8)], OPERAND(0, 0), inst->memories[A32(12)],
+                           OPERAND(1, 1), OPERAND(2, 2)));
     SLOW_NEXT(20);
 }
 SLOW(MEMORY_INIT)
@@ -95,7 +98,8 @@ SLOW(TABLE_COPY)
 {
     SLOW_BEGIN;
     SLOW_SAVE;
-    TRAP_IF(sv_table_copy(th, inst->tables[A32(8)], OPERAND(0, 0), inst->tables[A32(12)], OPERAND(1, 1), OPERAND(2, 2)));
+    TRAP_IF(sv_table_copy(th, inst->tables[A32(8)], OPERAND(0, 0), inst->tables[A32(12)],
+                          OPERAND(1, 1), OPERAND(2, 2)));
     SLOW_NEXT(20);
 }
 SLOW(TABLE_INIT)
@@ -112,12 +116,13 @@ SLOW(ELEM_DROP)
     SLOW_NEXT(20);
 }
 
-/* Memory at 8, offset at 12 (64 bits), flags at 20: the address operand plus the offset, or a trap when it does not fit. */
-#define WAIT_ADDRESS                                                                                                                   \
-    u64 ea;                                                                                                                            \
-    u32 result = 0;                                                                                                                    \
-    SLOW_SAVE;                                                                                                                         \
-    if (__builtin_add_overflow(address(BASE, A32(20), 0), A64(12), &ea))                                                               \
+/* Memory at 8, offset at 12 (64 bits), flags at 20: the address operand plus the offset, or a trap
+ * when it does not fit. */
+#define WAIT_ADDRESS                                                                               \
+    u64 ea;                                                                                        \
+    u32 result = 0;                                                                                \
+    SLOW_SAVE;                                                                                     \
+    if (__builtin_add_overflow(address(BASE, A32(20), 0), A64(12), &ea))                           \
     return sv_trap_raise(th, SV_TRAP_MEMORY_BOUNDS)
 SLOW(ATOMIC_NOTIFY)
 {

@@ -116,7 +116,8 @@ static int bind_func(struct sv_func *f)
 
 const struct sv_icode *sv_lower(struct sv_flavour *fl, uint32_t index)
 {
-    struct sv_icode *code = atomic_load_explicit(&fl->codes[index], memory_order_acquire), *none = NULL;
+    struct sv_icode *code = atomic_load_explicit(&fl->codes[index], memory_order_acquire),
+                    *none = NULL;
 
     if (code)
         return code;

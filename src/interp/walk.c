@@ -1,5 +1,6 @@
-/* Walking the guest's frames: exceptions and backtraces. Costs nothing while nothing is thrown. A place may come from a signal handler,
- * so what is read from a frame is believed only if it makes sense. */
+/* Walking the guest's frames: exceptions and backtraces. Costs nothing while nothing is thrown. A
+ * place may come from a signal handler, so what is read from a frame is believed only if it makes
+ * sense. */
 #include <ucontext.h>
 
 #include "interp/dispatch.h"
@@ -8,7 +9,8 @@
 
 #define HINT_NONE UINT32_MAX
 
-static const struct sv_icode *code_at(const struct sv_flavour *fl, uint32_t index, const uint32_t *ip)
+static const struct sv_icode *code_at(const struct sv_flavour *fl, uint32_t index,
+                                      const uint32_t *ip)
 {
     const struct sv_icode *c = atomic_load_explicit(&fl->codes[index], memory_order_acquire);
 
@@ -42,8 +44,10 @@ static bool on_stack(const struct sv_thread *th, const union sv_slot *p, size_t 
     return a % sizeof *p == 0 && a < th->stack_size && (th->stack_size - a) / sizeof *p >= slots;
 }
 
-/* The caller waits behind `ret`, with its frame or a record at `back`. Sets the place to the call instruction. */
-static bool return_to(const struct sv_thread *th, struct sv_walk *w, const uint32_t *ret, union sv_slot *back, bool through)
+/* The caller waits behind `ret`, with its frame or a record at `back`. Sets the place to the call
+ * instruction. */
+static bool return_to(const struct sv_thread *th, struct sv_walk *w, const uint32_t *ret,
+                      union sv_slot *back, bool through)
 {
     while (ret == SV_CODE_EXIT || ret == SV_CODE_XRET) {
         bool from_c = ret == SV_CODE_EXIT;
@@ -85,12 +89,6 @@ bool sv_walk_out(const struct sv_thread *th, struct sv_walk *w, bool through)
     return return_to(th, w, saved[0].ptr, back, through);
 }
 
-/* The index that a call or throw instruction ends with, when `ip` is its last word. */
-static uint32_t self_hint(const uint32_t *ip, bool at_call)
-{
-    return at_call ? *ip : HINT_NONE;
-}
-
 /* ---- Exceptions ---- */
 
 static void deliver(struct sv_thread *th, const struct sv_clause *c, union sv_slot *fp)
@@ -127,7 +125,8 @@ static const struct sv_clause *find_clause(const struct sv_thread *th, const str
     return NULL;
 }
 
-bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot **fp, struct sv_instance **inst)
+bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot **fp,
+                      struct sv_instance **inst)
 {
     struct sv_walk w = {.ip = *ip, .fp = *fp, .inst = *inst};
 
@@ -139,7 +138,8 @@ bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot *
     do {
         const struct sv_clause *c;
 
-        if (!find_code(&w, self_hint(w.ip, true)))
+        /* Call and throw instructions end with the function's index; ip is at that word. */
+        if (!find_code(&w, *w.ip))
             return false;
         c = find_clause(th, &w);
         if (c) {
@@ -154,17 +154,17 @@ bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot *
     return false;
 }
 
-#define SWITCH_AND_GO                                                                                                                  \
-    do {                                                                                                                               \
-        const uint32_t *at_ = ip + SELF_WORD;                                                                                          \
-        if (!sv_interp_unwind(th, &at_, &fp, &inst))                                                                                   \
-            return SV_EEXCEPTION;                                                                                                      \
-        if (!sv_thread_ok(th))                                                                                                         \
-            return sv_thread_interrupted(th);                                                                                          \
-        ip = at_;                                                                                                                      \
-        tab = ((const struct sv_flavour *)inst->tier)->entry;                                                                          \
-        mem = inst->mem0;                                                                                                              \
-        SLOW_GO;                                                                                                                       \
+#define SWITCH_AND_GO                                                                              \
+    do {                                                                                           \
+        const uint32_t *at_ = ip + SELF_WORD;                                                      \
+        if (!sv_interp_unwind(th, &at_, &fp, &inst))                                               \
+            return SV_EEXCEPTION;                                                                  \
+        if (!sv_thread_ok(th))                                                                     \
+            return sv_thread_interrupted(th);                                                      \
+        ip = at_;                                                                                  \
+        tab = ((const struct sv_flavour *)inst->tier)->entry;                                      \
+        mem = inst->mem0;                                                                          \
+        SLOW_GO;                                                                                   \
     } while (0)
 /* Throw instructions end, as calls do, with the function's index: word 3. */
 #define SELF_WORD 3
@@ -198,7 +198,8 @@ SLOW(THROW_REF)
 #define FRAMES_INNER 48
 #define FRAMES_OUTER 16
 
-/* The module offset of the instruction at w->ip: the function is lowered once more, which tells. 0: not known. */
+/* The module offset of the instruction at w->ip: the function is lowered once more, which tells. 0:
+ * not known. */
 static uint32_t offset_of(const struct sv_walk *w)
 {
     uint32_t at = (uint32_t)((uintptr_t)w->ip - (uintptr_t)w->code->code), offset = 0;
@@ -213,7 +214,8 @@ static bool start(const struct sv_thread *th, struct sv_walk *w)
 
     *w = (struct sv_walk){.ip = th->ip, .fp = th->fp, .inst = th->inst};
     if (!w->fp && rec) {
-        /* Left before a frame was made, or where registers are not known: the outer frames remain. */
+        /* Left before a frame was made, or where registers are not known: the outer frames remain.
+         */
         w->ip = rec[SV_EREC_IP].ptr;
         w->fp = rec[SV_EREC_FP].ptr;
         w->inst = rec[SV_EREC_INST].ptr;
@@ -225,20 +227,56 @@ static bool start(const struct sv_thread *th, struct sv_walk *w)
     return true;
 }
 
+/* Functions found last: deep stacks repeat them. Return addresses are not read for hints here, since a place noted in a signal handler may
+ * lead to frames that are not finished. */
+struct cache {
+    const struct sv_icode *codes[8];
+    const struct sv_instance *insts[8];
+    unsigned next;
+};
+
+static bool find_cached(struct sv_walk *w, struct cache *c)
+{
+    for (unsigned i = 0; i < SV_COUNT(c->codes); i++) {
+        const struct sv_icode *code = c->codes[i];
+
+        if (code && c->insts[i] == w->inst && (uintptr_t)w->ip - (uintptr_t)code->code < code->size) {
+            w->code = code;
+            return true;
+        }
+    }
+    if (!sv_walk_find(w))
+        return false;
+    c->codes[c->next] = w->code;
+    c->insts[c->next] = w->inst;
+    c->next = (c->next + 1) % SV_COUNT(c->codes);
+    return true;
+}
+
+static bool is_instance(const struct sv_thread *th, const struct sv_instance *inst)
+{
+    for (const struct sv_instance *i = th->store->instances; i; i = i->next) {
+        if (i == inst)
+            return true;
+    }
+    return false;
+}
+
 void sv_interp_frames(struct sv_thread *th, struct sv_trap *ret)
 {
+    struct cache cache = {.next = 0};
     struct sv_walk first, w;
     uint32_t n = 0, i = 0;
 
     if (!start(th, &first))
         return;
     w = first;
-    while (find_code(&w, n ? self_hint(w.ip, true) : HINT_NONE)) {
+    while (is_instance(th, w.inst) && find_cached(&w, &cache)) {
         n++;
         if (!sv_walk_out(th, &w, true))
             break;
     }
-    for (w = first; i < n && find_code(&w, i ? self_hint(w.ip, true) : HINT_NONE); i++) {
+    for (w = first; i < n && find_cached(&w, &cache); i++) {
         bool kept = i < FRAMES_INNER || i >= n - FRAMES_OUTER;
 
         sv_trap_add_frame(ret, w.inst->module, w.code->func, kept ? offset_of(&w) : 0);
@@ -253,9 +291,16 @@ void sv_interp_note(struct sv_thread *th, const void *ucontext)
     const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
     const uint32_t *ip = (const uint32_t *)r[REG_RDI];
 
-    th->inst = (struct sv_instance *)r[REG_R13];
+    struct sv_walk w = {.ip = ip, .fp = (union sv_slot *)r[REG_RSI], .inst = (struct sv_instance *)r[REG_R13]};
+
+    /* At a fault the registers are as between instructions; at an interruption they may hold anything. */
+    th->ip = NULL;
+    th->fp = NULL;
+    if (!is_instance(th, w.inst) || !sv_walk_find(&w))
+        return;
+    th->inst = w.inst;
     th->ip = ip;
-    th->fp = (union sv_slot *)r[REG_RSI];
+    th->fp = w.fp;
     /* In a callee's entry its frame is not there yet: we are still at the call. */
     for (unsigned i = I_ENTER0; i <= I_ENTER; i++) {
         if (*ip == sv_iop_offsets[i]) {

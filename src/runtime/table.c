@@ -16,6 +16,8 @@ static uint64_t address_elems(const struct sv_table_type *t)
 
 static void fill(sv_ref *p, sv_ref value, uint64_t n)
 {
+    if (n == 0)
+        return; /* the elements of an empty table may be NULL */
     if (value == SV_REF_NULL) {
         memset(p, 0, n * sizeof *p);
         return;

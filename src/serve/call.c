@@ -84,11 +84,14 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
     case SSVM_EEXIT:
         srv_conn_fail(conn, 500, "exit", "the function gave up");
         break;
+    case SSVM_EGUEST: /* its own words, for its caller */
+        srv_conn_fail(conn, 422, "function_error", message);
+        break;
     case SSVM_EEXCEPTION:
-        srv_conn_fail(conn, 500, "function_error", "the function failed");
+    case SSVM_ETYPE:
+        srv_conn_fail(conn, 500, "function_failed", "the function failed");
         break;
     case SSVM_EUSAGE:
-    case SSVM_ETYPE:
         srv_conn_fail(conn, 400, "bad_arguments", message);
         break;
     case SSVM_ENOTFOUND:
@@ -98,9 +101,11 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
         srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
         srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
         break;
+    case SSVM_ELIMIT:
+        srv_conn_fail(conn, 500, "limit", "the function went over a limit of this server");
+        break;
     case SSVM_ELINK:
     case SSVM_EUNSUPPORTED:
-    case SSVM_ELIMIT:
         srv_conn_fail(conn, 502, "function_broken", "the function cannot run on this server");
         break;
     default:
@@ -272,7 +277,8 @@ static void run_typed(struct srv_conn *conn)
     store = srv_call_store(conn);
     if (!store)
         return;
-    srv_pool_guest_enter(store, srv_clock_ns() + conn->loop->server->config.call_ms * NS_PER_MS);
+    srv_pool_guest_enter(store, srv_clock_ns() + conn->loop->server->config.call_ms * NS_PER_MS,
+                         &conn->lost);
     error = instantiate(request->version, store, &name, &errors, &instance);
     if (!error)
         error =
@@ -347,6 +353,8 @@ void srv_call_queued(struct srv_conn *conn)
         srv_conn_fail(conn, 503, "overloaded",
                       "the call waited too long for its turn; try again shortly");
         srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+    } else if (conn->lost) {
+        srv_conn_fail(conn, 503, "client_gone", "nobody waits for the answer");
     } else {
         if (request->load) {
             srv_version_unref(request->version);

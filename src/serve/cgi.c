@@ -329,7 +329,7 @@ void srv_cgi_run(struct srv_conn *conn)
     wasi.out = (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &out};
     wasi.err =
         (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &errors};
-    srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS);
+    srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS, &conn->lost);
     error = ssvm_template_instantiate(request->version->template, store, &wasi, &instance);
     if (!error)
         error = ssvm_instance_start(instance);

@@ -4,6 +4,7 @@
 #define SERVE_CONN_H
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 
 #include "serve/http.h"
 #include "serve/path.h"
@@ -107,10 +108,10 @@ struct srv_conn {
     own struct srv_work *work; /* NULL between requests */
     struct srv_conn *prev, *next;
     enum srv_timer timer;
-    bool readable; /* the last read did not empty the socket */
-    bool ending;   /* the client has ended its side: read up to there */
-    bool ended;    /* the client sends no more */
-    bool lost;     /* the connection is broken */
+    bool readable;     /* the last read did not empty the socket */
+    bool ending;       /* the client has ended its side: read up to there */
+    bool ended;        /* the client sends no more */
+    _Atomic bool lost; /* the connection is broken; the watch reads it too */
     bool away; /* another thread may have it: only `readable`, `ended` and `lost` may be touched */
     bool lingering; /* replied and shut down; what still comes is thrown away */
     uint64_t due_ms;

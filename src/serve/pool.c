@@ -28,11 +28,12 @@ static _Thread_local struct srv_guest *self; /* of the thread that we are */
  * --------------------------------------------------------------------------------------------------
  */
 
-void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns)
+void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns, const _Atomic bool *lost)
 {
     pthread_mutex_lock(&self->lock);
     self->store = store;
     self->deadline_ns = deadline_ns;
+    self->lost = lost;
     self->expired = false;
     pthread_mutex_unlock(&self->lock);
 }
@@ -48,12 +49,14 @@ bool srv_pool_guest_leave(void)
     return expired;
 }
 
-/* End the calls whose deadline is over. */
+/* End the calls whose deadline is over, or whose client has gone. */
 static void check_deadlines(struct srv_pool *pool, uint64_t now)
 {
     for (struct srv_thread *t = pool->threads; t; t = t->next) {
         pthread_mutex_lock(&t->guest.lock);
-        if (t->guest.store && now >= t->guest.deadline_ns && !t->guest.expired) {
+        if (t->guest.store && !t->guest.expired &&
+            (now >= t->guest.deadline_ns ||
+             atomic_load_explicit(t->guest.lost, memory_order_relaxed))) {
             t->guest.expired = true;
             ssvm_store_cancel(t->guest.store);
         }

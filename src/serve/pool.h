@@ -33,7 +33,8 @@ struct srv_guest {
     pthread_mutex_t lock;
     ssvm_store *store; /* NULL = none runs */
     uint64_t deadline_ns;
-    bool expired; /* the watch ended it, by its deadline */
+    bool expired; /* the watch ended it: by its deadline, or since nobody waits for it */
+    const _Atomic bool *lost; /* nobody waits for it */ /* the watch ended it, by its deadline */
 };
 
 struct srv_pool {
@@ -72,9 +73,9 @@ void srv_pool_stop(struct srv_pool *);
 void srv_pool_return(struct srv_pool *, struct srv_conn *);
 /* Something happens: the watch must not sleep. */
 void srv_pool_note(struct srv_pool *);
-/* Around the store of a call, by the thread that makes it. `leave`: true when the deadline ended
- * it. */
-void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns);
+/* Around the store of a call, by the thread that makes it. `leave`: true when the watch ended it.
+ */
+void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns, const _Atomic bool *lost);
 bool srv_pool_guest_leave(void);
 
 #endif

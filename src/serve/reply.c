@@ -137,6 +137,7 @@ void srv_reply_init(struct srv_reply *reply)
     memset(reply, 0, offsetof(struct srv_reply, fields));
     reply->file = -1;
     reply->status = 200;
+    reply->body = "";
 }
 
 void srv_reply_clear(struct srv_reply *reply)

@@ -33,7 +33,7 @@
  * for each byte of the module. It keeps validation linear with a small factor; real modules stay
  * far below one a byte. */
 #define SV_LIMIT_MATCHES_BASE 10000000u
-#define SV_LIMIT_MATCHES_PER_BYTE 100u
+#define SV_LIMIT_MATCHES_PER_BYTE 20u
 
 /* Of the specification: larger ones are invalid, not too large (spec 3.2.15, 3.2.16). */
 #define SV_MEMORY32_PAGES (UINT64_C(1) << 16)

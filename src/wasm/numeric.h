@@ -91,14 +91,18 @@ SV_INLINE v128 sv_v128_make(u64 low, u64 high)
 }
 
 /* A NaN made canonical (positive, quiet bit only); other values as they are. For deterministic
- * mode. */
+ * mode. In integers: compilers take "a != a ? NaN : a" for a, since to them one NaN is as good as
+ * another. */
 SV_INLINE f32 sv_f32_canon(f32 a)
 {
-    return a != a ? sv_f32_of(0x7fc00000u) : a;
+    u32 bits = sv_f32_bits(a);
+    return sv_f32_of((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc00000u : bits);
 }
 SV_INLINE f64 sv_f64_canon(f64 a)
 {
-    return a != a ? sv_f64_of(0x7ff8000000000000u) : a;
+    u64 bits = sv_f64_bits(a);
+    return sv_f64_of((bits & 0x7fffffffffffffffu) > 0x7ff0000000000000u ? 0x7ff8000000000000u
+                                                                        : bits);
 }
 SV_INLINE v128 sv_f32x4_canon(v128 a)
 {

@@ -10,6 +10,7 @@ line 14 "link" "$SSVM" --link math="$GUESTS/lib.wasm" --invoke twice "$GUESTS/us
 check "link, not there" 1 "" "cannot read 'none.wasm'" "$SSVM" --link math=none.wasm --invoke twice "$GUESTS/user.wasm" 7
 check "not linked" 1 "" "math" "$SSVM" --invoke twice "$GUESTS/user.wasm" 7
 check "no such function" 1 "" "no exported function 'sub'" "$SSVM" --invoke sub "$GUESTS/lib.wasm"
+check "no such function, what there is" 1 "" "its functions are: ready, add, trap, loop, deep, grow, load" "$SSVM" --invoke sub "$GUESTS/lib.wasm"
 check "trap" 134 "" "unreachable" "$SSVM" --invoke trap "$GUESTS/lib.wasm"
 check "backtrace" 0 "*" "" grep -q "inner" <("$SSVM" --invoke trap "$GUESTS/lib.wasm" 2>&1)
 check "stack overflow" 134 "" "call stack exhausted" "$SSVM" --invoke deep "$GUESTS/lib.wasm"

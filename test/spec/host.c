@@ -9,7 +9,6 @@ struct spectest {
         const char *name;
         struct sv_extern value;
     } entries[SPECTEST_MAX];
-    struct sv_memory *memories[2]; /* our references */
 };
 
 static int print(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
@@ -74,6 +73,7 @@ static int add_tables(struct sv_err *err, struct spectest *s, struct sv_store *s
                                  .limits = {.min = 10, .max = 20, .has_max = true}};
     struct sv_memory_type pages = {.limits = {.min = 1, .max = 2, .has_max = true},
                                    .page_shift = SV_PAGE_SHIFT};
+    struct sv_memory *memory; /* the store's, as everything here */
     struct sv_table *table;
     int r;
 
@@ -86,10 +86,10 @@ static int add_tables(struct sv_err *err, struct spectest *s, struct sv_store *s
     }
     for (int shared = 0; shared < 2; shared++) {
         pages.limits.shared = shared;
-        r = sv_memory_new(err, store, &pages, &s->memories[shared]);
+        r = sv_memory_new(err, store, &pages, &memory);
         if (r < 0)
             return r;
-        add(s, shared ? "shared_memory" : "memory", SV_EXTERN_MEMORY, s->memories[shared]);
+        add(s, shared ? "shared_memory" : "memory", SV_EXTERN_MEMORY, memory);
     }
     return 0;
 }
@@ -112,10 +112,6 @@ struct spectest *spectest_new(struct sv_err *err, struct sv_store *store)
 
 void spectest_delete(struct spectest *s)
 {
-    if (!s)
-        return;
-    for (size_t i = 0; i < SV_COUNT(s->memories); i++)
-        sv_memory_unref(s->memories[i]);
     free(s);
 }
 

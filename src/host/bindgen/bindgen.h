@@ -101,6 +101,9 @@ uint32_t sv_bindgen_value_new(struct sv_bindgen *, enum sv_bindgen_value_kind, c
                               size_t len, double number);
 void sv_bindgen_value_unref(struct sv_bindgen *,
                             uint32_t handle); /* nothing for fixed and unknown ones */
+/* The end of a call: an ARRAY points nowhere from now on, even if the guest has kept it; and unref.
+ */
+void sv_bindgen_array_end(struct sv_bindgen *, uint32_t handle);
 /* What a handle means. Unknown ones are UNDEFINED. The bytes are borrowed until the next call. */
 struct sv_bindgen_value sv_bindgen_value_get(const struct sv_bindgen *, uint32_t handle);
 uint32_t sv_bindgen_handle_of(sv_ref); /* the handle that an externref carries; null is null */

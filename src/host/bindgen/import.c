@@ -38,6 +38,8 @@ static int return_string(struct sv_call *c, uint32_t ptr, uint32_t len, union sv
     return return_handle(c, sv_bindgen_value_new(c->data, SV_BINDGEN_VALUE_STRING, s, len, 0), ret);
 }
 
+static bool fits(const char *sig, const struct sv_type *type);
+
 /* ---- The functions ---- */
 
 static int describe(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
@@ -231,6 +233,68 @@ static int is_string(struct sv_call *c, const union sv_slot *arg, union sv_slot 
     return 0;
 }
 
+/* Room in the guest's memory, from its own allocator: the guest frees it. */
+static int guest_malloc(struct sv_call *c, size_t len, uint32_t *ret)
+{
+    union sv_slot slots[2] = {{.i64 = len}, {.i64 = 1}};
+    struct sv_extern x;
+    int r;
+
+    if (!c->inst || !sv_instance_export(c->inst, sv_str_of("__wbindgen_malloc"), &x) ||
+        x.kind != SV_EXTERN_FUNC)
+        return sv_call_trap(c, "the module exports no allocator ('__wbindgen_malloc')");
+    if (!fits("i:i", x.func->type) && !fits("ii:i", x.func->type))
+        return sv_call_trap(c, "the module's allocator has a wrong type");
+    r = sv_func_call(c->th, x.func, slots);
+    *ret = slots[0].i32;
+    return r;
+}
+
+/* (return pointer, value): Option<String>, pointer 0 is None. */
+static int string_get(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
+{
+    struct sv_bindgen_value v = sv_bindgen_value_get(c->data, get_handle(c, 1, arg));
+    uint32_t at = arg[0].i32, handle = get_handle(c, 1, arg), out[2] = {0, 0};
+    void *p;
+    int r;
+
+    (void)ret;
+    if (v.kind == SV_BINDGEN_VALUE_STRING) {
+        out[1] = (uint32_t)v.len;
+        r = guest_malloc(c, v.len, &out[0]);
+        if (r != 0)
+            return r;
+        /* Again: a hostile allocator may have dropped the value. */
+        v = sv_bindgen_value_get(c->data, handle);
+        if (v.kind != SV_BINDGEN_VALUE_STRING || v.len != out[1] ||
+            !sv_call_slice(c, out[0], out[1], &p))
+            return sv_call_trap(c, "the module's allocator returned an address outside its memory");
+        if (v.len > 0)
+            memcpy(p, v.bytes, v.len);
+    }
+    if (!sv_call_slice(c, at, sizeof out, &p))
+        return sv_call_trap(c, "return pointer lies outside the memory");
+    memcpy(p, out, sizeof out);
+    return 0;
+}
+
+/* (return pointer, value): Option<f64>, {present, number}. */
+static int number_get(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
+{
+    struct sv_bindgen_value v = sv_bindgen_value_get(c->data, get_handle(c, 1, arg));
+    struct {
+        uint64_t present;
+        double number;
+    } out = {v.kind == SV_BINDGEN_VALUE_NUMBER, v.number};
+    void *p;
+
+    (void)ret;
+    if (!sv_call_slice(c, arg[0].i32, sizeof out, &p))
+        return sv_call_trap(c, "return pointer lies outside the memory");
+    memcpy(p, &out, sizeof out);
+    return 0;
+}
+
 /* Raw modules keep no externrefs: there is nothing to grow. */
 static int table_grow(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
 {
@@ -337,6 +401,8 @@ static const struct {
     {"__wbindgen_cast", "ii:r", string_new},
     {"__wbindgen_cast", "F:r", number_new},
     {"__wbindgen_number_new", "F:r", number_new},
+    {"__wbindgen_string_get", "ir:", string_get},
+    {"__wbindgen_number_get", "ir:", number_get},
     {"__wbindgen_object_drop_ref", "r:", drop_ref},
     {"__wbindgen_object_clone_ref", "r:r", clone_ref},
     {"__wbindgen_copy_to_typed_array", "iir:", copy_to_typed_array},

@@ -86,6 +86,18 @@ void sv_bindgen_value_unref(struct sv_bindgen *b, uint32_t handle)
     b->free = handle - SV_BINDGEN_HANDLE_FIRST + 1;
 }
 
+void sv_bindgen_array_end(struct sv_bindgen *b, uint32_t handle)
+{
+    struct sv_bindgen_value *v = find(b, handle);
+
+    if (v && v->kind == SV_BINDGEN_VALUE_ARRAY) {
+        v->kind = SV_BINDGEN_VALUE_OBJECT;
+        v->bytes = NULL;
+        v->len = 0;
+    }
+    sv_bindgen_value_unref(b, handle);
+}
+
 struct sv_bindgen_value sv_bindgen_value_get(const struct sv_bindgen *b, uint32_t handle)
 {
     const struct sv_bindgen_value *v = find(b, handle);

@@ -5,7 +5,8 @@ cd "$(dirname "$0")"
 out=$1
 tmp=$(mktemp)
 {
-    echo "/* Guests of the API tests as bytes, made by test/api/guests/embed.sh. Not to be edited: the sources are the .wat files. */"
+    echo "/* Guests of the API tests as bytes, made by test/api/guests/embed.sh from the .wat files there."
+    echo " * Not to be edited. */"
     echo "#ifndef TEST_API_GUESTS_H"
     echo "#define TEST_API_GUESTS_H"
     echo

@@ -45,7 +45,7 @@ gas_of() { # runs "$@"; the gas that --stats=json tells
 program() { # NAME ARG...
     name=$1
     shift
-    ${WASM_CC:-clang-22} --target=wasm32-wasi -O2 -Wl,-z,stack-size=1048576 "$root/bench/guest/$name.c" -o "$work/$name.wasm"
+    ${WASM_CC:-clang-22} --target=wasm32-wasi -O2 -Wno-deprecated -Wl,-z,stack-size=1048576 "$root/bench/guest/$name.c" -o "$work/$name.wasm"
     "$tool" gas 0 0 "$root/src/wasm/opcode.def" "$work/$name.wasm" "$work/$name-counted.wasm"
     want=$(node --no-warnings "$here/count.mjs" "$work/$name-counted.wasm" "$root/src/host/wasi/wasi.def" "$@" 2>&1 >"$work/want" | sed -n 's/^gas //p')
     got=$(gas_of "$work/$name.wasm" "$@")
@@ -69,7 +69,6 @@ program() { # NAME ARG...
     fi
 }
 
-program nop
 program fib 20
 program nbody 1000
 program fannkuch 6

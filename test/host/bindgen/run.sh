@@ -131,6 +131,13 @@ line 2 color 1
 line 1 color 5
 line "some text" js_text "some text"
 line false js_kind text
+line null js_number text
+line "[\"a\",\"b c\"]" split "a,b c"
+line "one+two" join '["one","two"]'
+line "" join '[]'
+line 5 opt_color 2
+line null opt_color
+line null opt_counter
 call 2 "" "argument 2 of 'add' is missing" add 1
 call 2 "" "'add' takes 2 arguments, not 3" add 1 2 3
 call 2 "" "argument 2 of 'add' is wrong: 'x' is not a number" add 1 x
@@ -179,6 +186,7 @@ call 134 "" "oops" fail_with oops
 call 2 "" "do not fit 'add'" add 1
 modules=(wasm/processed-100.wasm wasm/stripped-100.wasm)
 line "some text" js_text "some text"
+line 0 js_kind text
 bytes xxxx fill abcd 120
 line 9 res_f64 3
 call 1 "" "no root" res_f64 -1

@@ -28,7 +28,8 @@ int main(void)
     else if (strcmp(how, "created") == 0)
         printf("Status: 201 Created\nLocation: /new\nContent-Type: text/plain\n\nmade");
     else if (strcmp(how, "own") == 0)
-        printf("Content-Type: text/plain\nContent-Length: 99999\nTransfer-Encoding: chunked\nConnection: upgrade\n"
+        printf("Content-Type: text/plain\nContent-Length: 99999\nTransfer-Encoding: "
+               "chunked\nConnection: upgrade\n"
                "Access-Control-Allow-Origin: https://one\nSet-Cookie: a=1\nSet-Cookie: b=2\n\nown");
     else if (strcmp(how, "nothing") == 0)
         return 0;
@@ -53,7 +54,8 @@ int main(void)
     else if (strcmp(how, "errors") == 0)
         flood(stderr, 2000), printf("Content-Type: text/plain\n\nquiet");
     else if (strcmp(how, "note") == 0)
-        fprintf(stderr, "note for the \"log\"\033[31m\n"), printf("Content-Type: text/plain\n\nnoted");
+        fprintf(stderr, "note for the \"log\"\033[31m\n"),
+            printf("Content-Type: text/plain\n\nnoted");
     else if (strcmp(how, "sleep") == 0)
         nanosleep(&pause, NULL), printf("Content-Type: text/plain\n\nslept");
     else if (strcmp(how, "hour") == 0)

@@ -1,4 +1,5 @@
-/* Typed functions without a library: numbers, endless loops, traps, memory. Built with -nostdlib. */
+/* Typed functions without a library: numbers, endless loops, traps, memory. Built with -nostdlib.
+ */
 #define EXPORT(name) __attribute__((export_name(#name)))
 
 static int counter;

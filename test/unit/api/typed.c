@@ -118,6 +118,8 @@ static void kinds(void **state)
     EXPECT(&g, "prefix_sums", JSON, "[1,3]", JSON("[ 1 , 2 ]"));
     EXPECT(&g, "total", FLOAT, "1.5", BYTES("\0\0\0\0\0\0\360?\0\0\0\0\0\0\340?", 16));
     EXPECT(&g, "js_kind", BOOL, "true", NONE);
+    EXPECT(&g, "js_number", FLOAT, "1.5", FLOAT(1.5));
+    EXPECT(&g, "join", STRING, "a+b\nc", JSON("[\"a\",\"b\\nc\"]"));
     EXPECT(&g, "js_kind", BOOL, "false", FLOAT(1.5));
     close_guest(&g);
 }

@@ -351,7 +351,9 @@ static void test_wrong_calls(void **state)
                   *m = export_of(s, i, "memory"), *g = export_of(s, i, "const"),
                   *d = export_of(s, i, "divide");
     wasm_val_t two[] = {WASM_I32_VAL(1), WASM_I64_VAL(2)}, out = WASM_INIT_VAL;
-    wasm_val_vec_t args = WASM_ARRAY_VEC(two), none = WASM_EMPTY_VEC, rets = {1, &out};
+    wasm_val_t zeros[] = {WASM_I32_VAL(0), WASM_I32_VAL(0)};
+    wasm_val_vec_t args = WASM_ARRAY_VEC(two), zero = WASM_ARRAY_VEC(zeros), none = WASM_EMPTY_VEC,
+                   rets = {1, &out};
     wasm_frame_vec_t frames;
     wasm_frame_t *frame;
     wasm_trap_t *t;
@@ -359,7 +361,9 @@ static void test_wrong_calls(void **state)
     (void)state;
     want_trap(wasm_func_call(wasm_extern_as_func(x), &none, &rets), "arguments");
     want_trap(wasm_func_call(wasm_extern_as_func(x), NULL, NULL), "arguments");
-    want_trap(wasm_func_call(wasm_extern_as_func(x), &args, NULL), "results");
+    want_trap(wasm_func_call(wasm_extern_as_func(d), &zero, NULL), "integer divide by zero");
+    zeros[1] = (wasm_val_t)WASM_I32_VAL(1);
+    assert_null(wasm_func_call(wasm_extern_as_func(d), &zero, NULL)); /* no room: dropped */
     want_trap(wasm_func_call(wasm_extern_as_func(x), &args, &rets), "wrong kind");
     want_trap(call1(wasm_extern_as_func(v128), two[0], &out), "vectors");
     two[1] = (wasm_val_t)WASM_I32_VAL(0);

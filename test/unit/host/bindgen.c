@@ -149,6 +149,29 @@ static void handles(void **state)
     sv_bindgen_delete(NULL);
 }
 
+/* A guest that clones the handle of an array keeps nothing of the call's memory. */
+static void kept_array(void **state)
+{
+    struct sv_bindgen *b = sv_bindgen_new();
+    unsigned char bytes[4] = {1, 2, 3, 4};
+    uint32_t h;
+
+    (void)state;
+    assert_non_null(b);
+    h = sv_bindgen_value_new(b, SV_BINDGEN_VALUE_ARRAY, bytes, sizeof bytes, 0);
+    b->values.data[h - SV_BINDGEN_HANDLE_FIRST].refs++;
+    sv_bindgen_array_end(b, h);
+    assert_int_equal(sv_bindgen_value_get(b, h).kind, SV_BINDGEN_VALUE_OBJECT);
+    assert_null(sv_bindgen_value_get(b, h).bytes);
+    /* A handle that the guest dropped and that means something else by now is left alone. */
+    sv_bindgen_value_unref(b, h);
+    h = sv_bindgen_value_new(b, SV_BINDGEN_VALUE_STRING, "x", 1, 0);
+    b->values.data[h - SV_BINDGEN_HANDLE_FIRST].refs++;
+    sv_bindgen_array_end(b, h);
+    assert_int_equal(sv_bindgen_value_get(b, h).kind, SV_BINDGEN_VALUE_STRING);
+    sv_bindgen_delete(b);
+}
+
 /* More bytes than a guest may hold. */
 static void too_much(void **state)
 {
@@ -171,7 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams), cmocka_unit_test(cut_off),  cmocka_unit_test(garbage),
-        cmocka_unit_test(handles), cmocka_unit_test(too_much),
+        cmocka_unit_test(handles), cmocka_unit_test(too_much), cmocka_unit_test(kept_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* Random programs run by the lowering with all its tricks and by the plain one: results, traps, memory and gas must be equal. Not a test
- * of single instructions: those have the official scripts. */
+/* Random programs run by the lowering with all its tricks and by the plain one: results, traps,
+ * memory and gas must be equal. Not a test of single instructions: those have the official scripts.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 /* ---- A generator of valid function bodies ---- */
 
 enum { I32 = 0x7f, I64 = 0x7e, F32 = 0x7d, F64 = 0x7c };
-#define NLOCALS 12 /* four types in turn; the first four are parameters */
+#define NLOCALS 12  /* four types in turn; the first four are parameters */
 #define NCOUNTERS 4 /* i32 locals of loops, never set otherwise */
 #define DEPTH_MAX 5
 #define BODY_MAX 6000
@@ -24,7 +25,7 @@ struct gen {
     unsigned blocks;   /* labels without values in reach */
     unsigned counters; /* loops around us */
     unsigned size;
-    bool nan_free; /* no instruction may show which NaN it got */
+    bool nan_free;  /* no instruction may show which NaN it got */
     unsigned funcs; /* earlier functions that can be called: all (i32 i64 f32 f64) -> i32 */
 };
 
@@ -73,7 +74,8 @@ static void statement(struct gen *g, unsigned depth);
 
 static void constant(struct gen *g, unsigned type)
 {
-    static const int64_t ints[] = {0, 1, 2, 3, 4, 8, -1, 31, 255, 65536, INT32_MAX, INT32_MIN, 12345678};
+    static const int64_t ints[] = {0,  1,   2,     3,         4,         8,       -1,
+                                   31, 255, 65536, INT32_MAX, INT32_MIN, 12345678};
     static const double floats[] = {0.0, -0.0, 1.0, -1.5, 3.25, 1e10, -1e-10, 4294967296.0};
     double d = floats[rnd(g, 8)];
     float f = (float)d;
@@ -136,13 +138,17 @@ static void constant_address(struct gen *g)
 
 static void load(struct gen *g, unsigned type, unsigned depth)
 {
-    static const uint8_t i32[] = {0x28, 0x2c, 0x2d, 0x2e, 0x2f}, i64[] = {0x29, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35};
+    static const uint8_t i32[] = {0x28, 0x2c, 0x2d, 0x2e, 0x2f},
+                         i64[] = {0x29, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35};
 
     if (rnd(g, 6) == 0)
         constant_address(g);
     else
         address(g, depth);
-    byte(g, type == I32 ? i32[rnd(g, 5)] : type == I64 ? i64[rnd(g, 7)] : type == F32 ? 0x2a : 0x2b);
+    byte(g, type == I32   ? i32[rnd(g, 5)]
+            : type == I64 ? i64[rnd(g, 7)]
+            : type == F32 ? 0x2a
+                          : 0x2b);
     memarg(g);
 }
 
@@ -158,7 +164,10 @@ static void operate(struct gen *g, unsigned type, unsigned depth)
 
             expr(g, t, depth);
             expr(g, t, depth);
-            byte(g, t == I32 ? 0x46 + rnd(g, 10) : t == I64 ? 0x51 + rnd(g, 10) : t == F32 ? 0x5b + rnd(g, 6) : 0x61 + rnd(g, 6));
+            byte(g, t == I32   ? 0x46 + rnd(g, 10)
+                    : t == I64 ? 0x51 + rnd(g, 10)
+                    : t == F32 ? 0x5b + rnd(g, 6)
+                               : 0x61 + rnd(g, 6));
         } else if (op == 2) {
             expr(g, I32, depth);
             byte(g, rnd(g, 2) ? 0x45 : 0x67 + rnd(g, 3));
@@ -173,7 +182,8 @@ static void operate(struct gen *g, unsigned type, unsigned depth)
         } else {
             expr(g, I32, depth);
             expr(g, I32, depth);
-            byte(g, rnd(g, 400) ? 0x6a + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)) : 0x6d + rnd(g, 4));
+            byte(g,
+                 rnd(g, 400) ? 0x6a + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)) : 0x6d + rnd(g, 4));
         }
         break;
     case I64:
@@ -183,7 +193,8 @@ static void operate(struct gen *g, unsigned type, unsigned depth)
         } else {
             expr(g, I64, depth);
             expr(g, I64, depth);
-            byte(g, rnd(g, 400) ? 0x7c + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)) : 0x7f + rnd(g, 4));
+            byte(g,
+                 rnd(g, 400) ? 0x7c + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)) : 0x7f + rnd(g, 4));
         }
         break;
     case F32:
@@ -302,7 +313,10 @@ static void store(struct gen *g, unsigned depth)
     else
         address(g, depth);
     expr(g, type, depth);
-    byte(g, type == I32 ? i32[rnd(g, 3)] : type == I64 ? i64[rnd(g, 4)] : type == F32 ? 0x38 : 0x39);
+    byte(g, type == I32   ? i32[rnd(g, 3)]
+            : type == I64 ? i64[rnd(g, 4)]
+            : type == F32 ? 0x38
+                          : 0x39);
     memarg(g);
 }
 
@@ -336,7 +350,8 @@ static void loop(struct gen *g, unsigned depth)
     g->counters--;
 }
 
-/* Labels 0 .. blocks-1 may be loops: a jump there from inside could run for ever, so only blocks made here are targets. */
+/* Labels 0 .. blocks-1 may be loops: a jump there from inside could run for ever, so only blocks
+ * made here are targets. */
 static void block(struct gen *g, unsigned depth)
 {
     unsigned kind = rnd(g, 4);
@@ -461,11 +476,12 @@ static void body(struct gen *g)
 /* (module (memory 1) 4 globals, 3 functions (i32 i64 f32 f64) -> i32, all exported) */
 static size_t make_module(struct gen *g, uint8_t *out)
 {
-    static const uint8_t head[] = {0,    'a',  's',  'm',  1,    0,    0,    0,    1,    9,    1,    0x60, 4,   0x7f, 0x7e, 0x7d, 0x7c,
-                                   1,    0x7f, 3,    4,    3,    0,    0,    0,    5,    3,    1,    0,    1,   6,    31,   4,    0x7f,
-                                   1,    0x41, 0,    0x0b, 0x7e, 1,    0x42, 7,    0x0b, 0x7d, 1,    0x43, 0,   0,    0x80, 0x3f, 0x0b,
-                                   0x7c, 1,    0x44, 0,    0,    0,    0,    0,    0,    0,    0x40, 0x0b, 7,   9,    2,    1,    'f',
-                                   0,    NFUNCS - 1, 1, 'm', 2, 0};
+    static const uint8_t head[] = {
+        0,    'a',  's',  'm',  1, 0,          0,    0,   1,    9, 1,    0x60, 4, 0x7f, 0x7e, 0x7d,
+        0x7c, 1,    0x7f, 3,    4, 3,          0,    0,   0,    5, 3,    1,    0, 1,    6,    31,
+        4,    0x7f, 1,    0x41, 0, 0x0b,       0x7e, 1,   0x42, 7, 0x0b, 0x7d, 1, 0x43, 0,    0,
+        0x80, 0x3f, 0x0b, 0x7c, 1, 0x44,       0,    0,   0,    0, 0,    0,    0, 0x40, 0x0b, 7,
+        9,    2,    1,    'f',  0, NFUNCS - 1, 1,    'm', 2,    0};
     uint8_t *size;
     size_t n;
 
@@ -533,11 +549,14 @@ static struct outcome run(struct sv_engine *e, const uint8_t *bytes, size_t n, b
     return o;
 }
 
-static void expect_equal(const struct outcome *a, const struct outcome *b, uint64_t seed, const char *what, bool gas)
+static void expect_equal(const struct outcome *a, const struct outcome *b, uint64_t seed,
+                         const char *what, bool gas)
 {
-    if (a->code != b->code || a->trap != b->trap || a->result != b->result || a->memory != b->memory || (gas && a->gas != b->gas))
-        fail_msg("seed %llu, %s: code %d %d, trap %d %d, result %u %u, gas %llu %llu, memory %s", (unsigned long long)seed, what, a->code,
-                 b->code, a->trap, b->trap, a->result, b->result, (unsigned long long)a->gas, (unsigned long long)b->gas,
+    if (a->code != b->code || a->trap != b->trap || a->result != b->result ||
+        a->memory != b->memory || (gas && a->gas != b->gas))
+        fail_msg("seed %llu, %s: code %d %d, trap %d %d, result %u %u, gas %llu %llu, memory %s",
+                 (unsigned long long)seed, what, a->code, b->code, a->trap, b->trap, a->result,
+                 b->result, (unsigned long long)a->gas, (unsigned long long)b->gas,
                  a->memory == b->memory ? "equal" : "differs");
 }
 

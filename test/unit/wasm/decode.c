@@ -183,7 +183,7 @@ static const struct bad_case malformed[] = {
     {"malformed reference type", BYTES(4, 4, 1, 0x7f, 0, 0)},
     {"malformed tag attribute", BYTES(1, 4, 1, 0x60, 0, 0, 13, 3, 1, 1, 0)},
     {"malformed export kind", BYTES(7, 4, 1, 0, 5, 0)},
-    {"malformed elements segment kind", BYTES(9, 3, 1, 8, 0)},
+    {"malformed elements segment kind", BYTES(9, 4, 1, 8, 0, 0)},
     {"malformed element kind", BYTES(9, 4, 1, 1, 1, 0)},
     {"malformed data segment kind", BYTES(11, 3, 1, 3, 0)},
     {"unexpected end", BYTES(11, 4, 1, 1, 5, 0)},

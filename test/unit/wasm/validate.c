@@ -229,8 +229,8 @@ static void bodies(void **state)
         if (!c->text ? r != 0
                      : (r != SV_EINVALID && r != SV_EMALFORMED) ||
                            strncmp(err.text, c->text, strlen(c->text)) != 0)
-            fail_msg("case %zu: code %d '%s' at 0x%llx, expected '%s'", i, r, err.text, (unsigned long long)err.offset,
-                     c->text ? c->text : "valid");
+            fail_msg("case %zu: code %d '%s' at 0x%llx, expected '%s'", i, r, err.text,
+                     (unsigned long long)err.offset, c->text ? c->text : "valid");
     }
 }
 

@@ -225,3 +225,23 @@ pub fn js_text(s: &str) -> JsValue {
 pub fn js_kind(v: JsValue) -> bool {
     v.is_null()
 }
+#[wasm_bindgen]
+pub fn js_number(v: JsValue) -> Option<f64> {
+    v.as_f64()
+}
+#[wasm_bindgen]
+pub fn join(v: Vec<String>) -> String {
+    v.join("+")
+}
+#[wasm_bindgen]
+pub fn split(s: &str) -> Vec<String> {
+    s.split(',').map(String::from).collect()
+}
+#[wasm_bindgen]
+pub fn opt_color(c: Option<Color>) -> Option<Color> {
+    c.map(color)
+}
+#[wasm_bindgen]
+pub fn opt_counter(n: Option<u32>) -> Option<Counter> {
+    n.map(Counter::new)
+}
