@@ -185,7 +185,7 @@ static void errors(void **state)
     sv_fail_nomem(&err, "module");
     assert_string_equal(sv_err_format(&err, buf, sizeof buf), "out of memory for module");
     memset(&err, 0, sizeof err);
-    sv_fail(&err, SV_EIO, SV_NO_OFFSET, "%0600d", 1);
+    sv_fail(&err, SV_EIO, SV_NO_OFFSET, "%03000d", 1);
     assert_int_equal(strlen(err.text), SV_ERR_TEXT_MAX - 1);
     sv_err_prefix(&err, "x");
     assert_int_equal(strlen(err.text), SV_ERR_TEXT_MAX - 1);
