@@ -31,6 +31,10 @@ check:
 check-all:
 	@./setup.sh check
 	@tools/check.sh all
+# 10,000 generated modules against another engine, 100,000 verdicts against another validator: most of an hour.
+check-diff: tests-built
+	@SSVM_BUILD=$(abspath $(BUILD)) test/diff/run.sh 10000
+	@SSVM_BUILD=$(abspath $(BUILD)) test/diff/gas/run.sh 2000
 tests-built:
 	@$(CONFIGURE) -B $(BUILD) -DSSVM_TESTS=ON -DDEV=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
 asan:
@@ -44,6 +48,8 @@ fuzz:
 	@tools/fuzz.sh
 bench: all
 	@bench/run.sh
+bench-peers:
+	@bench/get-peers.sh
 format:
 	@tools/format
 lint:
@@ -53,4 +59,4 @@ install: all
 	@cmake --install $(BUILD)
 clean:
 	rm -rf $(BUILD) $(BUILD)-*
-.PHONY: all setup demo test check check-all tests-built asan ubsan tsan fuzz bench format lint install clean
+.PHONY: all setup demo test check check-all check-diff tests-built asan ubsan tsan fuzz bench bench-peers format lint install clean

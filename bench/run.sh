@@ -12,3 +12,10 @@ engines=native,ssvm-interp
 command -v wasm3 >/dev/null && engines=$engines,wasm3
 bench/peers.py --guests "$out" --set interp --engines "$engines" "$@"
 bench/peers.py --guests "$out" --startup --engines "$engines"
+bench/peers.py --guests "$out" --startup --only bigdata --engines "$engines"
+for program in instantiate interrupt; do # an empty request in process; how late an interruption comes
+    ${CC:-clang-22} -O2 -D_GNU_SOURCE -DSSVM_STATIC -Iinclude "bench/$program.c" build/libssvm.a -o "$out/$program" -lm -lpthread
+    echo
+    "$out/$program"
+done
+if command -v nginx >/dev/null && command -v wrk >/dev/null; then bench/http-cpu.py; else echo "http: needs nginx and wrk (Debian: nginx-light, wrk)"; fi

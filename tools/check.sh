@@ -38,7 +38,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "$json" &&
-        tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh
+        tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
 step_spec() { run_spec "$build"; }

@@ -48,7 +48,17 @@ struct rec {
     struct opnd a, b;
     struct acc before; /* the accumulator before it */
 };
-enum { REC_LEA1 = OP_COUNT, REC_LEA2, REC_LEA3, REC_LEA4, REC_BITS, REC_F64_ADD_LOAD, REC_MOV, REC_GLOBAL_ADD, REC_OTHER };
+enum {
+    REC_LEA1 = OP_COUNT,
+    REC_LEA2,
+    REC_LEA3,
+    REC_LEA4,
+    REC_BITS,
+    REC_F64_ADD_LOAD,
+    REC_MOV,
+    REC_GLOBAL_ADD,
+    REC_OTHER
+};
 
 enum ctl_kind {
     CTL_FUNC,

@@ -353,8 +353,8 @@ static uint32_t emit_jump(struct lower *l)
     struct rec r = *l->last;
     uint8_t *p;
 
-    if (!l->accs || r.pos == NONE || r.op != OP_I32_ADD || r.d == NONE || r.b.kind != KIND_K || r.a.kind == KIND_K || r.a.acc ||
-        r.a.slot != r.d || (int64_t)r.b.k != (int16_t)r.b.k) {
+    if (!l->accs || r.pos == NONE || r.op != OP_I32_ADD || r.d == NONE || r.b.kind != KIND_K ||
+        r.a.kind == KIND_K || r.a.acc || r.a.slot != r.d || (int64_t)r.b.k != (int16_t)r.b.k) {
         lower_emit(l, I_JMP, 8);
         return l->len - 8;
     }
@@ -367,7 +367,6 @@ static uint32_t emit_jump(struct lower *l)
     lower_mirror(l, CLASS_R, r.d);
     return l->len - 12;
 }
-
 
 static void branch_always(struct lower *l, uint32_t depth)
 {

@@ -222,15 +222,17 @@ static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg,
 }
 
 /* The value is the sum of F and what lies at the very address it goes to. */
-static bool try_add_to(struct lower *l, uint32_t op, const struct sv_memarg *arg, const struct opnd *v)
+static bool try_add_to(struct lower *l, uint32_t op, const struct sv_memarg *arg,
+                       const struct opnd *v)
 {
     const struct rec *r = l->last;
     const struct ent *e;
     uint32_t slot, offset;
     uint8_t *p;
 
-    if (op != OP_F64_STORE || !v->acc || l->checked || arg->memory != 0 || memory_is64(l, 0) || !lower_is_last(l, v) ||
-        r->op != REC_F64_ADD_LOAD || r->offset != arg->offset || l->st.len == 0)
+    if (op != OP_F64_STORE || !v->acc || l->checked || arg->memory != 0 || memory_is64(l, 0) ||
+        !lower_is_last(l, v) || r->op != REC_F64_ADD_LOAD || r->offset != arg->offset ||
+        l->st.len == 0)
         return false;
     e = &l->st.data[l->st.len - 1];
     slot = e->kind == ENT_LOCAL ? e->local : e->slot;

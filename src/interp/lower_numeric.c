@@ -140,14 +140,17 @@ static bool try_lea(struct lower *l, struct opnd *a, struct opnd *b)
     return true;
 }
 
-/* f64.add and f64.sub of a product: two roundings, one instruction. */
+/* Additions and subtractions (f64, f64x2) of a product: two roundings, one instruction. */
 static bool try_muladd(struct lower *l, uint32_t op, struct opnd *a, struct opnd *b)
 {
     struct opnd *product = lower_is_last(l, b) ? b : a, *c = product == b ? a : b, x, y;
+    bool vector = op == OP_F64X2_ADD || op == OP_F64X2_SUB;
+    unsigned cls = vector ? CLASS_V : CLASS_F;
     uint32_t iop, form;
     uint8_t *p;
 
-    if (!l->accs || !lower_is_last(l, product) || l->last->op != OP_F64_MUL || c->kind == KIND_K ||
+    if (!l->accs || !lower_is_last(l, product) ||
+        l->last->op != (vector ? OP_F64X2_MUL : OP_F64_MUL) || c->kind == KIND_K ||
         (c->kind == KIND_R && c->acc))
         return false;
     x = l->last->a;
@@ -157,16 +160,18 @@ static bool try_muladd(struct lower *l, uint32_t op, struct opnd *a, struct opnd
     lower_undo(l);
     c->kind = KIND_S;
     form = x.kind == KIND_R ? 2 : y.kind == KIND_R ? 1 : 0;
-    if (op == OP_F64_ADD)
+    if (op == OP_F64_ADD || op == OP_F64X2_ADD)
         iop = product == a ? I_F64_MULADD_SS : I_F64_ADDMUL_SS;
     else
         iop = product == a ? I_F64_MULSUB_SS : I_F64_SUBMUL_SS;
-    p = lower_begin(l, CLASS_F, iop + form * 2, 12, REC_OTHER);
+    if (vector)
+        iop += I_F64X2_MULADD_SS - I_F64_MULADD_SS;
+    p = lower_begin(l, cls, iop + form * 2, 12, REC_OTHER);
     lower_put16(p, 6, form == 2 ? y.slot : x.slot);
     lower_put16(p, 8, form == 0 ? y.slot : c->slot);
     if (form == 0)
         lower_put16(p, 10, c->slot);
-    lower_push_acc(l, CLASS_F);
+    lower_push_acc(l, cls);
     return true;
 }
 
@@ -299,6 +304,9 @@ static bool try_fuse(struct lower *l, uint32_t op, struct opnd *a, struct opnd *
     case OP_F64_ADD:
     case OP_F64_SUB:
         return try_muladd(l, op, a, b) || try_load_operand(l, op, a, b);
+    case OP_F64X2_ADD:
+    case OP_F64X2_SUB:
+        return try_muladd(l, op, a, b);
     case OP_F64_MUL:
         return try_load_operand(l, op, a, b);
     default:
@@ -393,6 +401,8 @@ void lower_lane(struct lower *l, uint32_t op)
             /* Half of a vector in slots is a slot. */
             p = lower_begin(l, i->cr, i->cr == CLASS_F ? I_LD_F : I_LD_R, 8, REC_OTHER);
             lower_put16(p, 6, a.slot + lane);
+        } else if (a.kind == KIND_R && op == OP_F64X2_EXTRACT_LANE) {
+            lower_begin(l, CLASS_F, lane ? I_F64X2_LANE1 : I_F64X2_LANE0, 8, REC_OTHER);
         } else {
             p = lower_begin(l, i->cr, i->iop + (a.kind == KIND_R ? 2 : 0), 12, REC_OTHER);
             lower_put16(p, 6, a.slot);

@@ -102,6 +102,9 @@
     PRODUCER(CASE_A, op##_RR, v128, 12, V = num_##op(V, A16(10) & 15, ACC_##B_))
 #include "wasm/numeric.def"
 
+/* The vector in its accumulator, the lane in the instruction's number: no way through memory. */
+PRODUCER(CASE_A, F64X2_LANE0, f64, 8, F = ((f64x2)V)[0])
+PRODUCER(CASE_A, F64X2_LANE1, f64, 8, F = ((f64x2)V)[1])
 #define LOAD_CONST128(n) sv_v128_load(IPB + (n))
 PRODUCER(CASE, V128_CONST, v128, 24, V = LOAD_CONST128(8))
 PRODUCER(CASE, I8X16_SHUFFLE_SS, v128, 28, V = sv_i8x16_shuffle(S_v128(6), S_v128(8), IPB + 12))
@@ -281,6 +284,16 @@ PRODUCER(CASE_A, I32_BITS_R, u32, 16, R = ((u32)R >> (A16(8) & 31)) & A32(12))
     PRODUCER(CASE_A, n##_RS, t, 12, DO_MULADD(t, ACC_##t, S_##t(6), S_##t(8), e))
 MULADDS(X3)
 #undef X3
+#define DO_MULADD_V(ga, gb, gc, e)                                                                 \
+    f64x2 m = (f64x2)(ga) * (f64x2)(gb);                                                           \
+    f64x2 c = (f64x2)(gc);                                                                         \
+    V = (v128)(e)
+#define X2(n, e)                                                                                   \
+    PRODUCER(CASE_A, n##_SS, v128, 12, DO_MULADD_V(S_v128(6), S_v128(8), S_v128(10), e))           \
+    PRODUCER(CASE_A, n##_SR, v128, 12, DO_MULADD_V(S_v128(6), V, S_v128(8), e))                    \
+    PRODUCER(CASE_A, n##_RS, v128, 12, DO_MULADD_V(V, S_v128(6), S_v128(8), e))
+MULADDS_V(X2)
+#undef X2
 
 /* ---- select ---- */
 #define SEL(c, x, y) R = (c) ? (x) : (y)

@@ -227,8 +227,8 @@ static bool start(const struct sv_thread *th, struct sv_walk *w)
     return true;
 }
 
-/* Functions found last: deep stacks repeat them. Return addresses are not read for hints here, since a place noted in a signal handler may
- * lead to frames that are not finished. */
+/* Functions found last: deep stacks repeat them. Return addresses are not read for hints here,
+ * since a place noted in a signal handler may lead to frames that are not finished. */
 struct cache {
     const struct sv_icode *codes[8];
     const struct sv_instance *insts[8];
@@ -240,7 +240,8 @@ static bool find_cached(struct sv_walk *w, struct cache *c)
     for (unsigned i = 0; i < SV_COUNT(c->codes); i++) {
         const struct sv_icode *code = c->codes[i];
 
-        if (code && c->insts[i] == w->inst && (uintptr_t)w->ip - (uintptr_t)code->code < code->size) {
+        if (code && c->insts[i] == w->inst &&
+            (uintptr_t)w->ip - (uintptr_t)code->code < code->size) {
             w->code = code;
             return true;
         }
@@ -291,9 +292,11 @@ void sv_interp_note(struct sv_thread *th, const void *ucontext)
     const greg_t *r = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
     const uint32_t *ip = (const uint32_t *)r[REG_RDI];
 
-    struct sv_walk w = {.ip = ip, .fp = (union sv_slot *)r[REG_RSI], .inst = (struct sv_instance *)r[REG_R13]};
+    struct sv_walk w = {
+        .ip = ip, .fp = (union sv_slot *)r[REG_RSI], .inst = (struct sv_instance *)r[REG_R13]};
 
-    /* At a fault the registers are as between instructions; at an interruption they may hold anything. */
+    /* At a fault the registers are as between instructions; at an interruption they may hold
+     * anything. */
     th->ip = NULL;
     th->fp = NULL;
     if (!is_instance(th, w.inst) || !sv_walk_find(&w))

@@ -156,7 +156,7 @@ static int list_memory(struct sv_err *err, struct sv_store *s, struct sv_memory 
 }
 
 int sv_memory_new(struct sv_err *err, struct sv_store *s, const struct sv_memory_type *type,
-                  own struct sv_memory **ret)
+                  struct sv_memory **ret)
 {
     struct sv_memory *m;
     uint64_t size = 0;

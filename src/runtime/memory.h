@@ -43,9 +43,9 @@ struct sv_memory {
 
 /* The guard form is tried first (memory32 and `guard` allowed by the engine); when the address
  * space does not suffice (`ulimit -v`), the checked form with the declared maximum (bounded by the
- * store's limit) is used. */
+ * store's limit) is used. The store keeps the reference: *ret is borrowed from it. */
 int sv_memory_new(struct sv_err *err, struct sv_store *store, const struct sv_memory_type *type,
-                  own struct sv_memory **ret);
+                  struct sv_memory **ret);
 /* A shared memory made in another store: list it in this one (once) and take a reference. */
 int sv_memory_adopt(struct sv_err *err, struct sv_store *store, struct sv_memory *);
 struct sv_memory *sv_memory_ref(struct sv_memory *);

@@ -38,9 +38,7 @@ long srv_gather_write(void *data, const void *bytes, size_t len)
     return gather->over ? -1 : (long)len;
 }
 
-/* ---- Failures
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Failures ---- */
 
 static void note(struct srv_request *request, const char *text)
 {
@@ -159,8 +157,7 @@ bool srv_call_resolve(struct srv_conn *conn)
     return true;
 }
 
-/* ---- Typed calls
- * --------------------------------------------------------------------------------------------- */
+/* ---- Typed calls ---- */
 
 own ssvm_store *srv_call_store(struct srv_conn *conn)
 {
@@ -294,9 +291,7 @@ static void run_typed(struct srv_conn *conn)
     request->errors_len = errors.len;
 }
 
-/* ---- The stage
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The stage ---- */
 
 /* Fields of every reply of a function: how long it took, and how to ask us about it. */
 static void add_fields(struct srv_conn *conn)
@@ -324,8 +319,8 @@ static void update_mean(struct srv_export *ex, uint64_t ns)
 
     if (us > UINT32_MAX / MEAN_WEIGHT)
         us = UINT32_MAX / MEAN_WEIGHT;
-    mean = mean == 0 ? (uint32_t)us
-                     : (uint32_t)((mean * (uint64_t)(MEAN_WEIGHT - 1) + us) / MEAN_WEIGHT);
+    /* The first call says little: what it runs is lowered then. */
+    mean = mean == 0 ? 1 : (uint32_t)((mean * (uint64_t)(MEAN_WEIGHT - 1) + us) / MEAN_WEIGHT);
     atomic_store_explicit(&ex->mean_us, mean, memory_order_relaxed);
 }
 

@@ -22,8 +22,7 @@ struct env {
     char bytes[ENV_BYTES];
 };
 
-/* ---- The request
- * --------------------------------------------------------------------------------------------- */
+/* ---- The request ---- */
 
 static void set(struct env *env, const char *name, const char *value, size_t len)
 {
@@ -172,9 +171,7 @@ static void fill_env(struct env *env, const struct srv_conn *conn)
     set_fields(env, work);
 }
 
-/* ---- The reply
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The reply ---- */
 
 /* Fields that are ours alone. */
 static bool is_ours(const char *name, size_t len)
@@ -279,7 +276,7 @@ static void answer(struct srv_conn *conn, struct srv_gather *out)
                       "the function's answer is larger than this server allows");
         return;
     }
-    why = read_head(conn, out->bytes ? out->bytes : "", out->len, &body);
+    why = out->bytes ? read_head(conn, out->bytes, out->len, &body) : "it is empty";
     if (why) {
         free(out->bytes);
         srv_conn_fail(conn, 502, "bad_reply", "the function's answer is malformed");

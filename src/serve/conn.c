@@ -39,7 +39,7 @@ void srv_conn_delete(own struct srv_conn *conn)
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
     drop_work(conn);
     /* Events of it that were already taken from the kernel must not find it. */
-    for (int i = loop->at; i < loop->nevents; i++) {
+    for (unsigned i = loop->at; i < loop->nevents; i++) {
         if (loop->events[i].data.ptr == conn)
             loop->events[i].data.ptr = NULL;
     }

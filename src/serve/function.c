@@ -17,9 +17,7 @@
 #define FILE_PATH_MAX (SRV_FUNCTION_NAME_MAX + 32)
 #define BROKEN_MAX 400 /* bytes of the reason that a version is broken */
 
-/* ---- Versions
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Versions ---- */
 
 void srv_version_unref(own struct srv_version *version)
 {
@@ -203,9 +201,7 @@ struct srv_export *srv_version_export(const struct srv_version *version, const c
     return NULL;
 }
 
-/* ---- Files
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Files ---- */
 
 static void file_path(const char *name, char path[FILE_PATH_MAX])
 {
@@ -252,6 +248,7 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
         return NULL;
     }
     while (n < size) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection): those that wait want it */
         ssize_t got = read(fd, bytes + n, size - n);
 
         if (got < 0 && errno == EINTR)
@@ -360,9 +357,7 @@ own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_f
     return version;
 }
 
-/* ---- The table
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The table ---- */
 
 static uint32_t hash(const char *name, size_t len)
 {
@@ -389,7 +384,7 @@ static bool valid_name(const char *name, size_t len)
 
 struct srv_function *srv_functions_at(const struct srv_functions *fs, uint32_t place)
 {
-    return place < 2 * SRV_FUNCTIONS_MAX
+    return place < SRV_FUNCTION_PLACES
                ? atomic_load_explicit(&fs->places[place], memory_order_acquire)
                : NULL;
 }
@@ -397,12 +392,12 @@ struct srv_function *srv_functions_at(const struct srv_functions *fs, uint32_t p
 /* The place of the name, or the free one where it belongs. */
 static uint32_t find_place(const struct srv_functions *fs, const char *name, size_t len)
 {
-    uint32_t i = hash(name, len) % (2 * SRV_FUNCTIONS_MAX);
+    uint32_t i = hash(name, len) & (SRV_FUNCTION_PLACES - 1);
     const struct srv_function *f;
 
     while ((f = srv_functions_at(fs, i)) &&
            (strncmp(f->name, name, len) != 0 || f->name[len] != '\0'))
-        i = (i + 1) % (2 * SRV_FUNCTIONS_MAX);
+        i = (i + 1) & (SRV_FUNCTION_PLACES - 1);
     return i;
 }
 
@@ -415,7 +410,8 @@ static struct srv_function *add(struct srv_functions *fs, const char *name, size
     pthread_mutex_lock(&fs->lock);
     place = find_place(fs, name, len);
     f = srv_functions_at(fs, place);
-    if (!f && fs->count < SRV_FUNCTIONS_MAX && (f = calloc(1, sizeof *f))) {
+    if (!f && place < SRV_FUNCTION_PLACES && fs->count < SRV_FUNCTIONS_MAX &&
+        (f = calloc(1, sizeof *f))) {
         memcpy(f->name, name, len);
         pthread_mutex_init(&f->lock, NULL);
         pthread_mutex_init(&f->loading, NULL);
@@ -515,7 +511,7 @@ bool srv_functions_init(struct srv_functions *fs, ssvm_engine *engine, int root,
 
 void srv_functions_release(struct srv_functions *fs)
 {
-    for (uint32_t i = 0; i < 2 * SRV_FUNCTIONS_MAX; i++) {
+    for (uint32_t i = 0; i < SRV_FUNCTION_PLACES; i++) {
         struct srv_function *f = srv_functions_at(fs, i);
 
         if (!f)

@@ -12,8 +12,9 @@
 #include "ssvm.h"
 
 #define SRV_FUNCTION_NAME_MAX 64
-#define SRV_FUNCTIONS_MAX 4096     /* names; the table has twice as many places */
-#define SRV_FUNCTION_CHECK_MS 1000 /* how often a file is looked at, at most */
+#define SRV_FUNCTIONS_MAX 4096                      /* names */
+#define SRV_FUNCTION_PLACES (2 * SRV_FUNCTIONS_MAX) /* of the table; a power of two */
+#define SRV_FUNCTION_CHECK_MS 1000                  /* how often a file is looked at, at most */
 #define SRV_FUNCTION_WRITING_MS                                                                    \
     2000 /* a broken file that changed so recently may still be being written */
 #define SRV_EXPORTS_MAX 1024
@@ -69,7 +70,7 @@ struct srv_functions {
     pthread_mutex_t lock; /* of adding */
     uint32_t count;
     _Atomic(struct srv_function *)
-        places[2 * SRV_FUNCTIONS_MAX]; /* hash table, open addressing; nothing is ever taken out */
+        places[SRV_FUNCTION_PLACES]; /* hash table, open addressing; nothing is ever taken out */
 };
 
 enum srv_find {

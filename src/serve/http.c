@@ -85,8 +85,7 @@ static enum srv_http_result bad(struct srv_http *h, int status, const char *why)
     return SRV_HTTP_BAD;
 }
 
-/* ---- The request line
- * ---------------------------------------------------------------------------------------- */
+/* ---- The request line ---- */
 
 static enum srv_http_result read_version(struct srv_http *h, const char *s, size_t len)
 {
@@ -156,9 +155,7 @@ static enum srv_http_result read_request_line(struct srv_http *h, const char *bu
     return split_target(h, buf);
 }
 
-/* ---- Fields
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Fields ---- */
 
 static int find_known(const char *name, size_t len)
 {
@@ -332,9 +329,7 @@ enum srv_http_result srv_http_read_head(struct srv_http *h, const char *buf, siz
     }
 }
 
-/* ---- The body
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- The body ---- */
 
 static int hex_digit(char c)
 {
@@ -465,8 +460,7 @@ enum srv_http_result srv_http_read_body(struct srv_http *h, const char *in, size
     return r;
 }
 
-/* ---- Reading values
- * ------------------------------------------------------------------------------------------ */
+/* ---- Reading values ---- */
 
 const char *srv_http_known(const struct srv_http *h, const char *buf, enum srv_known known,
                            size_t *ret_len)

@@ -160,11 +160,15 @@ void srv_listen_accept(struct srv_loop *loop)
         int fd = accept4(loop->server->listener, (struct sockaddr *)&peer, &len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0)
+        int error = errno;
+
+        if (fd >= 0) {
             add(loop, fd, &peer);
-        else if ((errno == EMFILE || errno == ENFILE) && refuse_with_spare(loop->server))
-            continue;
-        else if (errno != EINTR && errno != ECONNABORTED)
+        } else if (error == EMFILE || error == ENFILE) {
+            if (!refuse_with_spare(loop->server))
+                return;
+        } else if (error != EINTR && error != ECONNABORTED) {
             return;
+        }
     }
 }

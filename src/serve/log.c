@@ -108,16 +108,11 @@ void srv_log_write(struct srv_log *log)
                                    (unsigned long long)dropped));
 }
 
-/* ---- Lines
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Lines ---- */
 
 static char *put(char *p, const char *s)
 {
-    size_t len = strlen(s);
-
-    memcpy(p, s, len);
-    return p + len;
+    return stpcpy(p, s);
 }
 
 static char *put_text(char *p, const char *name, const char *s, size_t len)

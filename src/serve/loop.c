@@ -111,9 +111,7 @@ void srv_loop_give(struct srv_loop *loop, struct srv_conn *conn)
         srv_loop_wake(loop);
 }
 
-/* ---- Timers
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Timers ---- */
 
 static uint64_t patience_ms(const struct srv_config *config, enum srv_timer timer)
 {
@@ -187,9 +185,7 @@ static bool expire(struct srv_loop *loop)
     return true;
 }
 
-/* ---- Running
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Running ---- */
 
 /* Go on with what other threads gave back. False: this thread has lost the loop. */
 static bool take_done(struct srv_loop *loop)
@@ -249,6 +245,8 @@ static bool handle_event(struct srv_loop *loop, const struct epoll_event *event)
 
 bool srv_loop_run(struct srv_loop *loop)
 {
+    int n;
+
     tell_time(loop);
     for (;;) {
         while (loop->at < loop->nevents) {
@@ -266,9 +264,8 @@ bool srv_loop_run(struct srv_loop *loop)
                 return false;
         }
         loop->at = 0;
-        loop->nevents = epoll_wait(loop->epoll, loop->events, SRV_LOOP_EVENTS, next_timeout(loop));
-        if (loop->nevents < 0)
-            loop->nevents = 0;
+        n = epoll_wait(loop->epoll, loop->events, SRV_LOOP_EVENTS, next_timeout(loop));
+        loop->nevents = n > 0 ? (unsigned)n : 0;
         tell_time(loop);
     }
 }

@@ -22,8 +22,8 @@ struct srv_timers {
 
 struct srv_loop {
     struct srv_server *server;
-    int epoll, wake; /* wake: eventfd for what other threads give us */
-    int nevents, at; /* of `events`: how many there are, and the next to look at */
+    int epoll, wake;      /* wake: eventfd for what other threads give us */
+    unsigned nevents, at; /* of `events`: how many there are, and the next to look at */
     struct epoll_event events[SRV_LOOP_EVENTS];
     struct srv_timers timers[SRV_TIMER_COUNT];
     struct srv_work *works;

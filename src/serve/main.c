@@ -67,7 +67,7 @@ static bool open_engine(struct srv_server *server)
 /* One line for each function, for people. */
 static void print_functions(const struct srv_server *server)
 {
-    for (uint32_t i = 0; i < 2 * SRV_FUNCTIONS_MAX; i++) {
+    for (uint32_t i = 0; i < SRV_FUNCTION_PLACES; i++) {
         const struct srv_function *f = srv_functions_at(&server->functions, i);
         const struct srv_version *version = f ? f->current : NULL;
 

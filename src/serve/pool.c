@@ -24,9 +24,7 @@ struct srv_thread {
 
 static _Thread_local struct srv_guest *self; /* of the thread that we are */
 
-/* ---- Guests
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Guests ---- */
 
 void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns, const _Atomic bool *lost)
 {
@@ -64,9 +62,7 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
     }
 }
 
-/* ---- Threads
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Threads ---- */
 
 static void *run_thread(void *arg);
 
@@ -191,9 +187,7 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* ---- The stage
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The stage ---- */
 
 static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
 {
@@ -243,9 +237,7 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     return SRV_STEP_REPLY;
 }
 
-/* ---- The watch
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The watch ---- */
 
 void srv_pool_note(struct srv_pool *pool)
 {
@@ -329,8 +321,7 @@ static void *run_watch(void *arg)
     return NULL;
 }
 
-/* ---- Start and end
- * ------------------------------------------------------------------------------------------- */
+/* ---- Start and end ---- */
 
 bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
 {

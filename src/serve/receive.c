@@ -81,9 +81,7 @@ enum srv_step srv_http_stage(struct srv_conn *conn)
     return SRV_STEP_NEXT;
 }
 
-/* ---- Bodies
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Bodies ---- */
 
 /* Room for `want` bytes of body. NEXT, or REPLY with the refusal. */
 static enum srv_step reserve_body(struct srv_conn *conn, size_t want)
@@ -93,7 +91,7 @@ static enum srv_step reserve_body(struct srv_conn *conn, size_t want)
     size_t cap = request->body_cap ? request->body_cap : BODY_FIRST;
     char *buf;
 
-    if (want <= request->body_cap)
+    if (request->body_buf && want <= request->body_cap)
         return SRV_STEP_NEXT;
     while (cap < want)
         cap *= 2;
@@ -135,7 +133,7 @@ static enum srv_step read_large(struct srv_conn *conn)
     size_t length = (size_t)work->http.length, got = work->in_len - work->http.head_len;
 
     if (!request->body_buf) {
-        if (reserve_body(conn, got > 0 ? got : 1) == SRV_STEP_REPLY)
+        if (reserve_body(conn, got > 0 ? got : 1) == SRV_STEP_REPLY || !request->body_buf)
             return SRV_STEP_REPLY;
         memcpy(request->body_buf, work->in + work->http.head_len, got);
         request->body_len = got;

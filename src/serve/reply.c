@@ -43,8 +43,7 @@ bool srv_reply_bodiless(int status)
     return status == 204 || status == 304;
 }
 
-/* ---- Formatting
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Formatting ---- */
 
 size_t srv_format_u64(char *out, uint64_t n)
 {
@@ -72,10 +71,12 @@ size_t srv_format_json(char *out, const char *s, size_t len, bool utf8)
             out[n++] = '\\';
             out[n++] = (char)c;
         } else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8)) {
-            memcpy(out + n, "\\u00", 4);
-            out[n + 4] = hex[c >> 4];
-            out[n + 5] = hex[c & 15];
-            n += 6;
+            out[n++] = '\\';
+            out[n++] = 'u';
+            out[n++] = '0';
+            out[n++] = '0';
+            out[n++] = hex[c >> 4];
+            out[n++] = hex[c & 15];
         } else {
             out[n++] = (char)c;
         }
@@ -128,9 +129,7 @@ time_t srv_date_read(const char *s, size_t len)
     return memcmp(again, s, 29) == 0 ? t : -1;
 }
 
-/* ---- Replies
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Replies ---- */
 
 void srv_reply_init(struct srv_reply *reply)
 {
@@ -158,10 +157,12 @@ void srv_reply_field(struct srv_reply *reply, const char *name, const char *valu
         reply->failed = true;
         return;
     }
-    memcpy(out, name, nname);
-    memcpy(out + nname, ": ", 2);
-    memcpy(out + nname + 2, value, len);
-    memcpy(out + nname + 2 + len, "\r\n", 2);
+    out = mempcpy(out, name, nname);
+    *out++ = ':';
+    *out++ = ' ';
+    out = mempcpy(out, value, len);
+    *out++ = '\r';
+    *out = '\n';
     reply->nfields += (uint32_t)(nname + len + 4);
 }
 
