@@ -93,7 +93,7 @@ static const char *outcome_text(struct script *s, const struct outcome *o, char 
     else if (o->code == SV_OK)
         snprintf(buf, size, "success");
     else if (o->err.code)
-        snprintf(buf, size, "%s: %s", sv_code_text(o->code), o->err.text);
+        snprintf(buf, size, "%s: %.900s", sv_code_text(o->code), o->err.text);
     else
         snprintf(buf, size, "%s", sv_code_text(o->code));
     return buf;
