@@ -16,8 +16,13 @@ fi
 build=${BUILD:-$(mktemp -d)}
 for name in hello image; do
     # Paths of this machine stay out of the module.
-    RUSTFLAGS="--remap-path-prefix=$HOME=. --remap-path-prefix=$PWD=." \
-        cargo build --manifest-path "$name/Cargo.toml" --release --locked --target wasm32-unknown-unknown --target-dir "$build/$name"
+    cargo fetch --quiet --manifest-path "$name/Cargo.toml" --locked
+    flags="--remap-path-prefix=$PWD=. --remap-path-prefix=$HOME=."
+    for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+        flags="$flags --remap-path-prefix=$folder=crates"
+    done
+    RUSTFLAGS=$flags cargo build --manifest-path "$name/Cargo.toml" --release --locked --target wasm32-unknown-unknown \
+        --target-dir "$build/$name"
     set -- "$build/$name"/wasm32-unknown-unknown/release/*.wasm
     cp "$1" "$name.wasm"
 done
