@@ -16,17 +16,9 @@
 #include "guests.h"
 #include "ssvm.h"
 
-/* TSan hands asynchronous signals on at the next call that it knows: a guest in an endless loop
- * makes none. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define TSAN 1
-#endif
-#ifdef TSAN
+#include "../tsan.h"
+
+#if TSAN
 #define NEEDS_SIGNALS() skip()
 #else
 #define NEEDS_SIGNALS() (void)0

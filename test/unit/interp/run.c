@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "interp/interp.h"
 
+#include "../tsan.h"
+
 /* clang-format off */
 /*
  * (module
@@ -86,16 +88,6 @@ static const uint8_t module_c[] = {
     0x01, 0x10, 0x02, 0x0b, 0x0c, 0x00, 0x20, 0x00, 0x41, 0x01, 0x6a, 0x10, 0x04, 0x41, 0x01, 0x6a,
     0x0b};
 /* clang-format on */
-
-/* ThreadSanitizer hands signals on only at system calls, which endless loops do not make. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#endif
-#ifndef THREAD_SANITIZER
-#define THREAD_SANITIZER 0
-#endif
 
 struct world {
     struct sv_engine *engine;
@@ -321,7 +313,7 @@ static void test_running(void **state)
         exceptions_through_a_host_function(&w);
         traps_name_their_place(&w);
         recursion_is_a_trap(&w);
-        if (!THREAD_SANITIZER)
+        if (!TSAN)
             endless_loops_end(&w);
         world_release(&w);
     }

@@ -8,17 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tsan.h"
+
 #define MS UINT64_C(1000000)
 #define LATE_MS 2000 /* "never" for a test; the bar of 10 ms is bench's */
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define TSAN 1
-#endif
 
 /* Loops for ever in guest code. */
 GUEST int guest_spin(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
@@ -26,7 +19,7 @@ GUEST int guest_spin(struct sv_thread *th, struct sv_func *f, union sv_slot *arg
     (void)th;
     (void)f;
     (void)args;
-#ifdef TSAN
+#if TSAN
     /* It delivers signals at its own points only: loop there, and look at the flag. */
     while (sv_thread_ok(th))
         nanosleep(&(struct timespec){0, 1000}, NULL);
