@@ -31,10 +31,11 @@ check:
 check-all:
 	@./setup.sh check
 	@tools/check.sh all
-# 10,000 generated modules against another engine, 100,000 verdicts against another validator: most of an hour.
+# 10,000 generated modules against another engine, 100,000 verdicts against another validator, 100,000 functions in both tiers: hours.
 check-diff: tests-built
 	@SSVM_BUILD=$(abspath $(BUILD)) test/diff/run.sh 10000
 	@SSVM_BUILD=$(abspath $(BUILD)) test/diff/gas/run.sh 2000
+	@SSVM_BUILD=$(abspath $(BUILD)) test/diff/tiers.sh 3000
 tests-built:
 	@$(CONFIGURE) -B $(BUILD) -DSSVM_TESTS=ON -DDEV=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
 asan:

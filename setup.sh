@@ -5,8 +5,10 @@ set -eu
 
 build="cmake ninja-build"
 demo="curl"
-check="libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
- clang-format-22 clang-tidy-22 llvm-22 python3 curl xz-utils pkg-config chromium binutils file mandoc shellcheck"
+# The compiler of native code, libssvm-aot.so, wants it. All else builds without.
+compiler="llvm-22-dev"
+check="$compiler libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+ clang-format-22 clang-tidy-22 llvm-22 qemu-user python3 curl xz-utils pkg-config chromium binutils file mandoc shellcheck"
 
 what=${1:-build}
 missing=
@@ -33,6 +35,14 @@ if [ "$what" != build ] || ! command -v cc >/dev/null 2>&1; then
     want_command clang-22 clang-22
 fi
 want_command make make
+# Of `build`: where the system has it, and LLVM_CONFIG names no other.
+if [ "$what" = build ] && [ -z "${LLVM_CONFIG:-}" ]; then
+    if apt-cache show $compiler >/dev/null 2>&1; then
+        want $compiler
+    else
+        echo "setup.sh: apt does not know $compiler (apt.llvm.org has it): ssvm is built without the compiler of native code" >&2
+    fi
+fi
 [ "$what" = build ] || want_command curl $demo
 if [ "$what" = check ]; then
     # shellcheck disable=SC2086

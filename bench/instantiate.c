@@ -1,13 +1,20 @@
-/* What a fresh sandbox costs: store + WASI + instance + call + delete of a tiny module, in ns, by a
- * linker and by a template. Prints one line each: the least of the rounds, and the median. Not a
- * test. */
+/* What a fresh sandbox costs: store + WASI + instance + `_start` + delete, in us of CPU a request.
+ * Not a test.
+ *
+ *   instantiate [FILE.wasm...]   the files (none: a tiny guest), whole requests by a template
+ *
+ * Where wasmtime-run (see its head; $PEER_WASMTIME_RUN or PATH) is found, the same by wasmtime's
+ * pooling allocator in alternating rounds, and the ratio. */
+#include <fcntl.h>
 #include <ssvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-#define ROUNDS 21
-#define PER_ROUND 2000
+#define ROUNDS 9
+#define REQUESTS 10000
+#define TEXT_MAX 4096
 
 /* Imports fd_write and proc_exit, has a memory of one page, 8 bytes of data, and a `_start` that
  * returns. */
@@ -41,6 +48,8 @@ static ssvm_engine *engine;
 static ssvm_module *module;
 static ssvm_template *template;
 static ssvm_limits limits = SSVM_LIMITS_INIT;
+static const char *program; /* argv[0] of the guest */
+static FILE *report;        /* guests write to /dev/null */
 
 static void check(ssvm_error *error)
 {
@@ -50,12 +59,22 @@ static void check(ssvm_error *error)
     exit(1);
 }
 
-static double now_ns(void)
+static double cpu_us(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static ssvm_wasi grant(void)
+{
+    ssvm_wasi wasi = SSVM_WASI_INIT;
+
+    wasi.args = &program;
+    wasi.nargs = 1;
+    wasi.in.kind = wasi.out.kind = wasi.err.kind = SSVM_STREAM_INHERIT;
+    return wasi;
 }
 
 static void by_store(void)
@@ -68,7 +87,7 @@ static void by_store(void)
 
 static void by_linker(void)
 {
-    ssvm_wasi wasi = SSVM_WASI_INIT;
+    ssvm_wasi wasi = grant();
     ssvm_instance *instance;
     ssvm_linker *linker;
     ssvm_store *store;
@@ -84,7 +103,7 @@ static void by_linker(void)
 
 static void by_template(void)
 {
-    ssvm_wasi wasi = SSVM_WASI_INIT;
+    ssvm_wasi wasi = grant();
     ssvm_instance *instance;
     ssvm_store *store;
 
@@ -101,42 +120,137 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void measure(const char *name, void (*fn)(void))
+static double round_of(void (*fn)(void))
 {
-    double ns[ROUNDS];
+    double start = cpu_us();
 
-    for (int r = 0; r < ROUNDS; r++) {
-        double start = now_ns();
-
-        for (int i = 0; i < PER_ROUND; i++)
-            fn();
-        ns[r] = (now_ns() - start) / PER_ROUND;
-    }
-    qsort(ns, ROUNDS, sizeof ns[0], compare);
-    printf("%-24s least %6.0f ns, median %6.0f ns\n", name, ns[0], ns[ROUNDS / 2]);
+    for (int i = 0; i < REQUESTS; i++)
+        fn();
+    return (cpu_us() - start) / REQUESTS;
 }
 
-int main(void)
+static void measure(const char *name, void (*fn)(void))
 {
-    ssvm_wasi wasi = SSVM_WASI_INIT;
+    double us[ROUNDS];
+
+    for (int r = 0; r < ROUNDS; r++)
+        us[r] = round_of(fn);
+    qsort(us, ROUNDS, sizeof us[0], compare);
+    fprintf(report, "%-28s least %6.2f us, median %6.2f us\n", name, us[0], us[ROUNDS / 2]);
+}
+
+/* us of a request in wasmtime; 0: it cannot be run. */
+static double peer(const char *runner, const char *image)
+{
+    char line[TEXT_MAX];
+    double us = 0;
+    FILE *p;
+
+    snprintf(line, sizeof line, "'%s' requests %d '%s' 2>&1 >/dev/null", runner, REQUESTS, image);
+    p = popen(line, "r");
+    if (!p)
+        return 0;
+    if (!fgets(line, sizeof line, p) || sscanf(line, "%lf us", &us) != 1)
+        us = 0;
+    pclose(p);
+    return us;
+}
+
+static void beside_peer(const char *runner, const char *path)
+{
+    char image[] = "/tmp/instantiate-XXXXXX", line[TEXT_MAX];
+    double ours[ROUNDS], theirs[ROUNDS];
+    int fd = mkstemp(image), r;
+
+    if (fd < 0)
+        return;
+    close(fd);
+    snprintf(line, sizeof line, "'%s' compile '%s' '%s' >/dev/null 2>&1", runner, path, image);
+    if (system(line) != 0) {
+        fprintf(report, "%-28s wasmtime-run cannot compile it\n", path);
+        goto out;
+    }
+    for (r = 0; r < ROUNDS; r++) {
+        ours[r] = round_of(by_template);
+        theirs[r] = peer(runner, image);
+    }
+    qsort(ours, ROUNDS, sizeof ours[0], compare);
+    qsort(theirs, ROUNDS, sizeof theirs[0], compare);
+    fprintf(report, "%-28s median %6.2f us, wasmtime pooled %6.2f us, ratio %.2f\n", path,
+            ours[ROUNDS / 2], theirs[ROUNDS / 2], ours[ROUNDS / 2] / theirs[ROUNDS / 2]);
+out:
+    unlink(image);
+}
+
+static void open_module(const void *bytes, size_t len)
+{
+    ssvm_wasi wasi = grant();
     ssvm_linker *linker;
     ssvm_store *store;
 
-    limits.wall_ms = 10000;
-    check(ssvm_engine_new(NULL, &engine));
-    check(ssvm_module_new(engine, guest, sizeof guest, &module));
+    check(ssvm_module_new(engine, bytes, len, &module));
     check(ssvm_store_new(engine, NULL, &store));
     check(ssvm_linker_new(store, &linker));
     check(ssvm_linker_define_wasi(linker, &wasi));
     check(ssvm_template_new(linker, module, &template));
     ssvm_linker_delete(linker);
     ssvm_store_delete(store);
+}
 
-    measure("store", by_store);
-    measure("linker, whole request", by_linker);
-    measure("template, whole request", by_template);
+static void close_module(void)
+{
     ssvm_template_delete(template);
     ssvm_module_delete(module);
+}
+
+static void measure_file(const char *runner, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    unsigned char *bytes;
+    long len;
+
+    if (!f || fseek(f, 0, SEEK_END) || (len = ftell(f)) < 0) {
+        fprintf(stderr, "instantiate: cannot read '%s'\n", path);
+        exit(1);
+    }
+    rewind(f);
+    bytes = malloc((size_t)len + 1);
+    if (!bytes || fread(bytes, 1, (size_t)len, f) != (size_t)len)
+        exit(1);
+    fclose(f);
+    program = path;
+    open_module(bytes, (size_t)len);
+    free(bytes);
+    measure(path, by_template);
+    if (runner)
+        beside_peer(runner, path);
+    close_module();
+}
+
+int main(int argc, char **argv)
+{
+    const char *runner = getenv("PEER_WASMTIME_RUN");
+    int null = open("/dev/null", O_WRONLY);
+
+    if (!runner && system("command -v wasmtime-run >/dev/null 2>&1") == 0)
+        runner = "wasmtime-run";
+    report = fdopen(dup(1), "w");
+    if (!report || null < 0 || dup2(null, 1) < 0)
+        return 1;
+    setvbuf(report, NULL, _IOLBF, 0);
+    limits.wall_ms = 10000;
+    program = "guest";
+    check(ssvm_engine_new(NULL, &engine));
+    for (int i = 1; i < argc; i++)
+        measure_file(runner, argv[i]);
+    if (argc == 1) {
+        open_module(guest, sizeof guest);
+        measure("store", by_store);
+        measure("linker, whole request", by_linker);
+        measure("template, whole request", by_template);
+        close_module();
+    }
     ssvm_engine_delete(engine);
+    fclose(report);
     return 0;
 }

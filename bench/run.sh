@@ -18,4 +18,5 @@ for program in instantiate interrupt; do # an empty request in process; how late
     echo
     "$out/$program"
 done
+"$out/instantiate" "$out/nop.wasm" "$out/bigdata.wasm" # whole requests, beside wasmtime-run where it is
 if command -v nginx >/dev/null && command -v wrk >/dev/null; then bench/http-cpu.py; else echo "http: needs nginx and wrk (Debian: nginx-light, wrk)"; fi

@@ -14,6 +14,10 @@ set(SSVM_PKGCONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(TARGETS ssvm_shared ssvm_static EXPORT ssvmTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+# Opened by name when something is compiled, linked by nobody (api/tier_compile.c looks there).
+if(TARGET ssvm_aot)
+  install(TARGETS ssvm_aot LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ssvm)
+endif()
 install(FILES include/ssvm.h include/wasm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # Paths in both package files are relative to the file itself, so that a tree can be moved after it was installed.

@@ -187,12 +187,28 @@ SSVM_API ssvm_kind ssvm_functype_result(const ssvm_functype *, size_t);
 
 typedef struct ssvm_config {
     size_t size;
-    const char *tier;    /* "auto" (default) or "interp" */
+    /* "auto" (default): interpreted at once, native as soon as there is an image; "interp"; "aot":
+     * compiled before it runs. */
+    const char *tier;
     bool deterministic;  /* canonical NaNs */
     bool no_guard;       /* explicit bounds checks instead of large reservations */
     bool gc_stress;      /* collect at every allocation (tests) */
     bool no_optimise;    /* plain lowering (tests) */
     const char *disable; /* features to refuse, comma-separated names of `ssvm inspect`, or NULL */
+    /* Since 0.1. Native code. The folder where images are kept between starts (made if it is not
+     * there; it must be this user's alone, else it is not used), and its largest size (0: 1 GiB).
+     * NULL: images live as long as their module. */
+    const char *cache_dir;
+    uint64_t cache_bytes;
+    /* libssvm-aot.so; NULL: looked for beside this library and the program. Without it, all is
+     * interpreted that the cache does not hold. */
+    const char *compiler_library;
+    /* A program `ssvm` that compiles into the cache in a process of its own, which may outlive this
+     * one; NULL: "auto" compiles in a thread of this process. */
+    const char *compiler_program;
+    /* Tell perf(1) where native code is: the functions' addresses are written to
+     * /tmp/perf-PID.map, a new file for this user alone. One engine of a process. Since 0.1. */
+    bool perf_map;
 } ssvm_config;
 #define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
 
@@ -213,6 +229,64 @@ SSVM_API own ssvm_error *ssvm_module_new(ssvm_engine *, const void *bytes, size_
  * lives. */
 SSVM_API own ssvm_error *ssvm_module_open(ssvm_engine *, const char *path, own ssvm_module **ret);
 SSVM_API void ssvm_module_delete(own ssvm_module *);
+
+/* ---- Native code
+ * ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct ssvm_compile_options {
+    size_t size;
+    const char *target; /* "x86-64", "aarch64"; NULL: this machine's */
+    const char *cpu;    /* "native" (default), "generic", "x86-64-v2", "x86-64-v3", "x86-64-v4" */
+    unsigned optimise;  /* 0 to 3 */
+    unsigned jobs;      /* threads; 0: one for each CPU */
+    bool checked;       /* explicit bounds checks, for small address spaces */
+    bool metered;       /* counts gas: for stores with a gas limit or statistics */
+    /* Called now and then, from any thread but one at a time; false: stop. May be NULL. */
+    bool (*progress)(void *data, uint32_t done, uint32_t total);
+    void *progress_data;
+} ssvm_compile_options;
+#define SSVM_COMPILE_OPTIONS_INIT {.size = sizeof(ssvm_compile_options), .optimise = 3}
+
+/* What became of a module's functions: some may be too large to compile; they stay interpreted. */
+typedef struct ssvm_compile_report {
+    size_t size;
+    uint32_t functions, interpreted;
+} ssvm_compile_report;
+
+/* Compile to a module file with its native code in it (custom section `ssvm.native`): it still runs
+ * anywhere, and natively where this installation's key is (config.cache_dir) and the CPU fits. *ret
+ * is the caller's, for ssvm_string_delete. options and report may be NULL. Needs libssvm-aot.so:
+ * SSVM_ENOTFOUND. Any thread. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_module_compile(ssvm_module *, const ssvm_compile_options *options,
+                                             own char **ret, size_t *ret_len,
+                                             ssvm_compile_report *report);
+/* Compile into the engine's cache, unless it is there; another process that is at it is waited for.
+ * `form`: 1 checked, 2 metered, 4 deterministic, added. `loop` not 0: only the loop at this offset
+ * in the module, of function `func`, to be entered while it runs. Any thread. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_module_fill_cache(ssvm_module *, unsigned form, uint32_t func,
+                                                uint32_t loop);
+/* Does the module have native code now, in this form? Any thread. Since 0.1. */
+SSVM_API bool ssvm_module_is_native(const ssvm_module *, unsigned form);
+
+typedef enum ssvm_tier_state {
+    SSVM_TIER_INTERPRETED = 0, /* and nothing is under way, or it failed */
+    SSVM_TIER_COMPILING = 1,   /* interpreted for now */
+    SSVM_TIER_NATIVE = 2,      /* from the beginning */
+    SSVM_TIER_SWITCHED = 3     /* to native code, while it ran */
+} ssvm_tier_state;
+typedef struct ssvm_tier_stats {
+    size_t size;
+    ssvm_tier_state state;
+    uint64_t ready_ns;    /* SWITCHED: from the instance's start */
+    uint64_t compile_ns;  /* of that, for compiling */
+    uint32_t loops;       /* compiled for functions that ran */
+    uint32_t functions;   /* of the module, imports not counted */
+    uint32_t interpreted; /* of those, too large to compile */
+} ssvm_tier_stats;
+#define SSVM_TIER_STATS_INIT {.size = sizeof(ssvm_tier_stats)}
+/* How the functions of the instance run. Since 0.1. */
+SSVM_API void ssvm_instance_tier(const ssvm_instance *, ssvm_tier_stats *ret);
 
 typedef enum ssvm_extern_kind {
     SSVM_EXTERN_FUNC = 0,
@@ -282,6 +356,22 @@ typedef struct ssvm_stats {
 } ssvm_stats;
 #define SSVM_STATS_INIT {.size = sizeof(ssvm_stats)}
 SSVM_API void ssvm_store_stats(const ssvm_store *, ssvm_stats *ret);
+
+/* ---- Profiles ---- */
+
+typedef enum ssvm_profile_format {
+    SSVM_PROFILE_SVG = 0,
+    SSVM_PROFILE_FOLDED = 1
+} ssvm_profile_format;
+
+/* Sample which guest functions of the store run on the calling thread, each millisecond of its CPU
+ * time, by SIGPROF. One profile a thread. The store's thread. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_store_profile_start(ssvm_store *);
+/* On the same thread: the samples as a flame graph, or as lines "caller;callee SAMPLES". *ret is
+ * for ssvm_string_delete. On failure after which there is no profile any more (no memory), *ret is
+ * untouched. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_store_profile_end(ssvm_store *, ssvm_profile_format, own char **ret,
+                                                size_t *ret_len);
 
 /* ---- Host functions and linking
  * ---------------------------------------------------------------------------- */
@@ -386,6 +476,15 @@ SSVM_API own ssvm_error *ssvm_global_set(ssvm_store *, ssvm_global *, const ssvm
 SSVM_API own ssvm_error *ssvm_instance_start(ssvm_instance *);
 SSVM_API own ssvm_error *
 ssvm_instance_initialize(ssvm_instance *); /* no-op without `_initialize` */
+
+/* A module with the same code whose initial state is the one that the instance has now: memories,
+ * globals, tables, dropped segments; without a start function, `_initialize`, and the exports
+ * called `done` (n of them), which have run. SSVM_EUSAGE with a sentence when the state has what a
+ * module cannot hold: imported memories, tables and mutable globals, shared memory, host references
+ * and objects, open files. Not while a guest runs in the store. The bytes are the caller's, to give
+ * to ssvm_string_delete. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_instance_snapshot(ssvm_instance *, const char *const *done, size_t n,
+                                                own char **ret_bytes, size_t *ret_len);
 
 /* ---- Typed calls (wasm-bindgen ABI, raw or processed, every version; plain numbers too)
  * --------------------- */

@@ -13,7 +13,7 @@ fi
 jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
-ci_steps="build static unit spec wasi cli api golden bindgen programs serve demo gas diff gcc asan"
+ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs serve demo gas diff tiers gcc asan"
 all_steps="$ci_steps tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
@@ -42,6 +42,22 @@ step_static() {
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
 step_spec() { run_spec "$build"; }
+with_compiler() { # COMMAND...: where the compiler of native code was built
+    if [ -e "$build/libssvm-aot.so" ]; then
+        "$@"
+    else
+        echo "0 passed, 0 failed, 1 skipped: there is no LLVM 22"
+    fi
+}
+run_optimised() { # what the optimiser is most likely to break
+    local json
+    json=$(spec_json) || return 1
+    find "$json"/core -name test.json |
+        grep -E '/(memory|float_exprs|float_memory|simd_(load|store|lane|memory)|conversions|endianness|loop|br_table|gc|struct|array|try_table)[^/]*/test.json$' |
+        sort | xargs "$build/test/spec-runner" --tier aot --optimise 3
+}
+step_native() { with_compiler run_spec "$build" --tier aot; }
+step_native_o3() { with_compiler run_optimised; }
 step_wasi() { make -C test/wasi check BUILD="$SSVM_BUILD/wasi" RUNTIME="$SSVM run"; }
 step_cli() { test/cli/run.sh; }
 step_api() { test/api/run.sh; }
@@ -52,6 +68,7 @@ step_serve() { test/serve/run.sh; }
 step_demo() { demo/run.sh --once; }
 step_gas() { test/diff/gas/run.sh; }
 step_diff() { test/diff/run.sh; }
+step_tiers() { test/diff/tiers.sh; }
 step_gcc() { configure build-gcc gcc && run_spec build-gcc && ctest --test-dir build-gcc --output-on-failure -j "$jobs"; }
 step_asan() {
     configure build-asan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=address,undefined &&

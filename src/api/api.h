@@ -36,6 +36,7 @@ static inline struct sv_table *sv_api_table(const ssvm_table *p)
 }
 
 struct sv_bindgen;
+struct sv_profile;
 
 struct ssvm_engine {
     struct sv_engine *engine; /* a reference */
@@ -58,6 +59,7 @@ struct ssvm_store {
     uint32_t exn_handle;
     uint64_t exn_serial;
     struct sv_bindgen *bindgen; /* of typed calls; made on demand, deleted with the store */
+    struct sv_profile *profile; /* being taken; NULL: none */
     SV_VEC(struct sv_instance *) initialized;     /* ssvm_instance_initialize was done */
     SV_VEC(struct sv_instance *) bindgen_started; /* `__wbindgen_start` was called */
 };
@@ -156,6 +158,11 @@ struct sv_api_grant {
 };
 own ssvm_error *sv_api_grant_init(struct sv_api_grant *, const ssvm_store *, const ssvm_wasi *);
 void sv_api_grant_release(struct sv_api_grant *);
+
+/* ---- perf_map.c ---- */
+
+/* The function's name for tools: on one line, UTF-8, nothing that moves a terminal's cursor. */
+void sv_api_print_func(struct sv_buf *, const struct sv_module *, uint32_t func);
 
 /* ---- engine.c ---- */
 

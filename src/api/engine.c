@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "api/api.h"
+#include "api/tier.h"
 #include "interp/interp.h"
 #include "runtime/trap.h"
 
@@ -55,7 +56,7 @@ static own ssvm_error *disable(uint64_t *features, const char *names)
 }
 
 /* First version of ssvm_config: up to and with `disable`. */
-#define CONFIG_MIN sizeof(ssvm_config)
+#define CONFIG_MIN offsetof(ssvm_config, cache_dir)
 
 own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret)
 {
@@ -68,7 +69,8 @@ own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret
         return sv_api_error(SSVM_EUSAGE, "no place for the engine");
     if (config && !sv_api_copy_sized(&c, sizeof c, config, CONFIG_MIN))
         return sv_api_error(SSVM_EUSAGE, "ssvm_config has a size that this library does not know");
-    if (c.tier && strcmp(c.tier, "auto") != 0 && strcmp(c.tier, "interp") != 0)
+    if (c.tier && strcmp(c.tier, "auto") != 0 && strcmp(c.tier, "interp") != 0 &&
+        strcmp(c.tier, "aot") != 0)
         return sv_api_error(SSVM_EUSAGE, "unknown tier '%.64s'", c.tier);
     e = sv_alloc_zero(sizeof *e);
     if (!e)
@@ -77,6 +79,12 @@ own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret
         error = sv_api_error_of(&err);
         goto fail;
     }
+    error = sv_tier_new(&c, &e->engine->tier);
+    if (error)
+        goto fail;
+    e->engine->find_native = sv_tier_find;
+    e->engine->ask_loop = sv_tier_ask_loop;
+    e->engine->tier_delete = sv_tier_delete;
     e->engine->exec = &sv_interp_ops;
     e->engine->deterministic = c.deterministic;
     e->engine->no_guard = c.no_guard;
@@ -97,7 +105,9 @@ void ssvm_engine_delete(own ssvm_engine *e)
 {
     if (!e)
         return;
-    if (e->engine)
+    if (e->engine) {
+        sv_tier_stop(e->engine->tier);
         sv_engine_unref(e->engine);
+    }
     sv_free(e);
 }

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/api.h"
+#include "api/tier.h"
 
 /* Largest module that is read from something that cannot be mapped. */
 #define PIPE_MAX ((size_t)1 << 30)
@@ -28,9 +28,11 @@ static void unmap_bytes(void *bytes, size_t len)
 /* Takes the bytes, whatever happens. `name` goes before messages; may be NULL. */
 static own ssvm_error *make(ssvm_engine *e, own void *bytes, size_t len,
                             void (*release)(void *, size_t), const char *name,
-                            own ssvm_module **ret)
+                            const struct sv_cache_file *file, own ssvm_module **ret)
 {
     struct sv_decode_options opts = {.features = e->engine->features};
+    struct sv_tier *tier = e->engine->tier;
+    struct sv_image_place place;
     struct sv_err err = {0};
     ssvm_module *m = sv_alloc_zero(sizeof *m);
 
@@ -43,6 +45,16 @@ static own ssvm_error *make(ssvm_engine *e, own void *bytes, size_t len,
         if (name)
             sv_err_prefix(&err, name);
         return sv_api_error_of(&err);
+    }
+    if (tier->mode != SV_TIER_INTERP) {
+        bool has_image = sv_image_find(bytes, len, &place);
+
+        if (has_image)
+            m->module->wasm_len = place.wasm_len;
+        if (file)
+            sv_tier_note_file(tier, m->module, file);
+        if (has_image)
+            sv_tier_take_image(tier, m->module, &place, file);
     }
     atomic_init(&m->refs, 1);
     m->engine = sv_engine_ref(e->engine);
@@ -63,7 +75,7 @@ own ssvm_error *ssvm_module_new(ssvm_engine *e, const void *bytes, size_t len,
         return sv_api_nomem();
     if (len)
         memcpy(copy, bytes, len);
-    return make(e, copy, len, free_bytes, NULL, ret);
+    return make(e, copy, len, free_bytes, NULL, NULL, ret);
 }
 
 static own ssvm_error *io_error(const char *path)
@@ -105,7 +117,8 @@ own ssvm_error *ssvm_module_open(ssvm_engine *e, const char *path, own ssvm_modu
 {
     void (*release)(void *, size_t) = free_bytes;
     ssvm_error *error = NULL;
-    struct stat st;
+    struct sv_cache_file file;
+    const struct stat *st = &file.stat;
     void *bytes = NULL;
     size_t len = 0;
     int fd;
@@ -116,13 +129,13 @@ own ssvm_error *ssvm_module_open(ssvm_engine *e, const char *path, own ssvm_modu
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return io_error(path);
-    if (fstat(fd, &st) < 0) {
+    if (!sv_cache_file_look(fd, &file)) {
         error = io_error(path);
-    } else if (S_ISDIR(st.st_mode)) {
+    } else if (S_ISDIR(st->st_mode)) {
         errno = EISDIR;
         error = io_error(path);
-    } else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size >= READ_BELOW) {
-        len = (size_t)st.st_size;
+    } else if (S_ISREG(st->st_mode) && (uint64_t)st->st_size >= READ_BELOW) {
+        len = (size_t)st->st_size;
         bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
         release = unmap_bytes;
         if (bytes == MAP_FAILED)
@@ -130,10 +143,10 @@ own ssvm_error *ssvm_module_open(ssvm_engine *e, const char *path, own ssvm_modu
     } else {
         error = read_all(fd, path, &bytes, &len);
     }
+    if (!error)
+        error = make(e, bytes, len, release, path, S_ISREG(st->st_mode) ? &file : NULL, ret);
     close(fd);
-    if (error)
-        return error;
-    return make(e, bytes, len, release, path, ret);
+    return error;
 }
 
 void ssvm_module_delete(own ssvm_module *m)

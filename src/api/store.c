@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "host/bindgen/bindgen.h"
 #include "runtime/gc.h"
+#include "runtime/profile.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define OPEN_FILES_DEFAULT 1024
@@ -94,6 +95,7 @@ void ssvm_store_delete(own ssvm_store *s)
 {
     if (!s)
         return;
+    sv_profile_delete(s->profile);
     sv_store_delete(s->store);
     sv_bindgen_delete(s->bindgen);
     sv_free(s->initialized.data);

@@ -122,7 +122,7 @@ static bool provide(void *arg, struct sv_store *s, const struct sv_module *m,
         ret->func = sv_func_new_host(s, m->funcs[imp->index].type, trap, NULL, "import", 1);
         return ret->func != NULL;
     case SV_EXTERN_MEMORY:
-        return sv_memory_new(&err, s, &m->memories[imp->index], &ret->memory) == 0;
+        return sv_memory_new(&err, s, &m->memories[imp->index], NULL, NULL, &ret->memory) == 0;
     case SV_EXTERN_TABLE:
         return sv_valtype_nullable(m->tables[imp->index].type.type) &&
                sv_table_new(&err, s, &m->tables[imp->index].type, SV_REF_NULL, &ret->table) == 0;

@@ -123,7 +123,7 @@ own wasm_memory_t *wasm_memory_new(wasm_store_t *s, const wasm_memorytype_t *typ
 
     if (!s || !s->store || !type ||
         !sv_wasm_limits_in(&type->limits, MEMORY_PAGES_MAX, &t.limits) ||
-        sv_memory_new(NULL, sv_wasm_store(s), &t, &m) < 0)
+        sv_memory_new(NULL, sv_wasm_store(s), &t, NULL, NULL, &m) < 0)
         return NULL;
     return (wasm_memory_t *)sv_wasm_ref_of(s, SV_WASM_MEMORY, m);
 }

@@ -6,6 +6,7 @@
 
 #define ALIGN 16
 #define FIRST_BLOCK 1024
+#define KEPT_BLOCK ((size_t)64 << 10)   /* by sv_arena_clear, at most */
 #define LARGEST_BLOCK ((size_t)1 << 20) /* larger requests get a block of their own */
 
 struct sv_arena_block {
@@ -30,6 +31,21 @@ void sv_arena_release(struct sv_arena *a)
         block = older;
     }
     *a = (struct sv_arena){.max = a->max};
+}
+
+void sv_arena_clear(struct sv_arena *a)
+{
+    struct sv_arena_block *kept = a->head;
+    struct sv_arena older = {.head = kept ? kept->older : NULL};
+
+    if (!kept || kept->size > KEPT_BLOCK) {
+        sv_arena_release(a);
+        return;
+    }
+    sv_arena_release(&older);
+    kept->older = NULL;
+    a->next = (unsigned char *)(kept + 1);
+    a->used = sizeof *kept + kept->size;
 }
 
 static struct sv_arena_block *add_block(struct sv_arena *a, size_t size)

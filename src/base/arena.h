@@ -15,6 +15,8 @@ struct sv_arena {
 
 void sv_arena_init(struct sv_arena *, size_t max);
 void sv_arena_release(struct sv_arena *);
+/* Release everything but the newest block, unless that is large; it is used again. */
+void sv_arena_clear(struct sv_arena *);
 /* 16-byte aligned; NULL when there is no memory or `max` would be exceeded. Not zeroed / zeroed. */
 void *sv_arena_alloc(struct sv_arena *, size_t size);
 void *sv_arena_zero(struct sv_arena *, size_t size);

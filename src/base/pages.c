@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef __x86_64__
 size_t sv_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
+#endif
 
 /* Whole pages; 0 when there are none or too many. */
 static size_t round_up(size_t size)

@@ -6,7 +6,15 @@
 
 #include "base/alloc.h"
 
-size_t sv_page_size(void); /* of the system, bytes */
+/* Of the system, bytes. */
+#ifdef __x86_64__
+static inline size_t sv_page_size(void)
+{
+    return 4096;
+}
+#else
+size_t sv_page_size(void);
+#endif
 /* Reserve `size` bytes without access (rounded up to pages). NULL when the system refuses (`ulimit
  * -v`). */
 own void *sv_pages_reserve(size_t size);

@@ -19,7 +19,11 @@ enum cli_verb_bit {
     CLI_VERB_SERVE = 1 << 2,
     CLI_VERB_HELP = 1 << 3,
     CLI_VERB_COMPLETION = 1 << 4,
-    CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION
+    CLI_VERB_COMPILE = 1 << 5,
+    CLI_VERB_SNAPSHOT = 1 << 6,
+    CLI_VERB_RUN_COMPILE = CLI_VERB_RUN | CLI_VERB_COMPILE,
+    CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION |
+                   CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT
 };
 
 struct cli_verb {
@@ -33,6 +37,8 @@ const struct cli_verb *cli_verb_find(const char *name); /* NULL when there is no
 
 int cli_run(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
+int cli_compile(int argc, char **argv);
+int cli_snapshot(int argc, char **argv);
 int cli_serve(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_completion(int argc, char **argv);
@@ -48,30 +54,43 @@ enum cli_option_id {
     CLI_ENABLE, /* value: the feature's name */
     CLI_DISABLE,
     CLI_ALLOW_COMMAND,
+    CLI_CACHE,
+    CLI_CPU,
     CLI_CPU_LIMIT,
     CLI_DETERMINISTIC,
     CLI_DIR,
     CLI_ENABLE_ALL,
     CLI_ENV,
+    CLI_FILL_CACHE,
+    CLI_FORM,
+    CLI_LOOP,
     CLI_GAS_LIMIT,
     CLI_GC_HEAP_LIMIT,
     CLI_GC_STRESS,
     CLI_HELP,
     CLI_HOST,
     CLI_INHERIT_ENV,
+    CLI_INIT,
     CLI_INVOKE,
+    CLI_JOBS,
     CLI_JSON,
     CLI_LINK,
     CLI_MAN,
     CLI_MAX_FILES,
     CLI_MEMORY_LIMIT,
     CLI_MEMORY_PAGES,
+    CLI_METERED,
     CLI_NO_GUARD,
+    CLI_OPTIMISE,
+    CLI_OUTPUT,
     CLI_OUTPUT_LIMIT,
+    CLI_PERF_MAP,
+    CLI_PROFILE,
     CLI_REACTOR,
     CLI_RESULT,
     CLI_STACK_LIMIT,
     CLI_STATS,
+    CLI_TARGET,
     CLI_TIER,
     CLI_TIME_LIMIT,
     CLI_VERSION
@@ -119,9 +138,15 @@ int cli_usage(const struct cli_verb *, const char *fmt, ...) __attribute__((form
 int cli_error(const char *file, own ssvm_error *);
 /* All of it to standard output; false = reported. */
 bool cli_write(const void *bytes, size_t len);
+/* Write a file, whole or not at all: beside its name and then over it. 0, or the exit status of a
+ * failure, which is reported. */
+int cli_write_file(const char *path, const char *bytes, size_t len);
 /* Flush stdio's standard output; `status`, or CLI_STATUS_ERROR (reported) when the output could not
  * be written. */
 int cli_finish(int status);
+
+/* The folder for native images, from the environment (XDG_CACHE_HOME, HOME); NULL: none known. */
+const char *cli_cache_dir(char *buf, size_t size);
 
 int cli_version(void); /* returns the exit status */
 /* Help of a verb (NULL = of the program) to standard output. */

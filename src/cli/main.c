@@ -1,5 +1,6 @@
 /* The program `ssvm`: the table of verbs and the choice among them. What a verb does is in the file
  * of its name. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
@@ -9,6 +10,8 @@
 const struct cli_verb cli_verbs[] = {
     {"run", "[run] [OPTION...] FILE [ARG...]", "run a program, or call a function with --invoke", CLI_VERB_RUN, cli_run},
     {"inspect", "inspect [OPTION...] FILE", "show what a module contains, needs and offers", CLI_VERB_INSPECT, cli_inspect},
+    {"compile", "compile [OPTION...] FILE -o OUT", "make native code, kept with the module in one file", CLI_VERB_COMPILE, cli_compile},
+    {"snapshot", "snapshot [OPTION...] FILE -o OUT", "run the initialiser, write the module as it is then", CLI_VERB_SNAPSHOT, cli_snapshot},
     {"serve", "serve [OPTION...] [DIR]", "answer HTTP with functions and static files", CLI_VERB_SERVE, cli_serve},
     {"completion", "completion bash|zsh|fish", "print the completions of a shell", CLI_VERB_COMPLETION, cli_completion},
     {"help", "help [VERB]", "explain a verb", CLI_VERB_HELP, cli_help},
@@ -25,9 +28,21 @@ const struct cli_verb *cli_verb_find(const char *name)
     return NULL;
 }
 
+/* Standard streams that were closed stay closed to all who use them, but their numbers are taken: a
+ * file that we open must not become the guest's output. */
+static void hold_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", O_PATH); /* the lowest free number: this one */
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct cli_verb *verb;
+
+    hold_streams();
 
     /* A closed pipe is an errno for the guest and a message for us, not the end by a signal. */
     signal(SIGPIPE, SIG_IGN);

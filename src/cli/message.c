@@ -1,8 +1,10 @@
-/* Messages to standard error and bytes to standard output. Knows no verb. */
+/* Messages to standard error, bytes to standard output, files. Knows no verb. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -156,4 +158,48 @@ int cli_finish(int status)
         return status;
     output_failed();
     return CLI_STATUS_ERROR;
+}
+
+const char *cli_cache_dir(char *buf, size_t size)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+
+    /* A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification). */
+    if (base && base[0] == '/')
+        n = snprintf(buf, size, "%s/ssvm", base);
+    else if (home && home[0] == '/')
+        n = snprintf(buf, size, "%s/.cache/ssvm", home);
+    return n > 0 && (size_t)n < size ? buf : NULL;
+}
+
+int cli_write_file(const char *path, const char *bytes, size_t len)
+{
+    size_t size = strlen(path) + sizeof ".XXXXXX";
+    char *temporary = malloc(size);
+    FILE *f = NULL;
+    int fd = -1;
+    bool ok = false;
+
+    if (temporary) {
+        snprintf(temporary, size, "%s.XXXXXX", path);
+        fd = mkstemp(temporary);
+    }
+    if (fd >= 0)
+        f = fdopen(fd, "wb");
+    if (f) {
+        mode_t mask = umask(0);
+
+        umask(mask);
+        ok = fwrite(bytes, 1, len, f) == len && fchmod(fd, 0666 & ~mask) == 0 && fflush(f) == 0 &&
+             fsync(fd) == 0;
+        ok = fclose(f) == 0 && ok && rename(temporary, path) == 0;
+    }
+    if (!ok) {
+        cli_message("cannot write '%s': %s", path, strerror(errno));
+        if (fd >= 0)
+            unlink(temporary);
+    }
+    free(temporary);
+    return ok ? 0 : CLI_STATUS_ERROR;
 }

@@ -109,6 +109,26 @@ static const struct cli_option *find(const struct cli_args *a, const char *name,
     return NULL;
 }
 
+/* -oFILE and -o FILE for --output FILE. */
+static int short_option(struct cli_args *a, const char *arg)
+{
+    static const struct {
+        char letter;
+        const char *name;
+    } letters[] = {{'o', "output"}, {'O', "optimise"}, {'j', "jobs"}};
+
+    for (size_t i = 0; i < sizeof letters / sizeof *letters && !a->option; i++) {
+        if (arg[1] == letters[i].letter)
+            a->option = find(a, letters[i].name, strlen(letters[i].name));
+    }
+    if (!a->option || (!arg[2] && a->next >= a->argc)) {
+        cli_usage(a->verb, a->option ? "option '%s' needs a value" : "unknown option '%s'", arg);
+        return CLI_BAD;
+    }
+    a->value = arg[2] ? arg + 2 : a->argv[a->next++];
+    return a->option->id;
+}
+
 int cli_args_next(struct cli_args *a)
 {
     const char *arg = a->next < a->argc ? a->argv[a->next] : NULL;
@@ -125,10 +145,8 @@ int cli_args_next(struct cli_args *a)
         return CLI_END;
     if (strcmp(arg, "-h") == 0)
         return CLI_HELP;
-    if (arg[1] != '-') {
-        cli_usage(a->verb, "unknown option '%s'", arg);
-        return CLI_BAD;
-    }
+    if (arg[1] != '-')
+        return short_option(a, arg);
     name = arg + 2;
     eq = strchr(name, '=');
     len = eq ? (size_t)(eq - name) : strlen(name);

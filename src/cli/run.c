@@ -29,6 +29,8 @@ struct link {
 struct run {
     struct cli_args args;
     ssvm_config config;
+    const char *cache; /* --cache */
+    char cache_buf[4096];
     ssvm_limits limits;
     ssvm_wasi wasi;
     /* Room for one of each argument of the command line, so that nothing grows. */
@@ -38,6 +40,8 @@ struct run {
     size_t nlinks;
     char disable[DISABLE_MAX];
     const char *invoke, *file;
+    const char *profile; /* --profile */
+    int profile_fd;      /* open while it is taken; -1: none */
     ssvm_result_kind result;
     bool reactor, stats, stats_json;
 
@@ -143,12 +147,8 @@ static bool add_link(struct run *r, char *spec)
 
 static bool set_tier(struct run *r, const char *name)
 {
-    if (strcmp(name, "aot") == 0) {
-        cli_message("option '--tier': native code is not in this build yet, use auto or interp");
-        return false;
-    }
-    if (strcmp(name, "auto") != 0 && strcmp(name, "interp") != 0) {
-        cli_usage(r->args.verb, "option '--tier': '%s' is not auto or interp", name);
+    if (strcmp(name, "auto") != 0 && strcmp(name, "interp") != 0 && strcmp(name, "aot") != 0) {
+        cli_usage(r->args.verb, "option '--tier': '%s' is not auto, interp or aot", name);
         return false;
     }
     r->config.tier = name;
@@ -265,12 +265,20 @@ static bool set_option(struct run *r, int id)
         return false;
     case CLI_STATS:
         return set_stats(r, value);
+    case CLI_CACHE:
+        r->cache = r->args.value;
+        return true;
     case CLI_DETERMINISTIC:
         return r->config.deterministic = true;
     case CLI_NO_GUARD:
         return r->config.no_guard = true;
     case CLI_GC_STRESS:
         return r->config.gc_stress = true;
+    case CLI_PROFILE:
+        r->profile = value;
+        return true;
+    case CLI_PERF_MAP:
+        return r->config.perf_map = true;
     case CLI_ENABLE_ALL:
         r->disable[0] = '\0';
         return true;
@@ -541,6 +549,53 @@ static int link_modules(struct run *r)
     return 0;
 }
 
+/* The file is there before the program runs: an error shows at once. */
+static int start_profile(struct run *r)
+{
+    ssvm_error *e;
+
+    r->profile_fd = open(r->profile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (r->profile_fd < 0) {
+        cli_message("the profile '%s' cannot be written: %s", r->profile, strerror(errno));
+        return CLI_STATUS_ERROR;
+    }
+    e = ssvm_store_profile_start(r->store);
+    return e ? cli_error(NULL, e) : 0;
+}
+
+/* However the program ended. Returns the exit status. */
+static int write_profile(const struct run *r, int status)
+{
+    size_t len = strlen(r->profile), at = 0, tail = strlen(".folded");
+    bool folded = len >= tail && strcmp(r->profile + len - tail, ".folded") == 0;
+    char *text;
+    ssvm_error *e = ssvm_store_profile_end(
+        r->store, folded ? SSVM_PROFILE_FOLDED : SSVM_PROFILE_SVG, &text, &len);
+    ssize_t n = 0;
+
+    if (e) {
+        int failed = cli_error(NULL, e);
+        return status ? status : failed;
+    }
+    while (at < len && ((n = write(r->profile_fd, text + at, len - at)) >= 0 || errno == EINTR))
+        at += n > 0 ? (size_t)n : 0;
+    if (at < len)
+        cli_message("the profile '%s' cannot be written: %s", r->profile, strerror(errno));
+    ssvm_string_delete(text);
+    close(r->profile_fd);
+    return at < len && status == 0 ? CLI_STATUS_ERROR : status;
+}
+
+/* Native code is kept between starts, and compiled by a process that may outlive this one. */
+static void set_cache(struct run *r)
+{
+    r->config.compiler_program = "/proc/self/exe";
+    if (!r->cache)
+        r->config.cache_dir = cli_cache_dir(r->cache_buf, sizeof r->cache_buf);
+    else if (strcmp(r->cache, "none") != 0)
+        r->config.cache_dir = r->cache;
+}
+
 /* Engine, module, store, linker, instance; 0 or the exit status. */
 static int prepare(struct run *r)
 {
@@ -548,6 +603,7 @@ static int prepare(struct run *r)
     ssvm_error *e;
     int status;
 
+    set_cache(r);
     e = ssvm_engine_new(&r->config, &r->engine);
     if (e)
         return cli_error(NULL, e);
@@ -569,12 +625,43 @@ static int prepare(struct run *r)
         e = ssvm_linker_define_bindgen(r->linker);
     if (e)
         return cli_error(NULL, e);
+    status = r->profile ? start_profile(r) : 0;
+    if (status != 0)
+        return status;
     status = link_modules(r);
     if (status != 0)
         return status;
     e = ssvm_linker_instantiate(r->linker, r->module, &r->instance);
     r->phase_ns[PHASE_INSTANTIATE] = now_ns() - t;
     return e ? cli_error(r->file, e) : 0;
+}
+
+static void print_tier(const struct run *r)
+{
+    static const char *const names[] = {"interpreted", "interpreted, was being compiled", "native",
+                                        "native"};
+    ssvm_tier_stats st = SSVM_TIER_STATS_INIT;
+
+    if (!r->instance)
+        return;
+    ssvm_instance_tier(r->instance, &st);
+    if (r->stats_json) {
+        fprintf(stderr,
+                "\"tier\": \"%s\", \"native_after_ns\": %llu, \"compile_ns\": %llu, "
+                "\"loops_compiled\": %u, \"functions\": %u, \"functions_interpreted\": %u, ",
+                st.state >= SSVM_TIER_NATIVE ? "native" : "interpreted",
+                (unsigned long long)st.ready_ns, (unsigned long long)st.compile_ns, st.loops,
+                st.functions, st.interpreted);
+        return;
+    }
+    fprintf(stderr, "%-12s %14s", "tier", names[st.state]);
+    if (st.state == SSVM_TIER_SWITCHED)
+        fprintf(stderr, " after %.1f ms, of which compiling %.1f ms; loops: %u",
+                (double)st.ready_ns / 1e6, (double)st.compile_ns / 1e6, st.loops);
+    if (st.interpreted)
+        fprintf(stderr, "; %u of %u functions are too large and stay interpreted", st.interpreted,
+                st.functions);
+    fprintf(stderr, "\n");
 }
 
 static void print_stats(const struct run *r)
@@ -589,6 +676,7 @@ static void print_stats(const struct run *r)
         for (int i = 0; i < PHASE_COUNT; i++)
             fprintf(stderr, "\"%s_ns\": %llu, ", phase_names[i],
                     (unsigned long long)r->phase_ns[i]);
+        print_tier(r);
         fprintf(stderr,
                 "\"gas\": %llu, \"memory_peak_bytes\": %llu, \"gc_heap_bytes\": %llu, "
                 "\"host_calls\": %llu}\n",
@@ -598,6 +686,7 @@ static void print_stats(const struct run *r)
     }
     for (int i = 0; i < PHASE_COUNT; i++)
         fprintf(stderr, "%-12s %14.3f ms\n", phase_names[i], (double)r->phase_ns[i] / 1e6);
+    print_tier(r);
     fprintf(stderr, "%-12s %14llu\n%-12s %14llu bytes at most\n%-12s %14llu bytes\n%-12s %14llu\n",
             "gas", (unsigned long long)st.gas_used, "memory",
             (unsigned long long)st.memory_peak_bytes, "gc heap",
@@ -612,10 +701,14 @@ static void print_stats(const struct run *r)
 #define TIDY false
 #endif
 
-static void release(struct run *r)
+static int release(struct run *r, int status)
 {
-    if (!TIDY)
-        return;
+    if (!TIDY) {
+        /* Not through exit(): a thread may be compiling, with libraries that exit() takes down. */
+        status = cli_finish(status);
+        fflush(stderr);
+        _exit(status);
+    }
     ssvm_linker_delete(r->linker);
     ssvm_store_delete(r->store);
     ssvm_module_delete(r->module);
@@ -634,6 +727,7 @@ static void release(struct run *r)
     free(r->guest_args);
     free(r->dirs);
     free(r->links);
+    return status;
 }
 
 static bool init(struct run *r, int argc, char **argv)
@@ -641,6 +735,7 @@ static bool init(struct run *r, int argc, char **argv)
     size_t n = (size_t)argc + 1;
 
     *r = (struct run){
+        .profile_fd = -1,
         .config = SSVM_CONFIG_INIT,
         .limits = SSVM_LIMITS_INIT,
         .wasi = SSVM_WASI_INIT,
@@ -702,8 +797,7 @@ int cli_run(int argc, char **argv)
 
     if (!init(&r, argc, argv)) {
         cli_message("out of memory for options");
-        release(&r);
-        return CLI_STATUS_ERROR;
+        return release(&r, CLI_STATUS_ERROR);
     }
     status = read_options(&r);
     if (status < 0)
@@ -718,9 +812,10 @@ int cli_run(int argc, char **argv)
         } else if (!r.module) {
             suggest_verb(&r);
         }
+        if (r.profile_fd >= 0)
+            status = write_profile(&r, status);
         if (r.stats)
             print_stats(&r);
     }
-    release(&r);
-    return status;
+    return release(&r, status);
 }

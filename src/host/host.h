@@ -29,6 +29,9 @@ struct sv_host_module {
     /* Per-store state from what was granted; becomes call->data of the functions. */
     int (*open)(struct sv_err *err, struct sv_store *, const void *grant, void **ret_state);
     void (*close)(void *state);
+    /* What of the state a snapshot of the guest cannot hold ("an open file"); NULL: nothing. May be
+     * NULL. */
+    const char *(*holds)(const void *state);
 };
 
 /* All modules (host/modules.def). */
@@ -43,6 +46,8 @@ int sv_host_link(struct sv_err *err, struct sv_linker *, struct sv_store *,
  * (api/template.c). */
 int sv_host_open(struct sv_err *err, struct sv_store *, const struct sv_host_module *,
                  const void *grant, void **ret_state);
+/* What the states of the store's host modules hold that a snapshot cannot; NULL: nothing. */
+const char *sv_host_holds(const struct sv_store *);
 /* The explain function for sv_linker_set_explain: who provides an import, and the exact flag. */
 void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct sv_buf *ret);
 /* The module and function that provide an import name, for `ssvm inspect`; NULL when nobody does.

@@ -200,6 +200,17 @@ static void release_states(void *states)
     }
 }
 
+const char *sv_host_holds(const struct sv_store *store)
+{
+    for (const struct opened *o = store->host_states; o; o = o->next) {
+        const char *what = o->module->holds ? o->module->holds(o->state) : NULL;
+
+        if (what)
+            return what;
+    }
+    return NULL;
+}
+
 static int open_module(struct sv_err *err, struct sv_store *store, const struct sv_host_module *m,
                        const void *grant, struct opened **ret)
 {

@@ -8,6 +8,7 @@
 #ifndef SV_INTERP_CODE_H
 #define SV_INTERP_CODE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "runtime/instance.h"
@@ -80,8 +81,9 @@ enum sv_am {
 /* Record of a call that changed the instance, in slots before the callee's frame: the callee
  * returns to XRET with fp at it. */
 enum { SV_XREC_IP, SV_XREC_FP, SV_XREC_INST, SV_XREC_RESULTS, SV_XREC_SIZE };
-/* Record of an entry from C: the callee returns to EXIT with fp at it. */
-enum { SV_EREC_IP, SV_EREC_FP, SV_EREC_INST, SV_EREC_ENTRY, SV_EREC_SP, SV_EREC_SIZE };
+/* Slots of the record of an entry from C (struct sv_entry): the callee returns to EXIT with fp at
+ * it. */
+#define SV_EREC_SIZE (sizeof(struct sv_entry) / sizeof(union sv_slot))
 
 /* A handler of exceptions: where in the code it holds and where it leads. In order of search: inner
  * ones first. */
@@ -97,6 +99,38 @@ struct sv_clause {
     bool ref_last;  /* catch_ref: the exception behind the values */
 };
 
+/* A loop at whose head a frame can go over to native code (switch.c). */
+struct sv_loop_value {
+    uint32_t slot; /* where it is in the frame, unless constant */
+    uint8_t cls;
+    bool constant;
+    uint64_t k;
+};
+enum sv_loop_state {
+    SV_LOOP_PLAIN,
+    SV_LOOP_ASKING, /* LOOP_ASK stands at its head */
+    SV_LOOP_OPEN,   /* LOOP_ENTER, and there is an image */
+    SV_LOOP_FAILED
+};
+struct sv_loop {
+    uint32_t at;     /* of its head in the code */
+    uint32_t word;   /* the first of the instruction there */
+    uint32_t offset; /* in the module */
+    uint32_t depth;  /* loops around it */
+    uint32_t values; /* operands below it and its parameters: first and number */
+    uint32_t nvalues;
+    enum sv_loop_state state;
+    bool seen;                /* a frame asked at its head */
+    struct sv_native *native; /* owned */
+};
+struct sv_loops {
+    uint32_t n;
+    uint32_t locals; /* slots of the locals without padding */
+    bool entered;    /* one of them, since the last question */
+    struct sv_loop *loops;
+    struct sv_loop_value *values;
+};
+
 /* A lowered function. */
 struct sv_icode {
     uint32_t func;   /* index in the module */
@@ -104,6 +138,8 @@ struct sv_icode {
     uint32_t locals; /* slots before the saved ones */
     uint32_t nclauses;
     struct sv_clause *clauses; /* in the same allocation, behind the code */
+    uint32_t enter;            /* the first word of the code, also when SWITCH stands there */
+    struct sv_loops *loops;    /* under the flavour's lock; NULL until they are needed */
     uint32_t code[];
 };
 
@@ -118,7 +154,11 @@ enum sv_flavour_bits {
     SV_FLAVOUR_METERED = 1 << 1,
     SV_FLAVOUR_PLAIN = 1 << 2, /* no superinstructions, no accumulators */
     SV_FLAVOUR_CANON = 1 << 3, /* canonical NaNs */
-    SV_FLAVOUR_COUNT = 1 << 4
+    /* Functions of the module's native image of the flavour's form lead there: of the one without,
+     * or with checks. */
+    SV_FLAVOUR_NATIVE = 1 << 4,
+    SV_FLAVOUR_NATIVE_CHECKED = 1 << 5,
+    SV_FLAVOUR_COUNT = 1 << 6
 };
 struct sv_flavour {
     /* Entry points by function index, at first stubs; sv_func.code is a copy, brought up to date
@@ -129,6 +169,9 @@ struct sv_flavour {
     uint32_t (*stubs)[2]; /* LOWER or IMPORT, and the function's index */
     _Atomic(struct sv_icode *) *codes;
     _Atomic uint64_t bytes; /* of lowered code */
+    /* There is native code for instances that fit it: functions lead to SWITCH. */
+    _Atomic bool ready;
+    pthread_mutex_t lock; /* of the loops, and of who changes the words at their heads */
 };
 /* module->tier_data */
 struct sv_module_code {
@@ -151,5 +194,8 @@ const struct sv_icode *sv_lower(struct sv_flavour *, uint32_t index);
  * offset of the instruction at code offset `at` (the last one that begins at or before it). */
 own struct sv_icode *sv_lower_function(const struct sv_flavour *, uint32_t index, uint32_t at,
                                        uint32_t *ret_offset);
+/* The loops of a function by another lowering, for sv_loops_delete; NULL: out of memory. */
+own struct sv_loops *sv_lower_loops(const struct sv_flavour *, uint32_t index);
+void sv_loops_delete(own struct sv_loops *);
 
 #endif

@@ -23,6 +23,13 @@ typedef s64 a64s ALIGNED4;
 typedef f32 af32 ALIGNED4;
 typedef f64 af64 ALIGNED4;
 
+/* The first word of the instruction at ip. Other threads change some (switch.c), whole and to what
+ * is right as well: a plain load does, but for tools that want to be told. */
+#if defined(SSVM_SANITIZED)
+#define IP_WORD __atomic_load_n((const int32_t *)ip, __ATOMIC_RELAXED)
+#else
+#define IP_WORD (*(const int32_t *)ip)
+#endif
 #define IPB ((const uint8_t *)ip)
 #define A16(n) (*(const a16 *)(IPB + (n)))
 #define A32(n) (*(const a32 *)(IPB + (n)))
@@ -90,7 +97,7 @@ typedef SV_PRESERVE int sv_op_fn(SV_OP_ARGS);
     SV_PRESERVE __attribute__((section("sv_ops"), used, visibility("hidden"))) int sv_op_##name(   \
         SV_OP_ARGS)
 #define CASE_A(name) CASE(name)
-#define GOTO_IP SV_MUSTTAIL return ((sv_op_fn *)(base + *(const int32_t *)ip))(SV_OP_PASS)
+#define GOTO_IP SV_MUSTTAIL return ((sv_op_fn *)(base + IP_WORD))(SV_OP_PASS)
 #define SKIP(n) (ip = (const uint32_t *)(IPB + (n)))
 #define NEXT(n)                                                                                    \
     do {                                                                                           \
@@ -108,6 +115,8 @@ typedef SV_PRESERVE int sv_op_fn(SV_OP_ARGS);
     (void)base, (void)tab, (void)mem, (void)F, (void)G, (void)V, (void)R, (void)T, (void)th,       \
         (void)inst, (void)ip, (void)fp
 #define SLOW_GO GOTO_IP
+/* Go on with the instruction at ip whose first word is `word`, whatever stands there. */
+#define SLOW_GO_AS(word) SV_MUSTTAIL return ((sv_op_fn *)(base + (int32_t)(word)))(SV_OP_PASS)
 /* Back to C. */
 #define LEAVE                                                                                      \
     do {                                                                                           \
@@ -140,12 +149,13 @@ struct sv_regs {
     double F;
     float G;
     v128 V;
+    uint32_t word; /* SLOW_AS: the first of the instruction at ip */
 };
 typedef int sv_slow_fn(struct sv_regs *);
 
 #define CASE(name) L_##name:
 #define CASE_A(name) if (0)
-#define GOTO_IP goto *(const void *)(base + *(const int32_t *)ip)
+#define GOTO_IP goto *(const void *)(base + IP_WORD)
 #define SKIP(n) (ip = (const uint32_t *)(IPB + (n)))
 #define NEXT(n)                                                                                    \
     do {                                                                                           \
@@ -176,9 +186,15 @@ typedef int sv_slow_fn(struct sv_regs *);
         (void)ip, (void)fp
 #define SLOW_GO                                                                                    \
     do {                                                                                           \
-        *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V};                       \
+        *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V, 0};                    \
         return 1;                                                                                  \
     } while (0)
+#define SLOW_GO_AS(word_)                                                                          \
+    do {                                                                                           \
+        *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V, (word_)};              \
+        return SLOW_AS;                                                                            \
+    } while (0)
+enum { SLOW_AS = 2 };
 #define SLOW_DECL(name) int sv_op_##name(struct sv_regs *);
 #define PIN(v) ((void)0)
 #define PINX(v) ((void)0)

@@ -12,7 +12,8 @@ bool sv_interp_in_guest(const void *pc);
 /* sv_func.entry of every function of this tier. */
 int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args);
 void sv_interp_note(struct sv_thread *th, const void *ucontext);
-void sv_interp_frames(struct sv_thread *th, struct sv_trap *ret);
+void sv_interp_frames(struct sv_thread *th, const void *ip, union sv_slot *fp,
+                      struct sv_instance *inst, struct sv_backtrace *ret);
 
 /* A place in the guest, walked outwards. */
 struct sv_walk {
@@ -20,12 +21,10 @@ struct sv_walk {
     union sv_slot *fp;
     struct sv_instance *inst;
     const struct sv_icode *code; /* found by sv_walk_find */
-    bool entry_seen;             /* the last step passed an entry from C */
 };
 /* The function that ip lies in; false: none. */
 bool sv_walk_find(struct sv_walk *);
-/* To the caller; false: there is none, or the frame makes no sense. Stops at an entry from C with
- * entry_seen unless `through`. */
-bool sv_walk_out(const struct sv_thread *th, struct sv_walk *, bool through);
+/* To the caller; false: there is none up to the entry from C, or the frame makes no sense. */
+bool sv_walk_out(const struct sv_thread *th, struct sv_walk *);
 
 #endif

@@ -91,9 +91,11 @@ resume:
     F = regs->F;
     G = regs->G;
     V = regs->V;
+    if (*ret == SLOW_AS)
+        goto *(const void *)(base + (int32_t)regs->word);
     GOTO_IP;
 call_slow:
-    *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V};
+    *regs = (struct sv_regs){th, inst, tab, ip, fp, R, T, mem, F, G, V, 0};
     *ret = slow(regs);
     if (*ret > 0)
         goto resume;
@@ -137,8 +139,8 @@ int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t
 {
     const struct sv_flavour *fl = inst->tier;
     struct sv_regs regs = {
-        th,         inst, fl->entry, ip,          fp, (uintptr_t)to, (uintptr_t)back,
-        inst->mem0, 0,    0,         (v128){0, 0}};
+        th,         inst, fl->entry, ip,           fp, (uintptr_t)to, (uintptr_t)back,
+        inst->mem0, 0,    0,         (v128){0, 0}, 0};
     int r = 0;
 
     loop(&regs, &r);

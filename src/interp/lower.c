@@ -14,6 +14,8 @@ static void lower_release(struct lower *l)
     sv_free(l->clauses.data);
     sv_free(l->stubs.data);
     sv_free(l->origins.data);
+    sv_free(l->loops.data);
+    sv_free(l->loop_values.data);
     sv_free(l->local_slot);
     sv_free(l->local_cls);
     sv_free(l->naliases);
@@ -315,6 +317,7 @@ static void lower_body(struct lower *l)
         uint32_t op;
 
         l->op_start = l->p;
+        l->origin = 0;
         op = sv_code_op(&l->p);
         if (l->unreachable && !skip_op(l, op))
             continue;
@@ -370,6 +373,7 @@ static own struct sv_icode *finish(struct lower *l)
                            .locals = l->locals,
                            .nclauses = (uint32_t)l->clauses.len};
     memcpy(c->code, l->code, l->len);
+    c->enter = c->code[0];
     c->clauses = (struct sv_clause *)(void *)((uint8_t *)c->code + code);
     if (clauses)
         memcpy(c->clauses, l->clauses.data, clauses);
@@ -385,29 +389,62 @@ static uint32_t origin_of(const struct lower *l, uint32_t at)
     return offset;
 }
 
+/* The whole pass; false: out of memory. */
+static bool lower(struct lower *l, const struct sv_flavour *fl, uint32_t index)
+{
+    uint32_t end;
+
+    if (!begin(l, fl, index))
+        return false;
+    emit_entry(l);
+    lower_body(l);
+    end = l->max_slot + SV_FRAME_SPARE;
+    if (l->nomem)
+        return false;
+    if (end > SV_FRAME_MAX) {
+        lower_put32(l->code, 0, sv_iop_offsets[I_TOO_BIG]);
+        l->clauses.len = 0;
+    }
+    lower_put16(l->code, 6, end);
+    return true;
+}
+
 own struct sv_icode *sv_lower_function(const struct sv_flavour *fl, uint32_t index, uint32_t at,
                                        uint32_t *ret_offset)
 {
     struct lower l = {.map = ret_offset != NULL};
-    struct sv_icode *code = NULL;
-    uint32_t end;
+    struct sv_icode *code = lower(&l, fl, index) ? finish(&l) : NULL;
 
-    if (!begin(&l, fl, index))
-        goto out;
-    emit_entry(&l);
-    lower_body(&l);
-    end = l.max_slot + SV_FRAME_SPARE;
-    if (l.nomem)
-        goto out;
-    if (end > SV_FRAME_MAX) {
-        lower_put32(l.code, 0, sv_iop_offsets[I_TOO_BIG]);
-        l.clauses.len = 0;
-    }
-    lower_put16(l.code, 6, end);
-    code = finish(&l);
     if (code && ret_offset)
         *ret_offset = origin_of(&l, at);
-out:
     lower_release(&l);
     return code;
+}
+
+static uint32_t slots_of_locals(const struct lower *l)
+{
+    uint32_t n = l->nlocals;
+
+    return n ? l->local_slot[n - 1] + (l->local_cls[n - 1] == CLASS_V ? 2u : 1u) : 0;
+}
+
+own struct sv_loops *sv_lower_loops(const struct sv_flavour *fl, uint32_t index)
+{
+    struct lower l = {.map_loops = true};
+    struct sv_loops *loops = NULL;
+
+    if (lower(&l, fl, index))
+        loops = sv_alloc_zero(sizeof *loops);
+    if (loops) {
+        *loops = (struct sv_loops){.n = (uint32_t)l.loops.len,
+                                   .locals = slots_of_locals(&l),
+                                   .loops = l.loops.data,
+                                   .values = l.loop_values.data};
+        l.loops.data = NULL;
+        l.loop_values.data = NULL;
+        for (uint32_t i = 0; i < loops->n; i++)
+            memcpy(&loops->loops[i].word, l.code + loops->loops[i].at, sizeof(uint32_t));
+    }
+    lower_release(&l);
+    return loops;
 }

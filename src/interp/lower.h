@@ -47,6 +47,7 @@ struct rec {
     uint32_t am, offset; /* of a load */
     struct opnd a, b;
     struct acc before; /* the accumulator before it */
+    uint32_t origin;   /* offset in the module */
 };
 enum {
     REC_LEA1 = OP_COUNT,
@@ -100,6 +101,7 @@ struct lower {
     bool checked, metered, canon;
 
     const uint8_t *p, *op_start; /* in the body */
+    uint32_t origin; /* of an access that becomes a part of the current instruction; 0: none */
     uint8_t *code;
     uint32_t len, cap;
 
@@ -127,6 +129,9 @@ struct lower {
     bool map;
     uint32_t at, at_offset;
     SV_VEC(uint64_t) origins; /* code offset << 32 | module offset */
+    bool map_loops;
+    SV_VEC(struct sv_loop) loops;
+    SV_VEC(struct sv_loop_value) loop_values;
 };
 
 /* How a pure or memory instruction is lowered. */
@@ -149,6 +154,8 @@ extern const struct lower_info sv_lower_info[OP_COUNT];
 /* ---- lower_emit.c ---- */
 /* Append an instruction (up to 64 bytes; more after lower_room). Never NULL. */
 uint8_t *lower_emit(struct lower *, uint32_t iop, uint32_t size);
+/* The code at `at` comes from the instruction at this offset of the module. */
+void lower_origin(struct lower *, uint32_t at, uint32_t offset);
 bool lower_room(struct lower *, uint32_t size);
 static inline void lower_put16(uint8_t *p, uint32_t at, uint32_t v)
 {

@@ -183,6 +183,40 @@ static struct ctl *push_ctl(struct lower *l, unsigned kind, struct sv_blocktype 
     return &l->ctls.data[l->ctls.len - 1];
 }
 
+/* A legacy catch block holds an exception that native code entered inside of it would not know. */
+static bool can_enter(const struct lower *l, uint32_t *ret_depth)
+{
+    *ret_depth = 0;
+    for (size_t i = 0; i < l->ctls.len; i++) {
+        if (l->ctls.data[i].kind == CTL_CATCH)
+            return false;
+        *ret_depth += l->ctls.data[i].kind == CTL_LOOP;
+    }
+    return true;
+}
+
+/* At a loop's head every operand is a constant or in its own slot. */
+static void note_loop(struct lower *l)
+{
+    struct sv_loop loop = {.at = l->len,
+                           .offset = (uint32_t)(l->op_start - l->m->bytes),
+                           .values = (uint32_t)l->loop_values.len,
+                           .nvalues = (uint32_t)l->st.len};
+
+    if (!can_enter(l, &loop.depth))
+        return;
+    for (size_t i = 0; i < l->st.len && !l->nomem; i++) {
+        const struct ent *e = &l->st.data[i];
+        struct sv_loop_value v = {
+            .slot = e->slot, .cls = e->cls, .constant = e->kind == ENT_CONST, .k = e->k};
+
+        if (!SV_VEC_PUSH(&l->loop_values, UINT32_MAX, v))
+            l->nomem = true;
+    }
+    if (!SV_VEC_PUSH(&l->loops, UINT32_MAX, loop))
+        l->nomem = true;
+}
+
 void lower_block(struct lower *l, uint32_t op)
 {
     struct sv_blocktype type = sv_code_blocktype(l->m, &l->p);
@@ -218,6 +252,8 @@ void lower_block(struct lower *l, uint32_t op)
         lower_gas_end(l);
         lower_forget_last(l);
         lower_forget_mirrors(l);
+        if (l->map_loops)
+            note_loop(l);
         c->loop_pos = l->len;
         lower_gas_begin(l);
     } else if (op == OP_TRY || op == OP_TRY_TABLE) {

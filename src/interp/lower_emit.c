@@ -30,6 +30,18 @@ bool lower_room(struct lower *l, uint32_t size)
     return !l->nomem;
 }
 
+/* Of what is emitted now: where it may trap. */
+static uint32_t origin(const struct lower *l)
+{
+    return l->origin ? l->origin : (uint32_t)(l->op_start - l->m->bytes);
+}
+
+void lower_origin(struct lower *l, uint32_t at, uint32_t offset)
+{
+    if (l->map && !SV_VEC_PUSH(&l->origins, UINT32_MAX, (uint64_t)at << 32 | offset))
+        l->nomem = true;
+}
+
 static uint8_t *emit(struct lower *l, uint32_t iop, uint32_t size)
 {
     uint8_t *p;
@@ -37,9 +49,7 @@ static uint8_t *emit(struct lower *l, uint32_t iop, uint32_t size)
     if (l->cap - l->len < size)
         grow_code(l, size);
     p = l->code + l->len;
-    if (l->map && !SV_VEC_PUSH(&l->origins, UINT32_MAX,
-                               (uint64_t)l->len << 32 | (uint32_t)(l->op_start - l->m->bytes)))
-        l->nomem = true;
+    lower_origin(l, l->len, origin(l));
     lower_put32(p, 0, l->offsets[iop]);
     l->len += size;
     return p;
@@ -139,6 +149,7 @@ uint8_t *lower_begin(struct lower *l, unsigned cls, uint32_t iop, uint32_t size,
     r->op = op;
     r->cls = (uint8_t)cls;
     r->d = NONE;
+    r->origin = origin(l);
     r->before = *a;
     *a = (struct acc){.ent = NONE, .pos = r->pos, .iop = iop, .mirror = {NONE, NONE}};
     return p;
@@ -283,6 +294,8 @@ void lower_undo(struct lower *l)
     struct rec *r = l->last;
 
     cut(l, r->pos);
+    if (r->op == REC_F64_ADD_LOAD || (r->op < OP_COUNT && sv_lower_info[r->op].family == FAM_LOAD))
+        l->origin = r->origin;
     l->acc[r->cls] = r->before;
     r->pos = NONE;
     l->last = l->prev;

@@ -214,6 +214,8 @@ static bool try_copy(struct lower *l, uint32_t op, const struct sv_memarg *arg,
     lower_undo(l);
     o = lower_pop(l);
     p = lower_emit(l, iop, 12);
+    /* The load's place; behind it the store's, of which sv_interp_note knows. */
+    lower_origin(l, l->len - 8, (uint32_t)(l->op_start - l->m->bytes));
     lower_put16(p, 4, o.slot);
     lower_put16(p, 6, from);
     lower_put16(p, 8, (uint32_t)arg->offset);

@@ -2,7 +2,9 @@
  * host functions, tail calls of those. Not exceptions (except.c). */
 #include "interp/dispatch.h"
 #include "interp/entry.h"
+#include "interp/switch.h"
 #include "runtime/exec.h"
+#include "runtime/native.h"
 
 SLOW(trap)
 {
@@ -32,27 +34,9 @@ SLOW(TOO_BIG)
     return sv_trap_raise(th, SV_TRAP_STACK);
 }
 
-SLOW(LOWER)
-{
-    SLOW_BEGIN;
-    const struct sv_icode *code;
-
-    save_caller(th, inst, R, T);
-    code = sv_lower((struct sv_flavour *)inst->tier, ip[1]);
-    if (!code)
-        return SV_ENOMEM;
-    if (!sv_thread_ok(th))
-        return sv_thread_interrupted(th);
-    /* Reached through a reference: it leads to the code from now on. */
-    if (inst->funcs[ip[1]])
-        inst->funcs[ip[1]]->code = code->code;
-    ip = code->code;
-    SLOW_GO;
-}
-
 /* A call of any function: fp is the callee's frame, ret and back where it returns to. What comes of
- * it: 1 = go on at ip with this state, 2 = a host function was called and the guest goes on at ret,
- * below 0 = leave with this code. */
+ * it: 1 = go on at ip with this state, 2 = a host or native function was called and the guest goes
+ * on at ret, below 0 = leave with this code. */
 struct target {
     struct sv_instance *inst;
     const uint32_t *ip;
@@ -61,29 +45,28 @@ struct target {
     union sv_slot *back;
 };
 
-static int call_host(struct sv_thread *th, struct sv_func *f, struct target *t)
+/* `loop`: not f itself but the image of a loop of it, on `nslots` values. */
+static int call_outside(struct sv_thread *th, struct sv_func *f, const struct sv_native *loop,
+                        uint32_t nslots, struct target *t)
 {
-    uint32_t params = f->type->func.param_slots, results = f->type->func.result_slots;
-    void *entry = th->entry;
+    uint32_t results = f->type->func.result_slots;
+    struct sv_entry *entry = th->entry;
     struct sv_instance *inst = t->inst;
     const uint32_t *at = t->ret - 1;
     union sv_slot *fp = t->back;
     int r;
 
     save_caller(th, inst, (uintptr_t)t->ret, (uintptr_t)t->back);
-    th->sp = t->fp + (params > results ? params : results);
+    th->sp = t->fp + (nslots > results ? nslots : results);
     if (th->sp > th->stack_end)
         return sv_trap_raise(th, SV_TRAP_STACK);
-    r = f->entry(th, f, t->fp);
-    th->entry = entry;
+    r = loop ? sv_native_enter_loop(th, f->inst, loop, f->index, t->fp) : f->entry(th, f, t->fp);
     if (r == 0)
         return 2;
-    if (r != SV_EEXCEPTION) {
-        save_caller(th, inst, (uintptr_t)t->ret, (uintptr_t)t->back);
+    /* Left at the place of a trap or a throw, which may be another tier's. */
+    if (r != SV_EEXCEPTION || !sv_interp_unwind(th, &at, &fp, &inst))
         return r;
-    }
-    if (!sv_interp_unwind(th, &at, &fp, &inst))
-        return r;
+    th->entry = entry;
     *t = (struct target){.inst = inst, .ip = at, .fp = fp};
     return 1;
 }
@@ -94,7 +77,7 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
     uint32_t params = f->type->func.param_slots;
 
     if (!f->code)
-        return call_host(th, f, t);
+        return call_outside(th, f, NULL, params, t);
     if (f->inst != t->inst) {
         if (t->ret != SV_CODE_XRET) {
             if (rec + params + SV_XREC_SIZE > th->stack_end) {
@@ -123,14 +106,8 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
         tab = ((const struct sv_flavour *)inst->tier)->entry;                                      \
         mem = inst->mem0;                                                                          \
     } while (0)
-#define CALL_ANY(func, ret_, back_)                                                                \
+#define TAKE_TARGET(r_, t_)                                                                        \
     do {                                                                                           \
-        struct target t_ = {.inst = inst,                                                          \
-                            .fp = fp,                                                              \
-                            .ret = (const uint32_t *)(uintptr_t)(ret_),                            \
-                            .back = (void *)(uintptr_t)(back_)};                                   \
-        int r_ = call_any(th, func, &t_);                                                          \
-                                                                                                   \
         if (r_ <= 0)                                                                               \
             return r_;                                                                             \
         if (r_ == 2) {                                                                             \
@@ -148,6 +125,47 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
         fp = t_.fp;                                                                                \
         SLOW_GO;                                                                                   \
     } while (0)
+#define CALL_ANY(func, ret_, back_)                                                                \
+    do {                                                                                           \
+        struct target t_ = {.inst = inst,                                                          \
+                            .fp = fp,                                                              \
+                            .ret = (const uint32_t *)(uintptr_t)(ret_),                            \
+                            .back = (void *)(uintptr_t)(back_)};                                   \
+        int r_ = call_any(th, func, &t_);                                                          \
+                                                                                                   \
+        TAKE_TARGET(r_, t_);                                                                       \
+    } while (0)
+
+/* The function, if there is native code of it by now that fits; else NULL. */
+static struct sv_func *native_func(struct sv_instance *inst, uint32_t index)
+{
+    return sv_native_attach_late(inst) && sv_native_has(inst->native, index)
+               ? sv_instance_func(inst, index)
+               : NULL;
+}
+
+SLOW(LOWER)
+{
+    SLOW_BEGIN;
+    const struct sv_icode *code;
+    struct sv_func *f = NULL;
+
+    if (atomic_load(&((const struct sv_flavour *)inst->tier)->ready))
+        f = native_func(inst, ip[1]);
+    if (f)
+        CALL_ANY(f, R, T);
+    save_caller(th, inst, R, T);
+    code = sv_lower((struct sv_flavour *)inst->tier, ip[1]);
+    if (!code)
+        return SV_ENOMEM;
+    if (!sv_thread_ok(th))
+        return sv_thread_interrupted(th);
+    /* Reached through a reference: it leads to the code from now on. */
+    if (inst->funcs[ip[1]] && inst->funcs[ip[1]]->code)
+        inst->funcs[ip[1]]->code = code->code;
+    ip = code->code;
+    SLOW_GO;
+}
 
 /* Entry of an imported function: as every entry, R the return ip, T the caller's fp. */
 SLOW(IMPORT)
@@ -158,6 +176,52 @@ SLOW(IMPORT)
     if (!f)
         return SV_ENOMEM;
     CALL_ANY(f, R, T);
+}
+
+/* The entry of a lowered function that has native code, for instances that it fits. */
+SLOW(SWITCH)
+{
+    SLOW_BEGIN;
+    const struct sv_icode *code =
+        (const void *)((const uint8_t *)ip - offsetof(struct sv_icode, code));
+    struct sv_func *f = native_func(inst, code->func);
+
+    if (!f)
+        SLOW_GO_AS(code->enter);
+    CALL_ANY(f, R, T);
+}
+
+SLOW(LOOP_ASK)
+{
+    SLOW_BEGIN;
+    uint32_t word = sv_switch_ask(inst, ip);
+
+    if (!sv_thread_ok(th)) {
+        th->ip = ip;
+        th->fp = fp;
+        th->inst = inst;
+        return sv_thread_interrupted(th);
+    }
+    SLOW_GO_AS(word);
+}
+
+/* The rest of the frame runs natively, as a call in a tail position. */
+SLOW(LOOP_ENTER)
+{
+    SLOW_BEGIN;
+    struct sv_loop_entry e;
+    struct sv_func *f = NULL;
+    struct target t;
+    int r;
+
+    if (sv_switch_enter(inst, ip, &e))
+        f = sv_instance_func(inst, e.code->func);
+    if (!f)
+        SLOW_GO_AS(e.word);
+    t = (struct target){
+        .inst = inst, .fp = fp, .ret = fp[e.code->locals].ptr, .back = fp[e.code->locals + 1].ptr};
+    r = call_outside(th, f, e.loop->native, sv_switch_gather(&e, fp), &t);
+    TAKE_TARGET(r, t);
 }
 
 SLOW(XRET)
@@ -258,30 +322,22 @@ SLOW(RETURN_CALL_REF)
 
 int sv_interp_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
 {
-    union sv_slot *rec = th->sp, *fp = rec + SV_EREC_SIZE;
+    union sv_slot *sp = th->sp, *fp = sp + SV_EREC_SIZE;
+    struct sv_entry *rec = (struct sv_entry *)(void *)sp;
     uint32_t params = f->type->func.param_slots, results = f->type->func.result_slots;
     int r;
 
     if (fp + (params > results ? params : results) + SV_FRAME_SPARE > th->stack_end)
         return sv_trap_raise(th, SV_TRAP_STACK);
     memmove(fp, args, params * sizeof *fp);
-    rec[SV_EREC_IP].ptr = (void *)(uintptr_t)th->ip;
-    rec[SV_EREC_FP].ptr = th->fp;
-    rec[SV_EREC_INST].ptr = th->inst;
-    rec[SV_EREC_ENTRY].ptr = th->entry;
-    rec[SV_EREC_SP].ptr = rec;
-    th->entry = rec;
-    th->fp = NULL;
-    r = sv_interp_run(th, f->inst, f->code, fp, SV_CODE_EXIT, rec);
+    sv_entry_push(th, rec, NULL);
+    r = sv_interp_run(th, f->inst, f->code, fp, SV_CODE_EXIT, sp);
     if (r == 0)
         memmove(args, fp, results * sizeof *fp);
     if (r == 0 || r == SV_EEXIT) {
         /* On a trap or an exception they stay: the backtrace is taken from them. */
-        th->ip = rec[SV_EREC_IP].ptr;
-        th->fp = rec[SV_EREC_FP].ptr;
-        th->inst = rec[SV_EREC_INST].ptr;
-        th->entry = rec[SV_EREC_ENTRY].ptr;
-        th->sp = rec;
+        sv_entry_pop(th, rec);
+        th->sp = sp;
     }
     return r;
 }

@@ -1,13 +1,21 @@
 /* The interpreter as a tier: its table of operations, and the code of a module in its flavours. */
 #include "interp/entry.h"
 #include "interp/interp.h"
+#include "interp/switch.h"
+#include "runtime/native.h"
 
 static void flavour_delete(own struct sv_flavour *fl)
 {
     if (!fl)
         return;
-    for (uint32_t i = 0; fl->codes && i < fl->module->nfuncs; i++)
-        sv_free(atomic_load_explicit(&fl->codes[i], memory_order_relaxed));
+    for (uint32_t i = 0; fl->codes && i < fl->module->nfuncs; i++) {
+        struct sv_icode *code = atomic_load_explicit(&fl->codes[i], memory_order_relaxed);
+
+        if (code)
+            sv_loops_delete(code->loops);
+        sv_free(code);
+    }
+    pthread_mutex_destroy(&fl->lock);
     sv_free((void *)fl->codes);
     sv_free((void *)fl->entry);
     sv_free(fl->stubs);
@@ -23,7 +31,16 @@ static void module_code_release(void *data)
     sv_free(mc);
 }
 
-static own struct sv_flavour *flavour_new(const struct sv_module *m, unsigned bits)
+/* What a function's entry point is at first: a way out of the interpreter, or the lowering. */
+static uint32_t stub_of(const struct sv_module *m, const struct sv_native *native, uint32_t i)
+{
+    bool elsewhere = i < m->nimports_of[SV_EXTERN_FUNC] || (native && sv_native_has(native, i));
+
+    return sv_iop_offsets[elsewhere ? I_IMPORT : I_LOWER];
+}
+
+static own struct sv_flavour *flavour_new(const struct sv_module *m, const struct sv_native *native,
+                                          unsigned bits)
 {
     struct sv_flavour *fl = sv_alloc_zero(sizeof *fl);
     uint32_t n = m->nfuncs;
@@ -32,6 +49,7 @@ static own struct sv_flavour *flavour_new(const struct sv_module *m, unsigned bi
         return NULL;
     fl->bits = bits;
     fl->module = m;
+    pthread_mutex_init(&fl->lock, NULL);
     if (n == 0)
         return fl;
     fl->entry = sv_alloc_array(n, sizeof *fl->entry);
@@ -42,7 +60,7 @@ static own struct sv_flavour *flavour_new(const struct sv_module *m, unsigned bi
         return NULL;
     }
     for (uint32_t i = 0; i < n; i++) {
-        fl->stubs[i][0] = sv_iop_offsets[i < m->nimports_of[SV_EXTERN_FUNC] ? I_IMPORT : I_LOWER];
+        fl->stubs[i][0] = stub_of(m, native, i);
         fl->stubs[i][1] = i;
         atomic_init(&fl->entry[i], fl->stubs[i]);
     }
@@ -80,6 +98,9 @@ static unsigned flavour_bits(const struct sv_instance *inst)
         bits |= SV_FLAVOUR_PLAIN;
     if (e->deterministic)
         bits |= SV_FLAVOUR_CANON;
+    if (inst->native)
+        bits |=
+            inst->native->flags & SV_NATIVE_CHECKED ? SV_FLAVOUR_NATIVE_CHECKED : SV_FLAVOUR_NATIVE;
     return bits;
 }
 
@@ -93,7 +114,7 @@ static int attach(struct sv_err *err, struct sv_instance *inst)
         return sv_fail_nomem(err, "the interpreter's code");
     fl = atomic_load_explicit(&mc->flavours[bits], memory_order_acquire);
     if (!fl) {
-        fl = flavour_new(inst->module, bits);
+        fl = flavour_new(inst->module, inst->native, bits);
         if (!fl)
             return sv_fail_nomem(err, "the interpreter's code");
         if (!atomic_compare_exchange_strong(&mc->flavours[bits], &none, fl)) {
@@ -129,6 +150,9 @@ const struct sv_icode *sv_lower(struct sv_flavour *fl, uint32_t index)
         return none;
     }
     atomic_fetch_add_explicit(&fl->bytes, code->size, memory_order_relaxed);
+    /* Either we see that there is native code, or who says so sees this code. */
+    if (atomic_load(&fl->ready))
+        sv_switch_code(code);
     atomic_store_explicit(&fl->entry[index], code->code, memory_order_release);
     return code;
 }
@@ -148,6 +172,9 @@ const struct sv_exec_ops sv_interp_ops = {
     .name = "interp",
     .attach = attach,
     .bind = bind_func,
+    .native_ready = sv_switch_ready,
+    .pick_loop = sv_switch_pick_loop,
+    .loop_ready = sv_switch_loop_ready,
     .in_guest = sv_interp_in_guest,
     .note = sv_interp_note,
     .frames = sv_interp_frames,

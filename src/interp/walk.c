@@ -47,35 +47,24 @@ static bool on_stack(const struct sv_thread *th, const union sv_slot *p, size_t 
 /* The caller waits behind `ret`, with its frame or a record at `back`. Sets the place to the call
  * instruction. */
 static bool return_to(const struct sv_thread *th, struct sv_walk *w, const uint32_t *ret,
-                      union sv_slot *back, bool through)
+                      union sv_slot *back)
 {
-    while (ret == SV_CODE_EXIT || ret == SV_CODE_XRET) {
-        bool from_c = ret == SV_CODE_EXIT;
-
-        if (!on_stack(th, back, SV_EREC_SIZE))
+    while (ret == SV_CODE_XRET) {
+        if (!on_stack(th, back, SV_XREC_SIZE))
             return false;
-        if (from_c) {
-            /* th->ip of the outer frames: already at the call. */
-            w->entry_seen = true;
-            w->ip = back[SV_EREC_IP].ptr;
-            w->fp = back[SV_EREC_FP].ptr;
-            w->inst = back[SV_EREC_INST].ptr;
-            if (!through || !w->fp)
-                return false;
-            ret = w->ip + 1;
-            back = w->fp;
-        } else {
-            ret = back[SV_XREC_IP].ptr;
-            w->inst = back[SV_XREC_INST].ptr;
-            back = back[SV_XREC_FP].ptr;
-        }
+        ret = back[SV_XREC_IP].ptr;
+        w->inst = back[SV_XREC_INST].ptr;
+        back = back[SV_XREC_FP].ptr;
     }
-    w->ip = ret - 1;
+    if (ret == SV_CODE_EXIT)
+        return false; /* C called */
+    /* As a number: in a frame that was not finished it may be anything. */
+    w->ip = (const uint32_t *)((uintptr_t)ret - sizeof *ret);
     w->fp = back;
     return on_stack(th, back, 1) && w->inst;
 }
 
-bool sv_walk_out(const struct sv_thread *th, struct sv_walk *w, bool through)
+bool sv_walk_out(const struct sv_thread *th, struct sv_walk *w)
 {
     union sv_slot *saved = w->fp + w->code->locals;
     union sv_slot *back;
@@ -86,7 +75,7 @@ bool sv_walk_out(const struct sv_thread *th, struct sv_walk *w, bool through)
     /* Frames lie above their callers': a walk ends. */
     if (back >= w->fp)
         return false;
-    return return_to(th, w, saved[0].ptr, back, through);
+    return return_to(th, w, saved[0].ptr, back);
 }
 
 /* ---- Exceptions ---- */
@@ -132,7 +121,7 @@ bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot *
 
     /* A host function called by C's entry directly: nothing of ours to unwind. */
     if (w.ip + 1 == SV_CODE_EXIT || w.ip + 1 == SV_CODE_XRET) {
-        if (!return_to(th, &w, w.ip + 1, w.fp, false))
+        if (!return_to(th, &w, w.ip + 1, w.fp))
             return false;
     }
     do {
@@ -150,7 +139,7 @@ bool sv_interp_unwind(struct sv_thread *th, const uint32_t **ip, union sv_slot *
             th->exn = SV_REF_NULL;
             return true;
         }
-    } while (sv_walk_out(th, &w, false));
+    } while (sv_walk_out(th, &w));
     return false;
 }
 
@@ -195,9 +184,6 @@ SLOW(THROW_REF)
 
 /* ---- Backtraces ---- */
 
-#define FRAMES_INNER 48
-#define FRAMES_OUTER 16
-
 /* The module offset of the instruction at w->ip: the function is lowered once more, which tells. 0:
  * not known. */
 static uint32_t offset_of(const struct sv_walk *w)
@@ -206,25 +192,6 @@ static uint32_t offset_of(const struct sv_walk *w)
 
     sv_free(sv_lower_function(w->inst->tier, w->code->func, at, &offset));
     return offset;
-}
-
-static bool start(const struct sv_thread *th, struct sv_walk *w)
-{
-    const union sv_slot *rec = th->entry;
-
-    *w = (struct sv_walk){.ip = th->ip, .fp = th->fp, .inst = th->inst};
-    if (!w->fp && rec) {
-        /* Left before a frame was made, or where registers are not known: the outer frames remain.
-         */
-        w->ip = rec[SV_EREC_IP].ptr;
-        w->fp = rec[SV_EREC_FP].ptr;
-        w->inst = rec[SV_EREC_INST].ptr;
-    }
-    if (!w->fp || !w->inst || !w->ip)
-        return false;
-    if (w->ip + 1 == SV_CODE_EXIT || w->ip + 1 == SV_CODE_XRET)
-        return return_to(th, w, w->ip + 1, w->fp, true);
-    return true;
 }
 
 /* Functions found last: deep stacks repeat them. Return addresses are not read for hints here,
@@ -263,28 +230,28 @@ static bool is_instance(const struct sv_thread *th, const struct sv_instance *in
     return false;
 }
 
-void sv_interp_frames(struct sv_thread *th, struct sv_trap *ret)
+void sv_interp_frames(struct sv_thread *th, const void *ip, union sv_slot *fp,
+                      struct sv_instance *inst, struct sv_backtrace *ret)
 {
     struct cache cache = {.next = 0};
-    struct sv_walk first, w;
-    uint32_t n = 0, i = 0;
+    struct sv_walk w = {.ip = ip, .fp = fp, .inst = inst};
 
-    if (!start(th, &first))
+    if (!ip || !fp)
+        return; /* left before a frame was made, or where registers are not known */
+    /* In a call before the callee had a frame. */
+    if ((w.ip + 1 == SV_CODE_EXIT || w.ip + 1 == SV_CODE_XRET) &&
+        !return_to(th, &w, w.ip + 1, w.fp))
         return;
-    w = first;
-    while (is_instance(th, w.inst) && find_cached(&w, &cache)) {
-        n++;
-        if (!sv_walk_out(th, &w, true))
-            break;
-    }
-    for (w = first; i < n && find_cached(&w, &cache); i++) {
-        bool kept = i < FRAMES_INNER || i >= n - FRAMES_OUTER;
-
-        sv_trap_add_frame(ret, w.inst->module, w.code->func, kept ? offset_of(&w) : 0);
-        if (!sv_walk_out(th, &w, true))
+    while (!sv_backtrace_full(ret) && is_instance(th, w.inst) && find_cached(&w, &cache)) {
+        sv_backtrace_add(ret, w.inst->module, w.code->func,
+                         sv_backtrace_keeps(ret) ? offset_of(&w) : 0);
+        if (!sv_walk_out(th, &w))
             break;
     }
 }
+
+/* The page fault's error code: a write. */
+#define FAULT_WRITE 2
 
 void sv_interp_note(struct sv_thread *th, const void *ucontext)
 {
@@ -304,12 +271,15 @@ void sv_interp_note(struct sv_thread *th, const void *ucontext)
     th->inst = w.inst;
     th->ip = ip;
     th->fp = w.fp;
+    /* Of a load and a store in one: the store's place is behind the load's. */
+    if ((*ip == sv_iop_offsets[I_COPY8] || *ip == sv_iop_offsets[I_COPY32] ||
+         *ip == sv_iop_offsets[I_COPY64]) &&
+        r[REG_ERR] & FAULT_WRITE)
+        th->ip = ip + 1;
     /* In a callee's entry its frame is not there yet: we are still at the call. */
-    for (unsigned i = I_ENTER0; i <= I_ENTER; i++) {
-        if (*ip == sv_iop_offsets[i]) {
-            th->ip = (const uint32_t *)r[REG_RDX] - 1;
-            th->fp = (union sv_slot *)r[REG_RCX];
-        }
+    if (ip == w.code->code) {
+        th->ip = (const uint32_t *)r[REG_RDX] - 1;
+        th->fp = (union sv_slot *)r[REG_RCX];
     }
 #else
     (void)ucontext;

@@ -4,47 +4,48 @@
 #include <string.h>
 
 #include "runtime/exec.h"
+#include "runtime/native.h"
 #include "runtime/signal.h"
 
 /* A nested entry is refused when less than this is left of the C stack: room for a tier's C code
  * and the host functions. */
-#define NATIVE_ROOM (96u << 10)
+#define HOST_ROOM (96u << 10)
 /* Where the C stack's bounds are unknown (embedders with fibers that did not say): this much from
  * the outermost entry on. */
-#define NATIVE_DEFAULT (512u << 10)
+#define HOST_DEFAULT (512u << 10)
 /* Nearer to the outermost entry than this the bounds are not even asked for. */
-#define NATIVE_FREE (16u << 10)
+#define HOST_FREE (16u << 10)
 
-static void find_native_stack(struct sv_os_thread *self)
+static void find_host_stack(struct sv_os_thread *self)
 {
     pthread_attr_t attr;
     void *low;
     size_t size;
 
-    self->native_low = self->native_high = 1; /* asked */
+    self->host_low = self->host_high = 1; /* asked */
     if (pthread_getattr_np(pthread_self(), &attr))
         return;
     if (pthread_attr_getstack(&attr, &low, &size) == 0) {
-        self->native_low = (uintptr_t)low;
-        self->native_high = (uintptr_t)low + size;
+        self->host_low = (uintptr_t)low;
+        self->host_high = (uintptr_t)low + size;
     }
     pthread_attr_destroy(&attr);
 }
 
-bool sv_native_stack_low(struct sv_thread *th)
+bool sv_host_stack_low(struct sv_thread *th)
 {
     struct sv_os_thread *self = &sv_os_self;
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 
-    if (th->native_low)
-        return here < th->native_low + NATIVE_ROOM;
-    if (th->native_base - here < NATIVE_FREE)
+    if (th->host_low)
+        return here < th->host_low + HOST_ROOM;
+    if (th->host_base - here < HOST_FREE)
         return false;
-    if (!self->native_low)
-        find_native_stack(self);
-    if (here > self->native_low && here < self->native_high)
-        return here < self->native_low + NATIVE_ROOM;
-    return th->native_base - here > NATIVE_DEFAULT;
+    if (!self->host_low)
+        find_host_stack(self);
+    if (here > self->host_low && here < self->host_high)
+        return here < self->host_low + HOST_ROOM;
+    return th->host_base - here > HOST_DEFAULT;
 }
 
 struct call {
@@ -65,15 +66,38 @@ static int run(void *arg)
     return c->f->entry(c->th, c->f, c->args);
 }
 
-static void take_backtrace(struct sv_thread *th, int r)
+void sv_thread_frames(struct sv_thread *th, struct sv_backtrace *b)
 {
     const struct sv_exec_ops *exec = th->store->engine->exec;
+    const void *ip = th->ip;
+    union sv_slot *fp = th->fp;
+    struct sv_instance *inst = th->inst;
+
+    for (const struct sv_entry *e = th->entry; e; e = e->outer) {
+        if (e->native)
+            sv_native_frames(th, e, ip, fp, b);
+        else if (exec)
+            exec->frames(th, ip, fp, inst, b);
+        ip = e->ip;
+        fp = e->fp;
+        inst = e->inst;
+    }
+}
+
+static void take_backtrace(struct sv_thread *th, int r)
+{
+    struct sv_backtrace b = {0};
 
     /* An exception may still be caught further out; its backtrace is taken once. */
     if (r == SV_EEXCEPTION && th->depth > 1)
         return;
-    if (th->trap.nframes == 0 && exec && exec->frames)
-        exec->frames(th, &th->trap);
+    if (th->trap.nframes == 0) {
+        sv_thread_frames(th, &b);
+        b = (struct sv_backtrace){.trap = &th->trap, .total = b.n};
+        sv_thread_frames(th, &b);
+    }
+    th->native_leaf = NULL;
+    th->native_offset = 0;
 }
 
 int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
@@ -82,14 +106,15 @@ int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
     union sv_slot *sp = th->sp, *fp = th->fp;
     struct sv_instance *inst = th->inst;
     const void *ip = th->ip;
-    void *entry = th->entry;
+    struct sv_entry *entry = th->entry;
+    void *host_sp = th->host_sp, *native_sp = th->native_sp;
     int r;
 
     if (c.outermost) {
         if (sv_trap_init_thread(NULL) < 0)
             return SV_ENOMEM;
         th->exn = SV_REF_NULL;
-    } else if (th->depth >= SV_CALL_DEPTH_MAX || sv_native_stack_low(th)) {
+    } else if (th->depth >= SV_CALL_DEPTH_MAX || sv_host_stack_low(th)) {
         return sv_trap_raise(th, SV_TRAP_STACK);
     }
     if (th->trap.code || th->trap.nframes)
@@ -108,6 +133,8 @@ int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
     th->ip = ip;
     th->inst = inst;
     th->entry = entry;
+    th->host_sp = host_sp;
+    th->native_sp = native_sp;
     return r;
 }
 

@@ -35,8 +35,11 @@ void sv_engine_unref(own struct sv_engine *e)
 {
     if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (e->tier_delete)
+        e->tier_delete(e->tier);
     if (e->pool)
-        sv_pool_delete(e->pool);
+        sv_store_delete_pooled(e);
+    sv_pool_delete(e->pool);
     if (e->types)
         sv_types_delete(e->types);
     sv_free(e);

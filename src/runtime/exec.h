@@ -7,6 +7,16 @@
 
 struct sv_exec_ops {
     const char *name; /* "interp" */
+    /* ---- Going over to native code, any thread; all may be NULL ---- */
+    /* The module has native code of this form now: calls of its functions are to reach it, and
+     * frames that run on are to ask for their loops (sv_engine.ask_loop). */
+    void (*native_ready)(struct sv_module *, uint32_t form);
+    /* Which loop of the function to compile for the frames that asked: its offset in the module; 0:
+     * none any more. */
+    uint32_t (*pick_loop)(struct sv_module *, uint32_t form, uint32_t func);
+    /* Its image (a reference is taken); NULL: there will be none. */
+    void (*loop_ready)(struct sv_module *, uint32_t form, uint32_t func, uint32_t offset,
+                       struct sv_native *);
     /* Make inst->tier (from module->tier_data, shared by all instances of the module) ready. Cheap:
      * nothing is lowered here. The imports and
      * memories of the instance are set by then, its functions, globals and tables not all. */
@@ -19,9 +29,10 @@ struct sv_exec_ops {
     /* In a signal handler, before the guest is left from `ucontext` (in_guest was true): note where
      * it was, so that `frames` works. */
     void (*note)(struct sv_thread *th, const void *ucontext);
-    /* Append the wasm frames of the thread with sv_trap_add_frame, innermost first, down to the
-     * outermost entry. */
-    void (*frames)(struct sv_thread *th, struct sv_trap *ret);
+    /* The wasm frames of one activation, left at ip in the frame fp, with sv_backtrace_add,
+     * innermost first, down to its entry from C. */
+    void (*frames)(struct sv_thread *th, const void *ip, union sv_slot *fp,
+                   struct sv_instance *inst, struct sv_backtrace *ret);
 };
 
 #endif

@@ -40,7 +40,7 @@ struct block {
     uint8_t kind;
     uint8_t cls;
     bool dirty;    /* free, and not known to be zero */
-    uint32_t next; /* block number + 1 in the class's list of unswept ones */
+    uint32_t next; /* block number + 1 in the class's list of unswept ones; of a tail: its run's */
     uint32_t run;  /* blocks of the run */
 };
 
@@ -410,6 +410,32 @@ static void mark_maybe(struct sv_gc_heap *h, uint64_t v)
         mark(h, o);
 }
 
+/* Where the cell or the run begins that holds the address; 0: none does. */
+static uint64_t object_around(const struct sv_gc_heap *h, uint64_t v)
+{
+    uint64_t off = v - (uintptr_t)h->base, number = off >> BLOCK_SHIFT;
+
+    if (off >= (uint64_t)h->high << BLOCK_SHIFT)
+        return 0;
+    if (h->blocks[number].kind == BLOCK_CELLS)
+        return v - (off & (BLOCK_SIZE - 1)) % cell_sizes[h->blocks[number].cls];
+    if (h->blocks[number].kind == BLOCK_RUN_TAIL)
+        number = h->blocks[number].next - 1; /* the run's first */
+    return h->blocks[number].kind == BLOCK_RUN ? (uintptr_t)block_address(h, (uint32_t)number) : 0;
+}
+
+/* A bit pattern from native frames: compiled loops may hold nothing of an object but an address in
+ * it, or the one behind its end. */
+static void mark_inside(struct sv_gc_heap *h, uint64_t v)
+{
+    uint64_t here = object_around(h, v), before = object_around(h, v - 1);
+
+    if (here)
+        mark_maybe(h, here);
+    if (before && before != here)
+        mark_maybe(h, before);
+}
+
 /* False: interrupted. */
 static bool scan_object(struct sv_gc_heap *h, struct sv_thread *th, struct sv_object *o)
 {
@@ -505,6 +531,27 @@ static void mark_elems(struct sv_gc_heap *h, const struct sv_types *types,
     }
 }
 
+/* The frames of native code, which hold references anywhere, and what is on its way into them.
+ * False: interrupted. */
+static bool mark_native(struct sv_store *s, struct sv_thread *th)
+{
+    const uint64_t *p = s->thread.native_sp;
+    const uint8_t *end;
+
+    if (!p)
+        return true;
+    end = s->native_region->base + s->native_region->committed;
+    for (uint32_t i = 1; (const uint8_t *)p < end; p++, i++) {
+        mark_inside(s->gc, *p);
+        if (i % SCAN_CHUNK == 0 && th && !sv_thread_ok(th))
+            return false;
+    }
+    mark_inside(s->gc, s->thread.native_ret);
+    for (const struct sv_instance *i = s->instances; i; i = i->next)
+        mark_ref(s->gc, i->exn);
+    return true;
+}
+
 static bool mark_roots(struct sv_store *s, struct sv_thread *th)
 {
     const struct sv_types *types = s->engine->types;
@@ -512,6 +559,8 @@ static bool mark_roots(struct sv_store *s, struct sv_thread *th)
 
     for (const union sv_slot *p = s->thread.stack; p < s->thread.sp; p++)
         mark_maybe(h, p->i64);
+    if (!mark_native(s, th))
+        return false;
     mark_ref(h, s->thread.exn);
     for (const struct sv_global *g = s->globals; g; g = g->next)
         if (sv_valtype_is_traced(types, g->type.type))
@@ -651,6 +700,8 @@ static void *new_run(struct sv_gc_heap *h, struct sv_thread *th, uint32_t n)
         if (b->dirty)
             memset(block_address(h, number + i), 0, BLOCK_SIZE);
         *b = (struct block){.kind = i ? BLOCK_RUN_TAIL : BLOCK_RUN, .run = n};
+        if (i)
+            b->next = number + 1;
     }
     return block_address(h, number);
 }

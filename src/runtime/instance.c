@@ -4,7 +4,9 @@
 
 #include <string.h>
 
+#include "runtime/data_image.h"
 #include "runtime/exec.h"
+#include "runtime/native.h"
 
 /* ---- Type checks of imports
  * -------------------------------------------------------------------------------- */
@@ -234,7 +236,9 @@ static struct sv_instance *allocate(struct sv_store *s, struct sv_module *m)
     inst->elem_dropped = (uint8_t *)p;
     inst->data_dropped = inst->elem_dropped + m->nelems;
     inst->store = s;
-    inst->mem0 = s->stack_region.base + s->stack_region.committed; /* the stack's guard page */
+    inst->types = m->types;
+    inst->helpers = sv_native_helpers;
+    inst->mem0 = (uint8_t *)s->thread.stack_end; /* the stack's guard page */
     return inst;
 }
 
@@ -330,12 +334,14 @@ static int make_tables(struct sv_err *err, struct sv_instance *inst)
     return 0;
 }
 
-static int make_memories(struct sv_err *err, struct sv_instance *inst)
+static int make_memories(struct sv_err *err, struct sv_instance *inst,
+                         const struct sv_data_images *images)
 {
     const struct sv_module *m = inst->module;
 
     for (uint32_t i = m->nimports_of[SV_EXTERN_MEMORY]; i < m->nmemories; i++) {
-        int r = sv_memory_new(err, inst->store, &m->memories[i], &inst->memories[i]);
+        int r = sv_memory_new(err, inst->store, &m->memories[i], &m->memories[i],
+                              images ? images->of[i] : NULL, &inst->memories[i]);
 
         if (r < 0)
             return r;
@@ -421,10 +427,24 @@ static int run_elems(struct sv_instance *inst)
     return 0;
 }
 
-static int run_datas(struct sv_instance *inst)
+/* Segments that the memory's image holds are not copied; everything else is as if they were. */
+static int run_data(struct sv_instance *inst, uint32_t i, const struct sv_data_image *image)
+{
+    const struct sv_data_decl *d = &inst->module->datas[i];
+    struct sv_memory *memory = inst->memories[d->memory];
+    struct sv_thread *th = &inst->store->thread;
+    uint64_t at;
+    int code;
+
+    if (image && memory->region->image == image)
+        return sv_memory_charge(th, d->len);
+    code = segment_offset(inst, d->offset, memory->type.limits.is64, &at);
+    return code ? code : sv_memory_init(th, inst, d->memory, i, at, 0, d->len);
+}
+
+static int run_datas(struct sv_instance *inst, const struct sv_data_images *images)
 {
     const struct sv_module *m = inst->module;
-    uint64_t at;
 
     for (uint32_t i = 0; i < m->ndatas; i++) {
         const struct sv_data_decl *d = &m->datas[i];
@@ -432,9 +452,7 @@ static int run_datas(struct sv_instance *inst)
 
         if (d->mode != SV_SEGMENT_ACTIVE)
             continue;
-        code = segment_offset(inst, d->offset, inst->memories[d->memory]->type.limits.is64, &at);
-        if (!code)
-            code = sv_memory_init(&inst->store->thread, inst, d->memory, i, at, 0, d->len);
+        code = run_data(inst, i, images && i < images->ndatas ? images->of[d->memory] : NULL);
         if (code)
             return code;
         sv_data_drop(inst, i);
@@ -461,15 +479,18 @@ static int run_start(struct sv_err *err, struct sv_instance *inst)
                  : 0;
 }
 
-static int define(struct sv_err *err, struct sv_instance *inst, const struct sv_extern *imports)
+static int define(struct sv_err *err, struct sv_instance *inst, const struct sv_extern *imports,
+                  const struct sv_data_images *images)
 {
     const struct sv_exec_ops *exec = inst->store->engine->exec;
     int r = take_imports(err, inst, imports);
 
     if (r == 0)
-        r = make_memories(err, inst);
+        r = make_memories(err, inst, images);
     /* The form of the memories decides the form of the code; constant expressions need functions.
      */
+    if (r == 0)
+        r = sv_native_attach_module(err, inst);
     if (r == 0 && exec)
         r = exec->attach(err, inst);
     if (r == 0)
@@ -486,6 +507,7 @@ static int define(struct sv_err *err, struct sv_instance *inst, const struct sv_
 int sv_instance_new(struct sv_err *err, struct sv_store *s, struct sv_module *m,
                     const struct sv_extern *imports, struct sv_instance **ret)
 {
+    const struct sv_data_images *images;
     struct sv_instance *inst;
     int r, code;
 
@@ -504,12 +526,13 @@ int sv_instance_new(struct sv_err *err, struct sv_store *s, struct sv_module *m,
     inst->next = s->instances;
     s->instances = inst;
     s->ninstances++;
-    r = define(err, inst, imports);
+    images = sv_module_data_images(m);
+    r = define(err, inst, imports, images);
     if (r < 0)
         return r;
     code = run_elems(inst);
     if (!code)
-        code = run_datas(inst);
+        code = run_datas(inst, images);
     if (code)
         return trapped(err, s, code);
     r = run_start(err, inst);
@@ -536,7 +559,7 @@ struct sv_func *sv_instance_func(struct sv_instance *inst, uint32_t index)
     f->store = inst->store;
     f->type = inst->module->funcs[index].type;
     f->index = index;
-    if (!exec || exec->bind(f) < 0)
+    if (!sv_native_bind(f) && (!exec || exec->bind(f) < 0))
         return NULL;
     inst->funcs[index] = f;
     return f;

@@ -31,11 +31,12 @@ struct sv_call {
 /* A function instance: address stable in its store. A funcref is a pointer to it. */
 struct sv_func {
     sv_entry_fn *entry;       /* callable from C and from every tier */
-    const void *code;         /* the tier's code when it is of that tier; NULL for host functions */
+    const void *code;         /* the interpreter's code; NULL for functions that run otherwise */
     struct sv_instance *inst; /* NULL for host functions */
     const struct sv_type *type;
-    uint32_t index; /* in the module */
-    uint32_t cost;  /* gas of a call, host functions */
+    const void *native; /* native code (native.h); NULL: none */
+    uint32_t index;     /* in the module */
+    uint32_t cost;      /* gas of a call, host functions */
     struct sv_store *store;
     /* From here on host functions only: guests' functions are allocated without it. */
     struct {
@@ -81,6 +82,11 @@ struct sv_instance {
     struct sv_func **funcs; /* by index; NULL until asked for by sv_instance_func */
     struct sv_tag **tags;
     const void *tier; /* the tier's shared data of the module (module->tier_data) */
+    /* For native code (native.h). */
+    const struct sv_type *const *types; /* by module type index: module->types */
+    const void *const *helpers;         /* sv_native_helpers */
+    sv_ref exn;                         /* thrown, on its way out of native frames; 0: none */
+    const struct sv_native *native;     /* the image attached; NULL: interpreted */
 
     struct sv_module *module;
     struct sv_store *store;

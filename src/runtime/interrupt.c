@@ -149,7 +149,7 @@ void sv_interrupt_begin(struct sv_thread *th)
 {
     uint64_t next;
 
-    th->native_base = (uintptr_t)__builtin_frame_address(0);
+    th->host_base = (uintptr_t)__builtin_frame_address(0);
     if (th->cpu_left_ns != UINT64_MAX)
         th->cpu_start_ns = sv_clock_thread_ns();
     /* The number first, then the look at the flags: sv_store_cancel does it the other way round, so

@@ -18,9 +18,9 @@
 
 /* Huge pages: a first touch costs a third of what its 512 small ones do (16 MiB: 3-8 ms instead of
  * 10-17), but all of it at once. So only where the guest is sure to use the memory: under large
- * data segments, and for what a memory grows by beyond HUGE_FROM. Not beyond HUGE_TO: a system that
- * runs out of huge pages moves memory about to make some, up to 10 ms each, and that cannot be
- * interrupted. */
+ * data segments, and for what a memory grows to that has grown by more than HUGE_FROM. Not beyond
+ * HUGE_TO: a system that runs out of huge pages moves memory about to make some, up to 10 ms each,
+ * and that cannot be interrupted. */
 #define HUGE_PAGE ((uint64_t)2 << 20)
 #define HUGE_FROM ((uint64_t)8 << 20)
 #define HUGE_TO ((uint64_t)128 << 20)
@@ -33,10 +33,9 @@ static void use_huge(struct sv_memory *m, uint64_t from, uint64_t to)
 
     if (low >= high)
         return;
-    /* A hint: where the system does not offer it, nothing changes. The pool must not count single
-     * pages any more. */
+    /* A hint: where the system does not offer it, nothing changes. */
     madvise((void *)low, high - low, MADV_HUGEPAGE);
-    m->region.learned = false;
+    sv_region_use_huge(m->region);
 }
 
 /* The largest memory that an index can name, in pages. */
@@ -62,40 +61,52 @@ static bool guard_possible(const struct sv_store *s, const struct sv_memory *m)
            ((uint64_t)1 << m->type.page_shift) >= sv_page_size();
 }
 
-static bool reserve_guarded(struct sv_store *s, struct sv_memory *m, uint64_t size)
+static bool take_region(struct sv_store *s, struct sv_memory *m, const void *owner,
+                        struct sv_data_image *image, uint64_t size, uint64_t reserved, bool need)
 {
-    if (!guard_possible(s, m) || !sv_pool_take_memory(s->engine->pool, size, &m->region))
+    m->region =
+        sv_pool_take_memory(s->engine->pool, owner, image, round_page(size), reserved, need);
+    if (!m->region)
         return false;
     m->pool = s->engine->pool;
-    m->base = m->region.base;
+    m->base = m->region->base;
+    return true;
+}
+
+static bool reserve_guarded(struct sv_store *s, struct sv_memory *m, const void *owner,
+                            struct sv_data_image *image, uint64_t size)
+{
+    uint64_t full = address_pages(&m->type), room = SV_ADDRESS_ROOM >> m->type.page_shift;
+
+    if (!guard_possible(s, m) || !take_region(s, m, owner, image, size, SV_GUARD_RESERVE, false))
+        return false;
     m->reserved = SV_GUARD_RESERVE;
     m->guarded = true;
+    /* Native code relies on it that the last bytes of the address space stay without access, and
+     * runs otherwise with checks. */
+    if (m->limit_pages > full - room && m->type.limits.min <= full - room)
+        m->limit_pages = full - room;
     return true;
 }
 
 /* The checked form: as much of the maximum as the address space has room for, with a page without
- * access on either side. */
-static bool reserve_checked(struct sv_memory *m, uint64_t size)
+ * access on either side. No image: each is a mapping or two more, and their number is limited. */
+static bool reserve_checked(struct sv_store *s, struct sv_memory *m, const void *owner,
+                            uint64_t size)
 {
     uint64_t page = sv_page_size();
     uint64_t want = m->limit_pages << m->type.page_shift;
-    uint8_t *map;
 
     for (;;) {
         if (want < size)
             want = size;
-        map = want <= SIZE_MAX - 4 * page ? sv_pages_reserve(round_page(want) + 2 * page) : NULL;
-        if (map)
+        if (want <= SIZE_MAX - 4 * page &&
+            take_region(s, m, owner, NULL, size, round_page(want) + page, want == size))
             break;
         if (want == size)
             return false;
         want = want / 2 > size ? want / 2 : size;
     }
-    if (!sv_pages_commit(map + page, size)) {
-        sv_pages_release(map, round_page(want) + 2 * page);
-        return false;
-    }
-    m->base = map + page;
     m->reserved = round_page(want);
     if (want >> m->type.page_shift < m->limit_pages)
         m->limit_pages = want >> m->type.page_shift;
@@ -104,16 +115,9 @@ static bool reserve_checked(struct sv_memory *m, uint64_t size)
 
 static void release_memory(struct sv_memory *m)
 {
-    uint64_t page = sv_page_size();
-
-    if (m->pool) {
-        bool clean = !m->shared && !m->exposed && m->store && !m->store->foreign;
-
-        m->region.committed = round_page(sv_memory_size(m));
-        sv_pool_give_memory(m->pool, &m->region, clean);
-    } else if (m->base) {
-        sv_pages_release(m->base - page, m->reserved + 2 * page);
-    }
+    if (m->region)
+        sv_pool_give_memory(m->pool, m->region,
+                            !m->shared && !m->exposed && m->store && !m->store->foreign);
     sv_memory_lock_delete(m->lock);
     if (m->engine)
         sv_engine_unref(m->engine);
@@ -156,7 +160,7 @@ static int list_memory(struct sv_err *err, struct sv_store *s, struct sv_memory 
 }
 
 int sv_memory_new(struct sv_err *err, struct sv_store *s, const struct sv_memory_type *type,
-                  struct sv_memory **ret)
+                  const void *owner, struct sv_data_image *image, struct sv_memory **ret)
 {
     struct sv_memory *m;
     uint64_t size = 0;
@@ -189,7 +193,7 @@ int sv_memory_new(struct sv_err *err, struct sv_store *s, const struct sv_memory
             goto fail;
         }
     }
-    if (!reserve_guarded(s, m, size) && !reserve_checked(m, size)) {
+    if (!reserve_guarded(s, m, owner, image, size) && !reserve_checked(s, m, owner, size)) {
         sv_fail(err, r, SV_NO_OFFSET, "no address space for a memory of %llu bytes",
                 (unsigned long long)size);
         goto fail;
@@ -252,9 +256,9 @@ static int64_t grow(struct sv_memory *m, uint64_t delta)
 
     if (!may_grow(m, delta))
         return -1;
-    if (size + bytes > have && !sv_pages_commit(m->base + have, round_page(size + bytes) - have))
+    if (size + bytes > have && !sv_region_grow(m->region, round_page(size + bytes)))
         return -1;
-    if (!m->huge && size + bytes > HUGE_FROM) {
+    if (!m->huge && size + bytes - (m->type.limits.min << m->type.page_shift) > HUGE_FROM) {
         m->huge = true;
         use_huge(m, size, m->reserved);
     }
@@ -296,7 +300,7 @@ int sv_memory_grow_op(struct sv_thread *th, struct sv_memory *m, uint64_t delta,
     return 0;
 }
 
-static int charge(struct sv_thread *th, uint64_t len)
+int sv_memory_charge(struct sv_thread *th, uint64_t len)
 {
     uint64_t gas = (len >> BULK_GAS_SHIFT) + ((len & ((1u << BULK_GAS_SHIFT) - 1)) != 0);
 
@@ -310,7 +314,7 @@ int sv_memory_fill(struct sv_thread *th, struct sv_memory *m, uint64_t dst, uint
 
     if (!sv_memory_in_bounds(m, dst, len))
         return SV_TRAP_MEMORY_BOUNDS;
-    code = charge(th, len);
+    code = sv_memory_charge(th, len);
     while (len && !code) {
         uint64_t n = len < BULK_CHUNK ? len : BULK_CHUNK;
 
@@ -332,7 +336,7 @@ int sv_memory_copy(struct sv_thread *th, struct sv_memory *dst_mem, uint64_t dst
 
     if (!sv_memory_in_bounds(dst_mem, dst, len) || !sv_memory_in_bounds(src_mem, src, len))
         return SV_TRAP_MEMORY_BOUNDS;
-    code = charge(th, len);
+    code = sv_memory_charge(th, len);
     while (len && !code) {
         uint64_t n = len < BULK_CHUNK ? len : BULK_CHUNK;
         uint64_t at = down ? len - n : 0;
@@ -359,7 +363,7 @@ int sv_memory_init(struct sv_thread *th, struct sv_instance *inst, uint32_t memo
 
     if (src > have || len > have - src || !sv_memory_in_bounds(m, dst, len))
         return SV_TRAP_MEMORY_BOUNDS;
-    code = charge(th, len);
+    code = sv_memory_charge(th, len);
     if (len >= HUGE_PAGE && !code)
         use_huge(m, dst, dst + len);
     while (len && !code) {

@@ -21,6 +21,10 @@ struct sv_thread;
  * for the access. */
 #define SV_GUARD_RESERVE (((uint64_t)8 << 30) + (64u << 10))
 
+/* Bytes at the end of the 4 GiB that a guarded memory does not grow into: native code computes
+ * addresses modulo 2^32 with a negative part. */
+#define SV_ADDRESS_ROOM ((uint64_t)64 << 10)
+
 struct sv_memory {
     uint8_t *base;              /* never moves; never NULL (an address without access when empty) */
     _Atomic uint64_t size;      /* accessible bytes; grows under the store (shared: under `lock`) */
@@ -36,16 +40,19 @@ struct sv_memory {
     bool huge;              /* asked for huge pages for what it grows by */
     bool exposed;           /* the embedder has had a raw pointer: other threads may have written */
     struct sv_memory_lock *lock; /* shared memories only: growth, and the list of atomic.wait */
-    struct sv_region region;     /* the pool's, guarded ones */
-    struct sv_pool *pool;        /* where the region goes back; NULL: unmapped */
+    struct sv_region *region;    /* what it lies in */
+    struct sv_pool *pool;        /* where the region goes back */
     struct sv_engine *engine;    /* referenced by shared memories, which may outlive their store */
 };
 
 /* The guard form is tried first (memory32 and `guard` allowed by the engine); when the address
  * space does not suffice (`ulimit -v`), the checked form with the declared maximum (bounded by the
- * store's limit) is used. The store keeps the reference: *ret is borrowed from it. */
+ * store's limit) is used. `owner`: what it is made for (a module's declaration), so that it lies
+ * where the last one of the same lay; compared, never followed. `image`: its contents; taken where
+ * possible (m->region->image). Both may be NULL. The store keeps the reference: *ret is borrowed
+ * from it. */
 int sv_memory_new(struct sv_err *err, struct sv_store *store, const struct sv_memory_type *type,
-                  struct sv_memory **ret);
+                  const void *owner, struct sv_data_image *image, struct sv_memory **ret);
 /* A shared memory made in another store: list it in this one (once) and take a reference. */
 int sv_memory_adopt(struct sv_err *err, struct sv_store *store, struct sv_memory *);
 struct sv_memory *sv_memory_ref(struct sv_memory *);
@@ -80,6 +87,8 @@ static inline bool sv_memory_in_bounds(const struct sv_memory *m, uint64_t addr,
 
 /* Bulk operations, chunked so that an interruption is honoured within 10 ms. 0, or an SV_TRAP_*
  * code. Nothing is written when out of bounds. */
+/* Only their gas. */
+int sv_memory_charge(struct sv_thread *, uint64_t len);
 int sv_memory_fill(struct sv_thread *, struct sv_memory *, uint64_t dst, uint8_t value,
                    uint64_t len);
 int sv_memory_copy(struct sv_thread *, struct sv_memory *dst_mem, uint64_t dst,

@@ -13,6 +13,7 @@
 
 #include "base/pages.h"
 #include "runtime/exec.h"
+#include "runtime/native.h"
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -82,15 +83,16 @@ static bool cpu_has_avx(void)
 bool sv_context_in_guest(const struct sv_landing *l, const void *ucontext)
 {
     const struct sv_exec_ops *exec = l->th->store->engine->exec;
+    const void *pc = sv_context_pc(ucontext);
 
-    return exec && exec->in_guest && exec->in_guest(sv_context_pc(ucontext));
+    return (exec && exec->in_guest && exec->in_guest(pc)) || sv_native_in_guest(l->th, pc);
 }
 
 void sv_context_leave(struct sv_landing *l, void *ucontext, int code)
 {
     const struct sv_exec_ops *exec = l->th->store->engine->exec;
 
-    if (exec->note)
+    if (!sv_native_note(l->th, ucontext, code) && exec && exec->note)
         exec->note(l->th, ucontext);
     sv_trap_raise(l->th, code);
 #ifdef SSVM_SANITIZED
@@ -107,23 +109,24 @@ static int fault_code(const struct sv_thread *th, uintptr_t addr)
 {
     const struct sv_store *s = th->store;
     uintptr_t end = (uintptr_t)th->stack + th->stack_size, page = sv_page_size();
+    uintptr_t native = s->native_region ? (uintptr_t)s->native_region->base : 0;
 
-    if (addr - end < page)
+    if (addr - end < page || (native && addr - (native - SV_GUARD_BELOW) < SV_GUARD_BELOW))
         return SV_TRAP_STACK;
     for (uint32_t i = 0; i < s->nmemories; i++) {
         const struct sv_memory *m = s->memories[i];
-        uintptr_t low = (uintptr_t)m->base - page;
-        uint64_t span = m->reserved + (m->guarded ? page : 2 * page);
+        uint64_t below = m->guarded ? SV_GUARD_BELOW : page;
+        uintptr_t low = (uintptr_t)m->base - below;
+        uint64_t span = below + m->reserved + (m->guarded ? 0 : page);
 
-        /* One page below too: native code may fold a negative part into the address. */
+        /* Below too: native code may fold a negative part into the address. */
         if (addr - low < span)
             return SV_TRAP_MEMORY_BOUNDS;
     }
     return 0;
 }
 
-/* Hand a signal that is not ours to whoever was there before. */
-static void chain(const struct sigaction *old, int sig, siginfo_t *info, void *ucontext)
+void sv_signal_chain(const struct sigaction *old, int sig, siginfo_t *info, void *ucontext)
 {
     struct sigaction dfl = {.sa_handler = SIG_DFL};
 
@@ -148,15 +151,16 @@ static void on_fault(int sig, siginfo_t *info, void *ucontext)
     struct sv_landing *l = sv_os_self.top;
 
     /* si_code > 0: from the kernel, so the address is a true one. */
-    if (l && info->si_code > 0 && sv_context_in_guest(l, ucontext)) {
+    if (l && info->si_code > 0) {
         int code = fault_code(l->th, (uintptr_t)info->si_addr);
 
-        if (code) {
+        if (code && (sv_context_in_guest(l, ucontext) ||
+                     (code == SV_TRAP_STACK && sv_native_in_stub(sv_context_pc(ucontext))))) {
             sv_context_leave(l, ucontext, code);
             return;
         }
     }
-    chain(sig == SIGBUS ? &process.old_bus : &process.old_segv, sig, info, ucontext);
+    sv_signal_chain(sig == SIGBUS ? &process.old_bus : &process.old_segv, sig, info, ucontext);
 }
 
 void sv_interrupt_chain(int sig, siginfo_t *info, void *ucontext)
@@ -165,7 +169,7 @@ void sv_interrupt_chain(int sig, siginfo_t *info, void *ucontext)
 
     /* Its default is to be ignored. */
     if ((old->sa_flags & SA_SIGINFO) || (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN))
-        chain(old, sig, info, ucontext);
+        sv_signal_chain(old, sig, info, ucontext);
 }
 
 static void release_thread(void *arg)
@@ -185,9 +189,10 @@ static void release_thread(void *arg)
     self->ready = false;
 }
 
-/* Timers are not inherited and the thread's number is another. */
+/* Timers are not inherited; the thread's number is another, its faults are counted anew. */
 static void after_fork(void)
 {
+    sv_os_self.faults = 0;
     sv_os_self.has_timer = false;
     atomic_store_explicit(&sv_os_self.armed_ns, 0, memory_order_relaxed);
     sv_os_self.tid = 0;

@@ -24,9 +24,11 @@ struct sv_os_thread {
     int tid;      /* kernel's number; 0 = not asked for yet */
     int timer;    /* kernel's number */
     bool has_timer;
-    bool ready;                        /* alternate stack is there */
-    void *alt_stack;                   /* ours to free; NULL: the embedder had one */
-    uintptr_t native_low, native_high; /* of the C stack; 0 = not asked for yet */
+    bool ready;                          /* alternate stack is there */
+    struct sv_profile *volatile profile; /* profile.h; NULL: not sampled */
+    void *alt_stack;                     /* ours to free; NULL: the embedder had one */
+    uintptr_t host_low, host_high;       /* of the C stack; 0 = not asked for yet */
+    uint64_t faults; /* page faults so far + 1, when last read (region.c); 0 = not to be had */
 };
 extern _Thread_local struct sv_os_thread sv_os_self __attribute__((tls_model("initial-exec")));
 
@@ -42,6 +44,8 @@ const void *sv_context_pc(const void *ucontext);
 /* In a handler: make the guest of the landing return SV_ETRAP with `code`. The tier's note is
  * taken. In sanitized builds this does not return. */
 void sv_context_leave(struct sv_landing *, void *ucontext, int code);
+/* Hand a signal that is not ours to whoever was there before. */
+void sv_signal_chain(const struct sigaction *old, int sig, siginfo_t *info, void *ucontext);
 bool sv_context_in_guest(const struct sv_landing *, const void *ucontext);
 
 /* interrupt.c */
@@ -52,6 +56,8 @@ void sv_interrupt_chain(int sig, siginfo_t *info,
                         void *ucontext); /* signal.c: the previous SIGURG handler */
 
 /* call.c: is there too little C stack left for another entry? */
-bool sv_native_stack_low(struct sv_thread *);
+bool sv_host_stack_low(struct sv_thread *);
+/* Every activation's frames, the innermost one's first. */
+void sv_thread_frames(struct sv_thread *, struct sv_backtrace *);
 
 #endif

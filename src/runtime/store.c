@@ -6,6 +6,7 @@
 
 #include "runtime/gc.h"
 #include "runtime/instance.h"
+#include "runtime/native.h"
 #include "runtime/signal.h"
 
 /* Handles of one store. */
@@ -34,49 +35,107 @@ static void apply_defaults(struct sv_store_limits *l)
     l->tables = l->tables ? l->tables : d->tables;
 }
 
-static int init_thread(struct sv_err *err, struct sv_store *s)
+static void delete_empty(own struct sv_store *s)
 {
+    if (!s)
+        return;
+    sv_region_delete(s->stack_region);
+    sv_region_delete(s->native_region);
+    sv_arena_release(&s->arena);
+    sv_free(s->memories);
+    sv_free(s);
+}
+
+void sv_store_delete_pooled(struct sv_engine *e)
+{
+    struct sv_store *s;
+
+    while ((s = sv_pool_take_any_store(e->pool)))
+        delete_empty(s);
+}
+
+/* A store with nothing but a clean stack and an arena. */
+static own struct sv_store *new_empty(uint64_t stack_bytes)
+{
+    struct sv_store *s = sv_alloc_zero(sizeof *s);
+
+    if (!s)
+        return NULL;
+    sv_arena_init(&s->arena, 0);
+    s->stack_region = sv_region_new_stack(stack_bytes);
+    if (s->stack_region)
+        return s;
+    delete_empty(s);
+    return NULL;
+}
+
+static void init_thread(struct sv_store *s)
+{
+    struct sv_region *region = s->stack_region;
     struct sv_thread *th = &s->thread;
 
+    sv_region_start(region);
+    if (s->native_region) /* its predecessor ran native code */
+        sv_region_start(s->native_region);
     th->store = s;
     th->wake_fd = -1;
     th->cpu_left_ns = UINT64_MAX;
     th->owner_tid = sv_os_tid();
-    if (!sv_pool_take_stack(s->engine->pool, s->limits.stack_bytes, &s->stack_region))
-        return sv_fail(err, SV_ENOMEM, SV_NO_OFFSET,
-                       "no address space for a wasm stack of %llu bytes",
-                       (unsigned long long)s->limits.stack_bytes);
-    th->stack = (union sv_slot *)(void *)s->stack_region.base;
-    th->stack_size = s->stack_region.committed;
-    th->stack_end = (union sv_slot *)(void *)(s->stack_region.base + th->stack_size);
+    th->stack = (union sv_slot *)(void *)region->base;
+    th->stack_size = region->committed;
+    th->stack_end = (union sv_slot *)(void *)(region->base + th->stack_size);
     th->sp = th->stack;
-    return 0;
 }
 
 int sv_store_new(struct sv_err *err, struct sv_engine *e, const struct sv_store_limits *limits,
                  own struct sv_store **ret)
 {
-    struct sv_store *s = sv_alloc_zero(sizeof *s);
-    int r;
+    struct sv_store_limits l = limits ? *limits : sv_store_limits_default;
+    struct sv_store *s;
 
+    apply_defaults(&l);
+    s = sv_pool_take_store(e->pool, l.stack_bytes);
     if (!s)
-        return sv_fail_nomem(err, "a store");
-    s->engine = sv_engine_ref(e);
-    s->limits = limits ? *limits : sv_store_limits_default;
-    apply_defaults(&s->limits);
-    sv_arena_init(&s->arena, 0);
-    r = init_thread(err, s);
-    if (r < 0) {
-        sv_store_delete(s);
-        return r;
+        s = new_empty(l.stack_bytes);
+    if (!s) { /* address space is short: what waits in the pool goes first */
+        sv_store_delete_pooled(e);
+        s = new_empty(l.stack_bytes);
     }
+    if (!s)
+        return sv_fail(err, SV_ENOMEM, SV_NO_OFFSET,
+                       "no memory for a store with a wasm stack of %llu bytes",
+                       (unsigned long long)l.stack_bytes);
+    s->engine = sv_engine_ref(e);
+    s->limits = l;
+    init_thread(s);
     *ret = s;
     return 0;
 }
 
+/* What is left when all that it owned is gone, for the next one. */
+static void empty(struct sv_store *s)
+{
+    struct sv_region *stack = s->stack_region, *native = s->native_region;
+    struct sv_memory **memories = s->memories;
+    uint32_t cap_memories = s->cap_memories;
+    struct sv_arena arena;
+
+    sv_region_clean(stack, !s->foreign);
+    if (native)
+        sv_region_clean(native, !s->foreign);
+    sv_arena_clear(&s->arena);
+    arena = s->arena;
+    memset(s, 0, sizeof *s);
+    s->arena = arena;
+    s->stack_region = stack;
+    s->native_region = native;
+    s->memories = memories;
+    s->cap_memories = cap_memories;
+}
+
 void sv_store_delete(own struct sv_store *s)
 {
-    bool clean;
+    struct sv_engine *e;
 
     if (!s)
         return;
@@ -92,18 +151,18 @@ void sv_store_delete(own struct sv_store *s)
     sv_gc_release(s);
     for (struct sv_table *t = s->tables; t; t = t->next)
         sv_free(t->elems);
+    sv_region_note_faults();
     for (uint32_t i = 0; i < s->nmemories; i++)
         sv_memory_unref(s->memories[i]);
-    sv_free(s->memories);
-    for (struct sv_instance *i = s->instances; i; i = i->next)
+    for (struct sv_instance *i = s->instances; i; i = i->next) {
+        sv_native_unref((struct sv_native *)i->native);
         sv_module_unref(i->module);
-    clean = !s->foreign;
-    if (s->stack_region.base)
-        sv_pool_give_stack(s->engine->pool, &s->stack_region, clean);
+    }
     sv_free(s->handles);
-    sv_arena_release(&s->arena);
-    sv_engine_unref(s->engine);
-    sv_free(s);
+    e = s->engine;
+    empty(s);
+    delete_empty(sv_pool_give_store(e->pool, s));
+    sv_engine_unref(e);
 }
 
 /* A free handle holds the number of the next free one, as a host reference: the collector passes

@@ -17,7 +17,10 @@ struct sv_func;
 struct sv_gc_heap;
 struct sv_instance;
 struct sv_memory;
+struct sv_module;
+struct sv_native;
 struct sv_table;
+struct sv_tier;
 
 /* What a store may use. One struct for CLI, API and server; 0 never means "none": use the defaults
  * below. Units in names. */
@@ -41,6 +44,15 @@ struct sv_engine {
     bool no_optimise;               /* interpreter: lowering without superinstructions (tests) */
     uint64_t features;              /* allowed, bits of enum sv_feature */
     struct sv_pool *pool; /* freed memory reservations and wasm stacks, reused by later stores */
+    /* Asked before the first instance of a module in a form (enum sv_native_flags) for which there
+     * is no native code; NULL: nobody. Sets it by sv_module_set_native, now or later. */
+    int (*find_native)(struct sv_err *err, struct sv_engine *, struct sv_module *, uint32_t form);
+    /* A frame of the function runs interpreted in a loop while there is native code of the form. To
+     * be answered later, from any thread, by pick_loop and loop_ready of the tier (exec.h). NULL:
+     * nobody does. */
+    void (*ask_loop)(struct sv_engine *, struct sv_module *, uint32_t form, uint32_t func);
+    struct sv_tier *tier; /* find_native's */
+    void (*tier_delete)(struct sv_tier *);
 };
 /* types, pool and defaults; exec is left NULL. */
 int sv_engine_new(struct sv_err *err, own struct sv_engine **ret);
@@ -54,6 +66,17 @@ enum sv_interrupt {
     SV_INTERRUPT_CPU = 1 << 2,
     SV_INTERRUPT_OUTER =
         1 << 3, /* a guest of another store that called us through its host is to stop */
+};
+
+/* An entry from C into guest code: one for each activation, linked inside out. A tier keeps it on
+ * the stack of its frames, so that it is still there when they have been left by a trap. */
+struct sv_entry {
+    /* Where the guest around it was left for C; fp NULL: nowhere. */
+    const void *ip;
+    union sv_slot *fp;
+    struct sv_instance *inst;
+    struct sv_entry *outer;
+    const struct sv_native *native; /* the image whose code it runs; NULL: the interpreter's */
 };
 
 /* A thread of execution in a store: the wasm stack and what the guest's run needs. Hot fields
@@ -70,7 +93,20 @@ struct sv_thread {
     const void *ip;
     union sv_slot *fp;
     struct sv_instance *inst; /* of the frame at fp */
-    void *entry;              /* innermost entry record of the tier (links to the outer one) */
+    struct sv_entry *entry;   /* of the innermost activation */
+    /* Native code (native.h): ip is a return address, fp a frame pointer. While it runs: where C
+     * goes on, and what a helper returned. While C runs: below native_sp the guest's native stack
+     * is free; NULL: there is none yet. */
+    void *host_sp;
+    void *native_sp;
+    uint64_t native_ret;
+    /* Of the trap on its way out of native code. A place that a signal handler found: ip and fp are
+     * its caller's. The offset that a trap helper was told; 0: none. */
+    const void *native_leaf;
+    uint32_t native_offset;
+    /* Where the exception now passing native frames was thrown, if in an inner activation
+     * (entry not NULL). */
+    struct sv_entry thrown;
 
     struct sv_store *store;
     struct sv_trap trap;        /* the first one; kept until the next call from outside */
@@ -89,9 +125,9 @@ struct sv_thread {
     int owner_tid; /* kernel thread that made the store; the pool clears more carefully when others
                       ran it */
     int wake_fd;   /* eventfd that interrupts poll-like host calls, -1 until asked for */
-    uintptr_t native_base; /* address in the outermost sv_func_call's C frame */
-    uintptr_t native_low; /* lowest address of the C stack that may be used; 0 = the OS thread's own
-                             (embedders with fibers set it) */
+    uintptr_t host_base; /* address in the outermost sv_func_call's C frame */
+    uintptr_t host_low;  /* lowest address of the C stack that may be used; 0 = the OS thread's own
+                              (embedders with fibers set it) */
 };
 
 struct sv_store {
@@ -111,11 +147,12 @@ struct sv_store {
     /* Roots held by the embedder (ssvm_ref, wasm.h objects). */
     sv_ref *handles;
     uint32_t nhandles, cap_handles, free_handle;
-    struct sv_global *globals;     /* list, for the collector */
-    struct sv_func *host_funcs;    /* list, for host.release */
-    struct sv_region stack_region; /* thread.stack */
-    void *host_data;               /* the embedder's */
-    bool foreign;                  /* another OS thread than the maker's has run guest code here */
+    struct sv_global *globals;       /* list, for the collector */
+    struct sv_func *host_funcs;      /* list, for host.release */
+    struct sv_region *stack_region;  /* thread.stack */
+    struct sv_region *native_region; /* native code's stack; NULL: made at the first entry */
+    void *host_data;                 /* the embedder's */
+    bool foreign;      /* another OS thread than the maker's has run guest code here */
     void *host_states; /* host/registry.c: per-store states of host modules, with their close
                           functions */
     void (*host_states_release)(void *);
@@ -124,6 +161,8 @@ struct sv_store {
 int sv_store_new(struct sv_err *err, struct sv_engine *, const struct sv_store_limits *,
                  own struct sv_store **ret);
 void sv_store_delete(own struct sv_store *);
+/* The emptied ones that wait in the engine's pool; when the engine goes. */
+void sv_store_delete_pooled(struct sv_engine *);
 
 /* Handles: roots by number (> 0); 0 = out of memory. A deleted number is given out again. */
 uint32_t sv_store_handle_new(struct sv_store *, sv_ref r);
@@ -163,6 +202,35 @@ int sv_thread_wake_fd(struct sv_thread *th);
 /* ns until the deadline (INT64_MAX when none, 0 when over): the longest a host call may sleep in
  * one piece. */
 int64_t sv_thread_time_left(const struct sv_thread *th);
+
+/* Keep a load of its own: two fields stored one by one do not forward to one load of both. */
+#define SV_ALONE(v) __asm__("" : "+r"(v))
+
+/* Make `e` the innermost entry, and back: for tiers. Signal handlers read what th->entry points to.
+ */
+static inline void sv_entry_push(struct sv_thread *th, struct sv_entry *e,
+                                 const struct sv_native *native)
+{
+    const void *ip = th->ip;
+    struct sv_instance *inst = th->inst;
+
+    SV_ALONE(ip);
+    SV_ALONE(inst);
+    e->ip = ip;
+    e->fp = th->fp;
+    e->inst = inst;
+    e->outer = th->entry;
+    e->native = native;
+    __atomic_store_n(&th->entry, e, __ATOMIC_RELEASE);
+    th->fp = NULL;
+}
+static inline void sv_entry_pop(struct sv_thread *th, const struct sv_entry *e)
+{
+    th->ip = e->ip;
+    th->fp = e->fp;
+    th->inst = e->inst;
+    th->entry = e->outer;
+}
 
 static inline bool sv_gas_charge(struct sv_thread *th, uint64_t units)
 {

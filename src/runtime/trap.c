@@ -6,12 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/profile.h"
 #include "runtime/store.h"
 #include "wasm/module.h"
-
-/* Frames kept of a deep stack. */
-#define FRAMES_OUTER 16
-#define FRAMES_INNER (SV_FRAMES_MAX - FRAMES_OUTER)
 
 const char *sv_trap_text(int code)
 {
@@ -37,18 +34,37 @@ void sv_trap_clear(struct sv_trap *t)
 
 void sv_trap_add_frame(struct sv_trap *t, const struct sv_module *m, uint32_t func, uint32_t offset)
 {
-    struct sv_frame *oldest = &t->frames[FRAMES_INNER];
+    struct sv_frame *oldest = &t->frames[SV_FRAMES_INNER];
 
     if (m)
         sv_module_ref((struct sv_module *)m);
     if (t->nframes == SV_FRAMES_MAX) {
         sv_module_unref((struct sv_module *)oldest->module);
-        memmove(oldest, oldest + 1, (FRAMES_OUTER - 1) * sizeof *oldest);
+        memmove(oldest, oldest + 1, (SV_FRAMES_OUTER - 1) * sizeof *oldest);
         t->nframes--;
         t->nskipped++;
-        t->skipped_at = FRAMES_INNER;
+        t->skipped_at = SV_FRAMES_INNER;
     }
     t->frames[t->nframes++] = (struct sv_frame){.module = m, .func = func, .offset = offset};
+}
+
+void sv_backtrace_add(struct sv_backtrace *b, const struct sv_module *m, uint32_t func,
+                      uint32_t offset)
+{
+    b->n++;
+    if (b->trap)
+        sv_trap_add_frame(b->trap, m, func, offset);
+    if (b->sample && b->sample->n < SV_PROFILE_DEPTH) {
+        uint32_t at = b->sample->n++;
+
+        b->sample->frames[at].module = m;
+        b->sample->frames[at].func = m ? func : SV_PROFILE_UNKNOWN;
+    }
+}
+
+bool sv_backtrace_full(const struct sv_backtrace *b)
+{
+    return b->sample && b->sample->n == SV_PROFILE_DEPTH;
 }
 
 /* An interruption that is due explains best why memory was not to be had: collections are cut short

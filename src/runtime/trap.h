@@ -18,7 +18,10 @@ const char *sv_trap_text(int code); /* never NULL */
 struct sv_module;
 struct sv_thread;
 
-#define SV_FRAMES_MAX 64 /* innermost 48 and outermost 16 of a deep stack */
+/* Frames kept of a deep stack. */
+#define SV_FRAMES_OUTER 16
+#define SV_FRAMES_INNER 48
+#define SV_FRAMES_MAX (SV_FRAMES_INNER + SV_FRAMES_OUTER)
 
 struct sv_frame {
     const struct sv_module
@@ -49,9 +52,32 @@ int sv_trap_set(struct sv_thread *th, int code, const char *fmt, ...)
 /* The same with the code's own text: for the 0-or-code results of bulk operations. Safe in signal
  * handlers. Returns SV_ETRAP. */
 int sv_trap_raise(struct sv_thread *th, int code) __attribute__((cold));
-/* Append a frame (the next outer one) to a backtrace: for the `frames` of a tier. Takes a reference
- * on the module; keeps the innermost and the outermost ones of a deep stack. */
+/* Append a frame (the next outer one) to a backtrace. Takes a reference on the module; keeps the
+ * innermost and the outermost ones of a deep stack. */
 void sv_trap_add_frame(struct sv_trap *, const struct sv_module *, uint32_t func, uint32_t offset);
+
+/* A backtrace in the making. The frames are walked twice: to count them, then to describe the ones
+ * that are kept, since finding out where a frame is may be dear. */
+struct sv_backtrace {
+    struct sv_trap *trap; /* NULL: counting */
+    uint32_t n, total;    /* frames met; of the first walk */
+    /* Of a profile, in a signal handler: which functions they are, walked once. Else NULL. */
+    struct sv_sample *sample;
+};
+/* Is the next frame's description wanted? If not, any will do. */
+static inline bool sv_backtrace_keeps(const struct sv_backtrace *b)
+{
+    return b->trap && (b->n < SV_FRAMES_INNER || b->n + SV_FRAMES_OUTER >= b->total);
+}
+/* The same of its function alone. */
+static inline bool sv_backtrace_names(const struct sv_backtrace *b)
+{
+    return b->sample || sv_backtrace_keeps(b);
+}
+/* No more frames are wanted. */
+bool sv_backtrace_full(const struct sv_backtrace *b);
+void sv_backtrace_add(struct sv_backtrace *, const struct sv_module *, uint32_t func,
+                      uint32_t offset);
 
 /* Install the process-wide SIGSEGV/SIGBUS/SIGURG handlers (once, any thread). Faults that are not
  * ours go to the previous handler. */

@@ -374,6 +374,7 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
     }
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
     conn->away = true;
+    loop->calling = conn;
     ticket = atomic_fetch_add_explicit(&pool->tickets, 1, memory_order_relaxed) + 1;
     atomic_store(&loop->guest, ticket);
     srv_pool_note(pool);

@@ -134,16 +134,43 @@ enum srv_step srv_conn_drive(struct srv_conn *conn)
     }
 }
 
+int srv_conn_go_on(struct srv_conn *conn)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    ssize_t n = send(conn->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    return n == (ssize_t)sizeof text - 1 ? 1 : -1;
+}
+
+/* Who has closed the whole connection looks like who has only ended his side, until we send: then
+ * his system answers with a reset. */
+void srv_conn_probe(struct srv_conn *conn)
+{
+    if (!conn->ending || conn->work->http.minor == 0)
+        return;
+    if (srv_conn_go_on(conn) < 0)
+        conn->lost = true;
+}
+
 enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
 {
+    bool ends = events & EPOLLRDHUP && !conn->ending;
+
     if (events & EPOLLIN)
         conn->readable = true;
     if (events & (EPOLLERR | EPOLLHUP))
         conn->lost = true;
+    if (ends)
+        conn->ending = true;
     if (events & EPOLLRDHUP)
-        conn->readable = conn->ending = true;
-    if (conn->away)
+        conn->readable = true;
+    if (conn->away) {
+        if (ends)
+            srv_conn_probe(conn);
         return SRV_STEP_AWAY;
+    }
     if (conn->lingering)
         return finish(conn, linger(conn));
     if (conn->lost && conn->stage < SRV_STAGE_SEND)

@@ -143,6 +143,12 @@ enum srv_step srv_conn_rest(struct srv_conn *);
 /* A new request, once its head is there (or is known to be bad); its end. */
 void srv_request_init(struct srv_conn *);
 void srv_request_clear(struct srv_conn *);
+/* Send `100 Continue`, which clients of HTTP/1.1 pass over. 1; 0: the socket is full; -1: nothing
+ * more can be sent. */
+int srv_conn_go_on(struct srv_conn *);
+/* The client has perhaps ended its side, and a long call runs for it: find out whether it still
+ * waits. It does not when the connection turns out to be `lost`, now or by a later event. */
+void srv_conn_probe(struct srv_conn *);
 /* Read into the input buffer. False: nothing more now, or ever (`ended`, `lost`). */
 bool srv_conn_read(struct srv_conn *);
 /* The client's address as text. */

@@ -474,22 +474,33 @@ const char *srv_http_known(const struct srv_http *h, const char *buf, enum srv_k
     return buf + f->value.at;
 }
 
+bool srv_http_next_item(struct srv_items *list, const char **ret, size_t *ret_len)
+{
+    const char *comma, *from = list->at, *to;
+
+    if (from >= list->end)
+        return false;
+    comma = memchr(from, ',', (size_t)(list->end - from));
+    to = comma ? comma : list->end;
+    list->at = comma ? comma + 1 : list->end;
+    while (from < to && (*from == ' ' || *from == '\t'))
+        from++;
+    while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+        to--;
+    *ret = from;
+    *ret_len = (size_t)(to - from);
+    return true;
+}
+
 bool srv_http_has_token(const char *list, size_t len, const char *token)
 {
-    size_t want = strlen(token);
-    const char *end = list + len;
+    struct srv_items items = {list, list + len};
+    const char *item;
+    size_t n;
 
-    while (list < end) {
-        const char *comma = memchr(list, ',', (size_t)(end - list));
-        const char *stop = comma ? comma : end;
-
-        while (list < stop && (*list == ' ' || *list == '\t'))
-            list++;
-        while (stop > list && (stop[-1] == ' ' || stop[-1] == '\t'))
-            stop--;
-        if ((size_t)(stop - list) == want && strncasecmp(list, token, want) == 0)
+    while (srv_http_next_item(&items, &item, &n)) {
+        if (n == strlen(token) && strncasecmp(item, token, n) == 0)
             return true;
-        list = comma ? comma + 1 : end;
     }
     return false;
 }

@@ -111,6 +111,12 @@ const char *srv_http_known(const struct srv_http *, const char *buf, enum srv_kn
                            size_t *ret_len);
 const char *srv_method_name(enum srv_method);
 
+/* The items of a comma-separated field value, without the blanks around them: `at` begins at the
+ * value's first byte. False: no more. */
+struct srv_items {
+    const char *at, *end;
+};
+bool srv_http_next_item(struct srv_items *, const char **ret, size_t *ret_len);
 /* Whether `list` (a comma-separated field value) has the token, in any case of letters. */
 bool srv_http_has_token(const char *list, size_t len, const char *token);
 /* Whether the bytes are a token of RFC 9110, 5.6.2; whether they may stand in a field value. */

@@ -69,18 +69,36 @@ size_t srv_log_waiting(struct srv_log *log)
     return len;
 }
 
-static void write_all(int fd, const char *bytes, size_t len)
+/* How many bytes were written: fewer on a full disk or a closed pipe. Serving goes on then. */
+static size_t write_all(int fd, const char *bytes, size_t len)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
+    size_t at = 0;
+
+    while (at < len) {
+        ssize_t n = write(fd, bytes + at, len - at);
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return; /* a full disk or a closed pipe: serving goes on without a log */
-        bytes += n;
-        len -= (size_t)n;
+        if (n <= 0)
+            break;
+        at += (size_t)n;
     }
+    return at;
+}
+
+/* Whole lines, as far as possible. How many were not written whole. */
+static uint64_t write_lines(struct srv_log *log, const char *bytes, size_t len)
+{
+    uint64_t lost = 0;
+    size_t at = 0;
+
+    if (len > 0 && (!log->torn || write_all(log->fd, "\n", 1) == 1)) {
+        at = write_all(log->fd, bytes, len);
+        log->torn = at > 0 && bytes[at - 1] != '\n';
+    }
+    for (; at < len; at++)
+        lost += bytes[at] == '\n';
+    return lost;
 }
 
 void srv_log_write(struct srv_log *log)
@@ -100,12 +118,13 @@ void srv_log_write(struct srv_log *log)
     log->len = 0;
     log->dropped = 0;
     pthread_mutex_unlock(&log->lock);
-    write_all(log->fd, bytes, len);
-    if (dropped > 0)
-        write_all(log->fd, note,
-                  (size_t)snprintf(note, sizeof note,
-                                   "{\"event\":\"log_dropped\",\"lines\":%llu}\n",
-                                   (unsigned long long)dropped));
+    log->lost += dropped + write_lines(log, bytes, len);
+    if (log->lost > 0 &&
+        write_lines(log, note,
+                    (size_t)snprintf(note, sizeof note,
+                                     "{\"event\":\"log_dropped\",\"lines\":%llu}\n",
+                                     (unsigned long long)log->lost)) == 0)
+        log->lost = 0;
 }
 
 /* ---- Lines ---- */

@@ -19,7 +19,10 @@ struct srv_log {
     pthread_mutex_t lock;
     own char *waiting, *writing;
     size_t len;
-    uint64_t dropped;
+    uint64_t dropped; /* lines that found no room */
+    /* Of the one thread that writes. */
+    uint64_t lost; /* lines that are not in the log, and not yet told there */
+    bool torn;     /* the last line was not written whole: a full disk */
 };
 
 /* "-" is standard error, "none" none, else a file to append to. False with a message on standard

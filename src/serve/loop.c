@@ -248,6 +248,9 @@ bool srv_loop_run(struct srv_loop *loop)
     int n;
 
     tell_time(loop);
+    if (loop->calling) /* the loop was taken from a long call, and what came before it is not seen
+                          again */
+        srv_conn_probe(loop->calling);
     for (;;) {
         while (loop->at < loop->nevents) {
             struct epoll_event event = loop->events[loop->at++];

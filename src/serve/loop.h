@@ -35,8 +35,10 @@ struct srv_loop {
     time_t log_second; /* that log_time stands for */
     char log_time[32];
     struct srv_site site;
-    bool draining;          /* we have noticed it */
-    _Atomic uint64_t nopen; /* connections of this loop */
+    bool draining;            /* we have noticed it */
+    struct srv_conn *calling; /* whose call the loop's thread makes; whoever takes the loop from it
+                                 looks after the client */
+    _Atomic uint64_t nopen;   /* connections of this loop */
     /* Shared with other threads. */
     _Atomic uint64_t
         guest; /* ticket of the call that the owner makes on the loop's thread, 0 = none */

@@ -4,6 +4,7 @@
  * stages: conn.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,9 @@
 
 #define STATUS_ERROR 1
 #define STATUS_USAGE 2
-#define FILES_KEPT 64       /* descriptors beside those of connections */
-#define CANCEL_WAIT_MS 1000 /* after cancelling what still runs at the end of the drain */
+#define FILES_KEPT 64               /* descriptors beside those of connections */
+#define CALL_MEMORY_MIN (16U << 20) /* what a call is left where address space is limited */
+#define CANCEL_WAIT_MS 1000         /* after cancelling what still runs at the end of the drain */
 
 /* As many descriptors as we may have; fewer connections when that is not enough. */
 static void raise_files(struct srv_server *server)
@@ -33,6 +35,54 @@ static void raise_files(struct srv_server *server)
         server->config.connections + FILES_KEPT > limit.rlim_cur)
         server->config.connections =
             limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT;
+}
+
+static void count_loops(struct srv_server *server)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    server->nloops = server->config.loops ? (unsigned)server->config.loops
+                     : cores > 0          ? (unsigned)cores
+                                          : 1;
+}
+
+/* ret may be NULL. */
+static bool is_space_limited(uint64_t *ret)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return false;
+    if (ret)
+        *ret = limit.rlim_cur;
+    return true;
+}
+
+/* Where address space is limited (ulimit -v), the memories of guests would take it all, and nothing
+ * would be left to refuse further calls with: half of it is for the calls that run at once, with
+ * less memory for each and then fewer of them. */
+static void share_address_space(struct srv_server *server)
+{
+    struct srv_config *config = &server->config;
+    uint64_t room, places = config->calls + 2 * (uint64_t)server->nloops;
+
+    if (!is_space_limited(&room))
+        return;
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, 1); /* glibc would reserve 64 MiB for each thread */
+#endif
+    room /= 2;
+    if (room / places >= config->memory)
+        return;
+    if (config->memory > CALL_MEMORY_MIN)
+        config->memory = room / places > CALL_MEMORY_MIN ? room / places : CALL_MEMORY_MIN;
+    places = room / config->memory;
+    if (places < config->calls + 2 * (uint64_t)server->nloops)
+        config->calls = places > 2 * (uint64_t)server->nloops ? places - 2 * server->nloops : 1;
+    fprintf(stderr,
+            "ssvm-serve: address space is limited (ulimit -v): a call has %llu bytes of memory, "
+            "%llu run beside the event loops\n",
+            (unsigned long long)config->memory, (unsigned long long)config->calls);
 }
 
 static bool open_root(struct srv_server *server)
@@ -55,7 +105,13 @@ static bool open_root(struct srv_server *server)
 
 static bool open_engine(struct srv_server *server)
 {
-    ssvm_error *error = ssvm_engine_new(NULL, &server->engine);
+    ssvm_config config = SSVM_CONFIG_INIT;
+    ssvm_error *error;
+
+    /* Guests may take what is left, and a compiler that finds no memory ends the process. */
+    if (is_space_limited(NULL))
+        config.tier = "interp";
+    error = ssvm_engine_new(&config, &server->engine);
 
     if (!error)
         return true;
@@ -94,11 +150,6 @@ static int check(struct srv_server *server)
 
 static bool start_loops(struct srv_server *server)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    server->nloops = server->config.loops ? (unsigned)server->config.loops
-                     : cores > 0          ? (unsigned)cores
-                                          : 1;
     server->loops = calloc(server->nloops, sizeof *server->loops);
     if (!server->loops)
         return false;
@@ -154,6 +205,7 @@ static int serve(struct srv_server *server)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that may not grow (ulimit -f) is a full disk */
     if (!srv_listen_open(server) || !srv_log_open(&server->log, server->config.log))
         return STATUS_ERROR;
     n = srv_functions_load_all(&server->functions, &broken);
@@ -188,6 +240,8 @@ int main(int argc, char **argv)
     if (getrandom(&seed, sizeof seed, 0) == sizeof seed)
         atomic_init(&server.next_id, seed);
     raise_files(&server);
+    count_loops(&server);
+    share_address_space(&server);
     if (!open_root(&server) || !open_engine(&server) ||
         !srv_functions_init(&server.functions, server.engine, server.root, server.config.module,
                             &server.log))

@@ -12,6 +12,7 @@
 #include "serve/loop.h"
 
 #define NS_PER_MS 1000000U
+#define STACK_BYTES (1U << 20) /* of a thread; guests have stacks of their own */
 #define WATCH_LOG_BYTES                                                                            \
     (128 << 10) /* of waiting log lines, at which they are written without delay */
 
@@ -66,6 +67,19 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
 
 static void *run_thread(void *arg);
 
+static bool start_thread(pthread_t *ret, void *(*run)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    bool ok;
+
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    ok = pthread_create(ret, &attr, run, arg) == 0;
+    pthread_attr_destroy(&attr);
+    return ok;
+}
+
 /* With the lock held. */
 static bool add_thread(struct srv_pool *pool)
 {
@@ -78,7 +92,7 @@ static bool add_thread(struct srv_pool *pool)
         return false;
     thread->pool = pool;
     pthread_mutex_init(&thread->guest.lock, NULL);
-    if (pthread_create(&thread->id, NULL, run_thread, thread) != 0) {
+    if (!start_thread(&thread->id, run_thread, thread)) {
         pthread_mutex_destroy(&thread->guest.lock);
         free(thread);
         return false;
@@ -228,6 +242,7 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
     conn->away = true;
     conn->stage = SRV_STAGE_CALL;
+    srv_conn_probe(conn);
     srv_pool_note(&server->pool);
     if (enqueue(&server->pool, conn))
         return SRV_STEP_AWAY;
@@ -343,7 +358,7 @@ bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
     pthread_condattr_destroy(&clock);
     pool->adrift = calloc(n, sizeof(struct srv_loop *));
     pool->seen = calloc(n, sizeof *pool->seen);
-    if (!pool->adrift || !pool->seen || pthread_create(&pool->watch, NULL, run_watch, pool) != 0)
+    if (!pool->adrift || !pool->seen || !start_thread(&pool->watch, run_watch, pool))
         return false;
     pthread_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < n; i++) {

@@ -8,8 +8,6 @@
 
 #define BODY_FIRST (256 << 10) /* bytes of a body that a Content-Length alone makes us allocate */
 
-static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
 /* recv without waiting. Bytes, or 0: nothing more now (or ever: `ended`, `lost`). */
 static size_t receive(struct srv_conn *conn, char *to, size_t room)
 {
@@ -211,9 +209,7 @@ enum srv_step srv_body_stage(struct srv_conn *conn)
     if (work->http.want_continue) {
         work->http.want_continue = false;
         /* A full socket can't be: the client has nothing of ours to read. */
-        if (work->in_len == work->http.head_len &&
-            send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-                (ssize_t)sizeof go_on - 1)
+        if (work->in_len == work->http.head_len && srv_conn_go_on(conn) <= 0)
             return SRV_STEP_CLOSE;
     }
     if (work->http.chunked)

@@ -276,23 +276,19 @@ static struct srv_site_file *find_kept(struct srv_site *site, const char *path, 
 /* Whether a list of entity tags has ours (compared weakly). */
 static bool has_etag(const char *list, size_t len, const char *etag, size_t netag)
 {
-    const char *end = list + len;
+    struct srv_items items = {list, list + len};
+    const char *item;
+    size_t n;
 
     if (len == 1 && *list == '*')
         return true;
-    while (list < end) {
-        const char *comma = memchr(list, ',', (size_t)(end - list));
-        const char *stop = comma ? comma : end;
-
-        while (list < stop && (*list == ' ' || *list == '\t'))
-            list++;
-        while (stop > list && (stop[-1] == ' ' || stop[-1] == '\t'))
-            stop--;
-        if (stop - list > 2 && list[0] == 'W' && list[1] == '/')
-            list += 2;
-        if ((size_t)(stop - list) == netag && memcmp(list, etag, netag) == 0)
+    while (srv_http_next_item(&items, &item, &n)) {
+        if (n > 2 && item[0] == 'W' && item[1] == '/') {
+            item += 2;
+            n -= 2;
+        }
+        if (n == netag && memcmp(item, etag, netag) == 0)
             return true;
-        list = comma ? comma + 1 : end;
     }
     return false;
 }

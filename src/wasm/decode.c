@@ -245,7 +245,7 @@ int sv_module_new(struct sv_err *err, struct sv_types *types, const uint8_t *byt
     atomic_init(&m->refs, 1);
     m->types_registry = types;
     m->bytes = bytes;
-    m->len = len;
+    m->len = m->wasm_len = len;
     m->release_bytes = release_bytes;
     sv_arena_init(&m->arena, 0);
     sv_map_init(&m->export_map);
@@ -287,6 +287,10 @@ void sv_module_unref(struct sv_module *m)
     tier_data = atomic_load(&m->tier_data);
     if (tier_data && m->tier_release)
         m->tier_release(tier_data);
+    if (atomic_load(&m->data_images) && m->data_images_release)
+        m->data_images_release(m);
+    for (unsigned i = 0; m->native_release && i < SV_NATIVE_FORMS; i++)
+        m->native_release(atomic_load(&m->natives[i]));
     sv_free(atomic_load(&m->names));
     sv_types_unref(m->types_registry, m->type_groups, m->ntype_groups);
     sv_free(m->type_groups);

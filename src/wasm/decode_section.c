@@ -163,32 +163,36 @@ int sv_decode_import_section(struct sv_decoder *d)
 
 /* ---- definitions ---- */
 
-/* `n` more of an index space with `have` imported ones: the array in the arena, imports copied.
- * NULL = no memory. */
-static void *extend(struct sv_decoder *d, const void *old, uint32_t have, uint32_t n, size_t size)
+/* The section of an index space begins: how many entries it has, and room for them in the arena
+ * behind the `have` that are imported. `list` points to the pointer to the first, of any type. */
+static int begin_list(struct sv_decoder *d, const char *what, uint32_t have, uint32_t most,
+                      uint32_t least_bytes, void *list, size_t size, uint32_t *ret_n)
 {
-    unsigned char *array = sv_arena_array_zero(&d->m->arena, (size_t)have + n, size);
+    unsigned char *array;
+    void *old;
+    int r = sv_decode_count(d, what, have, most, least_bytes, ret_n);
 
-    if (array && have)
+    if (r != 0)
+        return r;
+    array = sv_arena_array_zero(&d->m->arena, (size_t)have + *ret_n, size);
+    if (!array)
+        return no_memory(d, what);
+    memcpy(&old, list, sizeof old);
+    if (have)
         memcpy(array, old, have * size);
-    return array;
+    memcpy(list, &array, sizeof array);
+    return 0;
 }
 
 int sv_decode_function_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
-    struct sv_func_decl *funcs;
     uint32_t n;
-    int r = sv_decode_count(d, "functions", m->nfuncs, SV_LIMIT_FUNCTIONS, 1, &n);
+    int r = begin_list(d, "functions", m->nfuncs, SV_LIMIT_FUNCTIONS, 1, &m->funcs,
+                       sizeof *m->funcs, &n);
 
-    if (r != 0)
-        return r;
-    funcs = extend(d, m->funcs, m->nfuncs, n, sizeof *funcs);
-    if (!funcs)
-        return no_memory(d, "functions");
-    m->funcs = funcs;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        struct sv_func_decl *f = &funcs[m->nfuncs];
+        struct sv_func_decl *f = &m->funcs[m->nfuncs];
 
         r = sv_decode_type_index(d, SV_FORM_FUNC, &f->type_index);
         if (r == 0) {
@@ -229,18 +233,12 @@ static int decode_table(struct sv_decoder *d, struct sv_table_decl *t)
 int sv_decode_table_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
-    struct sv_table_decl *tables;
     uint32_t n;
-    int r = sv_decode_count(d, "tables", m->ntables, SV_LIMIT_TABLES, 2, &n);
+    int r =
+        begin_list(d, "tables", m->ntables, SV_LIMIT_TABLES, 2, &m->tables, sizeof *m->tables, &n);
 
-    if (r != 0)
-        return r;
-    tables = extend(d, m->tables, m->ntables, n, sizeof *tables);
-    if (!tables)
-        return no_memory(d, "tables");
-    m->tables = tables;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = decode_table(d, &tables[m->ntables]);
+        r = decode_table(d, &m->tables[m->ntables]);
         if (r == 0)
             m->ntables++;
     }
@@ -252,18 +250,12 @@ int sv_decode_table_section(struct sv_decoder *d)
 int sv_decode_memory_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
-    struct sv_memory_type *memories;
     uint32_t n;
-    int r = sv_decode_count(d, "memories", m->nmemories, SV_LIMIT_MEMORIES, 1, &n);
+    int r = begin_list(d, "memories", m->nmemories, SV_LIMIT_MEMORIES, 1, &m->memories,
+                       sizeof *m->memories, &n);
 
-    if (r != 0)
-        return r;
-    memories = extend(d, m->memories, m->nmemories, n, sizeof *memories);
-    if (!memories)
-        return no_memory(d, "memories");
-    m->memories = memories;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = sv_decode_memory_type(d, &memories[m->nmemories]);
+        r = sv_decode_memory_type(d, &m->memories[m->nmemories]);
         if (r == 0)
             m->nmemories++;
     }
@@ -275,18 +267,11 @@ int sv_decode_memory_section(struct sv_decoder *d)
 int sv_decode_tag_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
-    struct sv_tag_decl *tags;
     uint32_t n;
-    int r = sv_decode_count(d, "tags", m->ntags, SV_LIMIT_TAGS, 2, &n);
+    int r = begin_list(d, "tags", m->ntags, SV_LIMIT_TAGS, 2, &m->tags, sizeof *m->tags, &n);
 
-    if (r != 0)
-        return r;
-    tags = extend(d, m->tags, m->ntags, n, sizeof *tags);
-    if (!tags)
-        return no_memory(d, "tags");
-    m->tags = tags;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = sv_decode_tag_type(d, &tags[m->ntags].type);
+        r = sv_decode_tag_type(d, &m->tags[m->ntags].type);
         if (r == 0)
             m->ntags++;
     }
@@ -297,18 +282,12 @@ int sv_decode_tag_section(struct sv_decoder *d)
 int sv_decode_global_section(struct sv_decoder *d)
 {
     struct sv_module *m = d->m;
-    struct sv_global_decl *globals;
     uint32_t n;
-    int r = sv_decode_count(d, "globals", m->nglobals, SV_LIMIT_GLOBALS, 2, &n);
+    int r = begin_list(d, "globals", m->nglobals, SV_LIMIT_GLOBALS, 2, &m->globals,
+                       sizeof *m->globals, &n);
 
-    if (r != 0)
-        return r;
-    globals = extend(d, m->globals, m->nglobals, n, sizeof *globals);
-    if (!globals)
-        return no_memory(d, "globals");
-    m->globals = globals;
     for (uint32_t i = 0; r == 0 && i < n; i++) {
-        struct sv_global_decl *g = &globals[m->nglobals];
+        struct sv_global_decl *g = &m->globals[m->nglobals];
 
         r = sv_decode_global_type(d, &g->type);
         if (r == 0)

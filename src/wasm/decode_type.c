@@ -118,6 +118,16 @@ static int decode_func(struct sv_decoder *d)
     return nresults > 1 ? sv_decode_feature(d, SV_FEATURE_MULTI_VALUE) : 0;
 }
 
+static int decode_mutability(struct sv_decoder *d, uint8_t *ret)
+{
+    int r = sv_decode_byte(d, ret);
+
+    if (r != 0 || *ret <= 1)
+        return r;
+    d->r.p--;
+    return sv_decode_fail(d, SV_EMALFORMED, "malformed mutability 0x%02x", *ret);
+}
+
 static int decode_field(struct sv_decoder *d)
 {
     sv_valtype type;
@@ -133,14 +143,9 @@ static int decode_field(struct sv_decoder *d)
     else
         r = decode_type_of(d, byte, &type);
     if (r == 0)
-        r = sv_decode_byte(d, &mut);
-    if (r != 0)
-        return r;
-    if (mut > 1) {
-        d->r.p--;
-        return sv_decode_fail(d, SV_EMALFORMED, "malformed mutability 0x%02x", mut);
-    }
-    r = push_word(d, type);
+        r = decode_mutability(d, &mut);
+    if (r == 0)
+        r = push_word(d, type);
     return r != 0 ? r : push_word(d, mut);
 }
 
@@ -430,15 +435,10 @@ int sv_decode_global_type(struct sv_decoder *d, struct sv_global_type *ret)
     int r = sv_decode_valtype(d, &ret->type);
 
     if (r == 0)
-        r = sv_decode_byte(d, &mut);
-    if (r != 0)
-        return r;
-    if (mut > 1) {
-        d->r.p--;
-        return sv_decode_fail(d, SV_EMALFORMED, "malformed mutability 0x%02x", mut);
-    }
-    ret->mut = mut;
-    return 0;
+        r = decode_mutability(d, &mut);
+    if (r == 0)
+        ret->mut = mut;
+    return r;
 }
 
 int sv_decode_tag_type(struct sv_decoder *d, const struct sv_type **ret)

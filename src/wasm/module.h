@@ -99,6 +99,10 @@ struct sv_branch_hint {
     bool likely;
 };
 struct sv_type_group;
+struct sv_native;
+
+/* Forms of native code: checked or not, metered or not, deterministic or not. */
+#define SV_NATIVE_FORMS 8
 
 /* Features that a module uses, a bit each; the list with names is feature.def. */
 enum sv_feature {
@@ -150,10 +154,25 @@ struct sv_module {
 
     _Atomic(void *) names; /* parsed name and branch hint sections, made on first use (names.c) */
 
+    /* For native code: the part of the bytes that is the module itself, its digest when somebody
+     * knows it, and the forms that were asked for (bits). */
+    size_t wasm_len;
+    uint8_t digest[32];
+    bool has_digest;
+    _Atomic uint32_t native_asked;
+
     /* The tier's shared per-module data (lowered code), made on first use; freed with the module.
      */
     _Atomic(void *) tier_data;
     void (*tier_release)(void *tier_data);
+    /* Native code by form (runtime/native.h), each set once; freed with the module. */
+    _Atomic(struct sv_native *) natives[SV_NATIVE_FORMS];
+    void (*native_release)(struct sv_native *);
+    /* Images of its memories (runtime/data_image.c), and how many instances it has had until then.
+     */
+    _Atomic(void *) data_images;
+    void (*data_images_release)(void *module);
+    _Atomic uint32_t instances;
 };
 
 struct sv_decode_options {

@@ -58,6 +58,12 @@ bool sv_read_u64_long(struct sv_reader *r, uint64_t *ret)
     return read_unsigned(r, 64, ret);
 }
 
+/* Its highest bit is the sign. */
+static int64_t extend_sign(uint64_t value, unsigned bits)
+{
+    return bits < 64 ? (int64_t)(value << (64 - bits)) >> (64 - bits) : (int64_t)value;
+}
+
 /* Spec 5.2.2: unused bits of the last byte repeat the sign. */
 bool sv_read_signed_long(struct sv_reader *r, unsigned bits, int64_t *ret)
 {
@@ -85,40 +91,39 @@ bool sv_read_signed_long(struct sv_reader *r, unsigned bits, int64_t *ret)
         if (!(byte & 0x80))
             break;
     }
-    if (shift < 64)
-        value = (uint64_t)((int64_t)(value << (64 - shift)) >> (64 - shift));
-    *ret = (int64_t)value;
+    *ret = extend_sign(value, shift);
     return true;
+}
+
+/* A validated number, without its sign; *ret_bits is how many it has. */
+static uint64_t code_long(const uint8_t **p, unsigned *ret_bits)
+{
+    uint64_t value = 0;
+    unsigned shift = 0;
+    uint8_t byte;
+
+    do {
+        byte = *(*p)++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        shift += 7;
+    } while (byte & 0x80);
+    *ret_bits = shift;
+    return value;
 }
 
 uint64_t sv_code_u64_long(const uint8_t **p)
 {
-    uint64_t value = 0;
-    unsigned shift = 0;
-    uint8_t byte;
+    unsigned bits;
 
-    do {
-        byte = *(*p)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        shift += 7;
-    } while (byte & 0x80);
-    return value;
+    return code_long(p, &bits);
 }
 
 int64_t sv_code_s64_long(const uint8_t **p)
 {
-    uint64_t value = 0;
-    unsigned shift = 0;
-    uint8_t byte;
+    unsigned bits;
+    uint64_t value = code_long(p, &bits);
 
-    do {
-        byte = *(*p)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        shift += 7;
-    } while (byte & 0x80);
-    if (shift < 64)
-        value = (uint64_t)((int64_t)(value << (64 - shift)) >> (64 - shift));
-    return (int64_t)value;
+    return extend_sign(value, bits);
 }
 
 uint32_t sv_code_heap(const struct sv_module *m, const uint8_t **p)

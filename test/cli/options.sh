@@ -20,8 +20,10 @@ check "empty dir" 2 "" "a path is empty" "$SSVM" --dir : x.wasm
 check "bad link" 2 "" "is not of the form NAME=FILE" "$SSVM" --link x x.wasm
 check "bad result" 2 "" "'text' is not string" "$SSVM" --result=text x.wasm
 check "bad stats" 2 "" "'xml' is not json" "$SSVM" --stats=xml x.wasm
-check "bad tier" 2 "" "'fast' is not auto or interp" "$SSVM" --tier fast x.wasm
-check "aot tier" 2 "" "native code is not in this build yet" "$SSVM" --tier aot x.wasm
+check "bad tier" 2 "" "'fast' is not auto, interp or aot" "$SSVM" --tier fast x.wasm
+for tier in auto interp aot; do
+    check "tier $tier is one" 1 "" "cannot read 'x.wasm'" "$SSVM" --tier $tier x.wasm
+done
 check "allow-command" 2 "" "option '--allow-command-all': native commands are not in this build yet" "$SSVM" --allow-command-all x.wasm
 check "unknown feature" 2 "" "unknown option '--disable-simt', did you mean '--disable-simd'?" "$SSVM" --disable-simt x.wasm
 check "no such file" 1 "" "cannot read 'none.wasm': No such file or directory" "$SSVM" none.wasm

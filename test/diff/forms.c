@@ -8,7 +8,7 @@
 #include "interp/interp.h"
 #include "runtime/instance.h"
 #include "runtime/store.h"
-#include "wasm/opcode.h"
+#include "shapes.h"
 
 static const uint32_t edge32[] = {
 #define EDGE32(x) x,
@@ -28,17 +28,6 @@ static const uint64_t expected[OP_COUNT] = {
 #define V8(op, sum) [OP_##op] = sum,
 #include "numeric_v8.def"
 #undef V8
-};
-enum shape { SHAPE_NONE, SHAPE_PLAIN, SHAPE_LANE };
-static const unsigned char shapes[OP_COUNT] = {
-#define NUM1(op, ...) [OP_##op] = SHAPE_PLAIN,
-#define NUM2 NUM1
-#define NUM3 NUM1
-#define TRAP1 NUM1
-#define TRAP2 NUM1
-#define EXTRACT(op, ...) [OP_##op] = SHAPE_LANE,
-#define REPLACE EXTRACT
-#include "wasm/numeric.def"
 };
 static const char *const canon_of[OP_COUNT] = {
 #define CANON(op, shape) [OP_##op] = #shape,

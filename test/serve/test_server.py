@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -151,7 +152,10 @@ class Server:
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        raise AssertionError("does not start: " + open(self.dir + "/out").read())
+        text = open(self.dir + "/out").read()
+        if re.search(r"Sanitizer (failed to allocate|setrlimit)", text):
+            raise Skip("a sanitizer wants more address space")
+        raise AssertionError("does not start: " + text)
 
     def __exit__(self, *_):
         crashed = self.process.poll()
@@ -587,6 +591,39 @@ def no_descriptors_left():
 
 
 @test
+def little_address_space():
+    """Under ulimit -v calls have less memory or fewer places; whatever the limit, the server lives and recovers."""
+    def under(megabytes, strict):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+        replies = []
+
+        def client():
+            for path in ("/f/hello/say?x=1", "/a.txt", "/f/env") * 5 + ("/f/odd?sleep",) * strict:
+                try:
+                    replies.append(s.get(path).status)
+                except (OSError, EOFError):
+                    replies.append("closed")
+
+        with Server(preexec_fn=limit) as s:
+            s.function("hello").function("env").function("odd")
+            s.write("site/a.txt", "x" * 100000)
+            clients = [threading.Thread(target=client) for _ in range(8)]
+            for c in clients:
+                c.start()
+            for c in clients:
+                c.join()
+            assert set(replies) <= ({200} if strict else {200, 503, "closed"}), (megabytes, replies)
+            for path in ("/f/hello/say?x=1", "/a.txt", "/f/env"):
+                same(s.get(path).status, 200, megabytes)
+
+    under(512, True)
+    for megabytes in (24, 64):
+        under(megabytes, False)
+
+
+@test
 def rubbish():
     """Random and mutated bytes: no crash, no leak of descriptors, and the server still answers."""
     r = random.Random(7)
@@ -786,6 +823,30 @@ def clients_that_leave():
             c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             c.close()
         until("calls of clients that broke off are ended", lambda: s.get("/f/hello/say?x=1").status == 200)
+        for pause in (0, 0.1):  # a clean end, with the request or during the call
+            for _ in range(6):
+                c = Client(s).send(b"GET /f/typed/spin HTTP/1.1\r\nHost: a\r\n\r\n")
+                time.sleep(pause)
+                c.close()
+            until("calls of clients that closed are ended", lambda: s.get("/f/hello/say?x=1").status == 200)
+        until("no call is left", lambda: len([x for x in s.lines() if x.get("lost") and x["path"] == "/f/typed/spin"]) == 18)
+
+
+@test
+def clients_that_end_their_side():
+    """After its last request a client may shut down its side; it is answered, also by a long call, which tries it with 100 Continue."""
+    with Server("--call-time", "5s", "--loops", "1") as s:
+        s.function("odd")
+        for version, passed_over in (("1.1", [100]), ("1.0", [])):
+            for pause in (0, 0.05):
+                for _ in range(2):  # not known to be long, then known
+                    c = Client(s).send(b"GET /f/odd?sleep HTTP/%s\r\nHost: a\r\n\r\n" % version.encode())
+                    time.sleep(pause)
+                    c.s.shutdown(socket.SHUT_WR)
+                    statuses = [c.reply().status]
+                    while statuses[-1] == 100:
+                        statuses.append(c.reply().status)
+                    same((statuses, c.closed()), (passed_over + [200], True), version)
 
 
 @test
@@ -969,6 +1030,33 @@ def log_that_blocks():
         with Server("--log", "/dev/full") as s:
             s.function("hello")
             same(s.get("/f/hello/say?x=1").status, 200)
+
+
+@test
+def log_on_a_full_disk():
+    """A log that may not grow is a full disk: serving goes on; later lines are whole again, and say how many are missing."""
+    def soft(n, pid=0):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (n, resource.RLIM_INFINITY))
+
+    with Server(preexec_fn=lambda: soft(2000)) as s:
+        s.function("hello")
+        for i in range(100):
+            same(s.get("/f/hello/say?x=%d" % i).status, 200)
+        until("the log is full", lambda: os.path.getsize(s.log) == 2000)
+        time.sleep(0.5)
+        soft(resource.RLIM_INFINITY, s.process.pid)
+        same(s.get("/later").status, 404)
+        until("the log goes on", lambda: "log_dropped" in open(s.log).read())
+        whole, torn, dropped = [], 0, 0
+        for line in open(s.log):
+            try:
+                x = json.loads(line)
+                dropped += x.get("lines", 0)
+                whole.append(x.get("path"))
+            except ValueError:
+                torn += 1
+        assert "/later" in whole and torn <= 1, (whole, torn)
+        same(whole.count("/f/hello/say") + dropped, 100)
 
 
 @test

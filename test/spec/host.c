@@ -86,7 +86,7 @@ static int add_tables(struct sv_err *err, struct spectest *s, struct sv_store *s
     }
     for (int shared = 0; shared < 2; shared++) {
         pages.limits.shared = shared;
-        r = sv_memory_new(err, store, &pages, &memory);
+        r = sv_memory_new(err, store, &pages, NULL, NULL, &memory);
         if (r < 0)
             return r;
         add(s, shared ? "shared_memory" : "memory", SV_EXTERN_MEMORY, memory);

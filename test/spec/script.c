@@ -1,6 +1,7 @@
 /* One script: its store, its modules by name, and its commands. Threads of a script are scripts of
  * their own with a store of their own, which see one module of the outer one. */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -33,6 +34,8 @@ struct script {
     size_t nregistrations;
     struct sv_instance *latest;
     struct thread *threads;
+    uint64_t
+        not_told; /* gas of calls that ran out of stack: how deep that is depends on the tier */
 };
 struct thread {
     const char *name;
@@ -193,6 +196,8 @@ static int instantiate(struct sv_err *err, struct script *s, struct sv_module *m
     }
     if (r == 0)
         r = sv_instance_new(err, s->store, m, imports, ret);
+    if (r == 0 && s->runner->begin)
+        s->runner->begin(*ret);
     free(imports);
     return r;
 }
@@ -234,6 +239,7 @@ static void invoke(struct script *s, const json_t *action, struct sv_func *f, st
 {
     const json_t *args = json_object_get(action, "args");
     unsigned n = 0;
+    uint64_t before;
 
     o->type = f->type;
     if (f->type->func.param_slots + 2 > SLOTS_MAX || f->type->func.result_slots > SLOTS_MAX) {
@@ -254,7 +260,12 @@ static void invoke(struct script *s, const json_t *action, struct sv_func *f, st
         return;
     }
     sv_trap_clear(&s->store->thread.trap);
+    if (f->inst && s->runner->before_call)
+        s->runner->before_call(f->inst);
+    before = sv_store_gas_used(s->store);
     o->code = sv_func_call(&s->store->thread, f, o->slots);
+    if (o->code == SV_ETRAP && s->store->thread.trap.code == SV_TRAP_STACK)
+        s->not_told += sv_store_gas_used(s->store) - before;
 }
 
 static void act(struct script *s, const json_t *action, struct outcome *o)
@@ -334,6 +345,24 @@ static bool trap_text_ok(const char *expected, const char *got)
            strspn(expected + n + 1, "0123456789") == strlen(expected + n + 1);
 }
 
+/* To be compared between tiers. How deep an exhausted stack was is a tier's own business. */
+static void show_trap(const struct script *s, const json_t *command)
+{
+    const struct sv_trap *t = &s->store->thread.trap;
+    struct sv_buf b;
+    char *text, *end;
+
+    sv_buf_init(&b, 65536);
+    sv_trap_print(&b, t);
+    text = (char *)sv_buf_cstr(&b);
+    end = t->code == SV_TRAP_STACK ? strstr(text, "\n  1: ") : NULL;
+    if (end)
+        *end = 0;
+    printf("%s:%d: %s\n", s->label, (int)json_integer_value(json_object_get(command, "line")),
+           text);
+    sv_buf_release(&b);
+}
+
 static bool assert_stop(struct script *s, const json_t *command, int code)
 {
     struct outcome o;
@@ -349,6 +378,8 @@ static bool assert_stop(struct script *s, const json_t *command, int code)
              text_of(command, "text"));
         return false;
     }
+    if (s->runner->traps)
+        show_trap(s, command);
     return true;
 }
 
@@ -703,6 +734,8 @@ static void script_delete(struct script *s)
         script_delete(t->script);
         free(t);
     }
+    if (s->runner->gas_totals && s->store)
+        printf("%s: gas %" PRIu64 "\n", s->label, sv_store_gas_used(s->store) - s->not_told);
     spectest_delete(s->spectest);
     sv_store_delete(s->store);
     for (size_t i = 0; i < s->nentries; i++)

@@ -18,7 +18,10 @@ struct skip {
 /* Options, engine and totals of the whole run; totals are counted from several threads. */
 struct runner {
     struct sv_engine *engine;
-    bool metered, gas_limited, verbose, texts;
+    bool metered, gas_limited, gas_totals, verbose, texts, traps;
+    /* Tiers of ../switcher.h: behind an instance's making, before a call of it; NULL: other tiers.
+     */
+    void (*begin)(struct sv_instance *), (*before_call)(struct sv_instance *);
     struct skip *skips;
     size_t nskips;
     _Atomic unsigned passed, failed, skipped;

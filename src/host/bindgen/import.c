@@ -253,8 +253,8 @@ static int guest_malloc(struct sv_call *c, size_t len, uint32_t *ret)
 /* (return pointer, value): Option<String>, pointer 0 is None. */
 static int string_get(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
 {
-    struct sv_bindgen_value v = sv_bindgen_value_get(c->data, get_handle(c, 1, arg));
     uint32_t at = arg[0].i32, handle = get_handle(c, 1, arg), out[2] = {0, 0};
+    struct sv_bindgen_value v = sv_bindgen_value_get(c->data, handle);
     void *p;
     int r;
 

@@ -28,17 +28,34 @@ void sv_vfs_filestat(const struct sv_wasi *w, const struct stat *st,
     ret->ctim = file_ns(w, &st->st_ctim);
 }
 
-void sv_vfs_filestat_p0(const struct sv_wasi_abi_filestat *s, struct sv_wasi_abi_filestat_p0 *ret)
+int sv_vfs_put_filestat(struct sv_call *c, uint32_t ptr, const struct sv_wasi_abi_filestat *s)
 {
-    memset(ret, 0, sizeof *ret);
-    ret->dev = s->dev;
-    ret->ino = s->ino;
-    ret->filetype = s->filetype;
-    ret->nlink = s->nlink > UINT32_MAX ? UINT32_MAX : (uint32_t)s->nlink;
-    ret->size = s->size;
-    ret->atim = s->atim;
-    ret->mtim = s->mtim;
-    ret->ctim = s->ctim;
+    void *to;
+
+    if (!sv_call_slice(c, ptr, sizeof *s, &to))
+        return SV_WASI_EFAULT;
+    memcpy(to, s, sizeof *s);
+    return 0;
+}
+
+int sv_vfs_put_filestat_p0(struct sv_call *c, uint32_t ptr, const struct sv_wasi_abi_filestat *s)
+{
+    struct sv_wasi_abi_filestat_p0 old;
+    void *to;
+
+    if (!sv_call_slice(c, ptr, sizeof old, &to))
+        return SV_WASI_EFAULT;
+    memset(&old, 0, sizeof old);
+    old.dev = s->dev;
+    old.ino = s->ino;
+    old.filetype = s->filetype;
+    old.nlink = s->nlink > UINT32_MAX ? UINT32_MAX : (uint32_t)s->nlink;
+    old.size = s->size;
+    old.atim = s->atim;
+    old.mtim = s->mtim;
+    old.ctim = s->ctim;
+    memcpy(to, &old, sizeof old);
+    return 0;
 }
 
 static struct timespec time_to_set(uint64_t ns, bool set, bool now)

@@ -23,6 +23,18 @@ int sv_wasi_fd_advise(struct sv_wasi *w, struct sv_call *c, const union sv_slot 
     return sv_wasi_errno(posix_fadvise(f->fd, arg[1].s64, arg[2].s64, advices[arg[3].i32]));
 }
 
+/* fallocate and ftruncate may exceed the limit on the size of files (ulimit -f). */
+static bool extend(const struct sv_vfs_file *f, bool allocate, int64_t offset, int64_t len)
+{
+    struct sv_vfs_hold hold;
+    int r;
+
+    sv_vfs_hold_signal(&hold, SIGXFSZ);
+    r = allocate ? fallocate(f->fd, 0, offset, len) : ftruncate(f->fd, len);
+    sv_vfs_drop_signal(&hold, r != 0 && errno == EFBIG);
+    return r == 0;
+}
+
 int sv_wasi_fd_allocate(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
     struct sv_vfs_file *f;
@@ -36,7 +48,7 @@ int sv_wasi_fd_allocate(struct sv_wasi *w, struct sv_call *c, const union sv_slo
      * that takes. */
     if (arg[1].s64 < 0 || arg[2].s64 <= 0)
         return SV_WASI_EINVAL;
-    while (fallocate(f->fd, 0, arg[1].s64, arg[2].s64) != 0) {
+    while (!extend(f, true, arg[1].s64, arg[2].s64)) {
         r = sv_vfs_again(c, f, errno, POLLOUT);
         if (r != 0)
             return r;
@@ -156,31 +168,17 @@ static int filestat(struct sv_wasi *w, uint32_t fd, struct sv_wasi_abi_filestat 
 int sv_wasi_fd_filestat_get(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
     struct sv_wasi_abi_filestat s;
-    void *to;
     int r = filestat(w, arg[0].i32, &s);
 
-    if (r != 0)
-        return r;
-    if (!sv_call_slice(c, arg[1].i32, sizeof s, &to))
-        return SV_WASI_EFAULT;
-    memcpy(to, &s, sizeof s);
-    return 0;
+    return r != 0 ? r : sv_vfs_put_filestat(c, arg[1].i32, &s);
 }
 
 int sv_wasi_fd_filestat_get_p0(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
-    struct sv_wasi_abi_filestat_p0 old;
     struct sv_wasi_abi_filestat s;
-    void *to;
     int r = filestat(w, arg[0].i32, &s);
 
-    if (r != 0)
-        return r;
-    if (!sv_call_slice(c, arg[1].i32, sizeof old, &to))
-        return SV_WASI_EFAULT;
-    sv_vfs_filestat_p0(&s, &old);
-    memcpy(to, &old, sizeof old);
-    return 0;
+    return r != 0 ? r : sv_vfs_put_filestat_p0(c, arg[1].i32, &s);
 }
 
 int sv_wasi_fd_filestat_set_size(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
@@ -192,7 +190,7 @@ int sv_wasi_fd_filestat_set_size(struct sv_wasi *w, struct sv_call *c, const uni
         return r;
     if (f->readonly)
         return SV_WASI_EROFS;
-    while (ftruncate(f->fd, arg[1].s64) != 0) {
+    while (!extend(f, false, 0, arg[1].s64)) {
         r = sv_vfs_again(c, f, errno, POLLOUT);
         if (r != 0)
             return r;
@@ -219,16 +217,20 @@ int sv_wasi_fd_filestat_set_times(struct sv_wasi *w, struct sv_call *c, const un
     return futimens(f->fd, times) == 0 ? 0 : sv_wasi_errno(errno);
 }
 
+/* sv_vfs_read or sv_vfs_write */
+typedef int transfer_fn(struct sv_wasi *, struct sv_call *, struct sv_vfs_file *, struct iovec *,
+                        int, size_t, int64_t, uint32_t *);
+
 /* fd_read and fd_pread, fd_write and fd_pwrite: offset < 0 is the file's own position. */
-static int read_fd(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, int64_t offset,
-                   uint32_t ret_ptr)
+static int transfer(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, int64_t offset,
+                    uint32_t ret_ptr, uint64_t right, transfer_fn *fn)
 {
     struct iovec v[SV_WASI_IOVS_MAX];
     struct sv_vfs_file *f;
     size_t total;
     uint32_t len;
     void *to;
-    int r = sv_vfs_find(w, arg[0].i32, SV_WASI_RIGHT_READ, &f);
+    int r = sv_vfs_find(w, arg[0].i32, right, &f);
 
     if (r != 0)
         return r;
@@ -237,35 +239,23 @@ static int read_fd(struct sv_wasi *w, struct sv_call *c, const union sv_slot *ar
         return r;
     if (!sv_call_slice(c, ret_ptr, 4, &to))
         return SV_WASI_EFAULT;
-    r = sv_vfs_read(w, c, f, v, (int)arg[2].i32, total, offset, &len);
+    r = fn(w, c, f, v, (int)arg[2].i32, total, offset, &len);
     if (r != 0)
         return r;
     memcpy(to, &len, 4);
     return 0;
 }
 
+static int read_fd(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, int64_t offset,
+                   uint32_t ret_ptr)
+{
+    return transfer(w, c, arg, offset, ret_ptr, SV_WASI_RIGHT_READ, sv_vfs_read);
+}
+
 static int write_fd(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, int64_t offset,
                     uint32_t ret_ptr)
 {
-    struct iovec v[SV_WASI_IOVS_MAX];
-    struct sv_vfs_file *f;
-    size_t total;
-    uint32_t len;
-    void *to;
-    int r = sv_vfs_find(w, arg[0].i32, SV_WASI_RIGHT_WRITE, &f);
-
-    if (r != 0)
-        return r;
-    r = sv_vfs_take_iovs(c, arg[1].i32, arg[2].i32, v, &total);
-    if (r != 0)
-        return r;
-    if (!sv_call_slice(c, ret_ptr, 4, &to))
-        return SV_WASI_EFAULT;
-    r = sv_vfs_write(w, c, f, v, (int)arg[2].i32, total, offset, &len);
-    if (r != 0)
-        return r;
-    memcpy(to, &len, 4);
-    return 0;
+    return transfer(w, c, arg, offset, ret_ptr, SV_WASI_RIGHT_WRITE, sv_vfs_write);
 }
 
 int sv_wasi_fd_read(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)

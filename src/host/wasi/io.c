@@ -1,6 +1,7 @@
 /* Moving bytes between guest memory and files, pipes, sockets, terminals and the embedder's
  * streams: bounded, interruptible, no SIGPIPE. Not the functions that guests call. */
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,31 +56,62 @@ int sv_vfs_again(struct sv_call *c, const struct sv_vfs_file *f, int host_errno,
 
 /* ---- the system calls ---- */
 
-/* A write that may raise SIGPIPE, on kernels that cannot leave it out. The embedder's handler is
- * not touched: the signal is blocked and taken back, unless one was pending already. */
-static ssize_t write_masked(int fd, const struct iovec *v, int n)
+void sv_vfs_hold_signal(struct sv_vfs_hold *h, int sig)
+{
+    sigset_t pending;
+
+    sigemptyset(&pending);
+    sigpending(&pending);
+    h->was_pending = sigismember(&pending, sig);
+    sigemptyset(&h->sig);
+    sigaddset(&h->sig, sig);
+    pthread_sigmask(SIG_BLOCK, &h->sig, &h->old);
+}
+
+void sv_vfs_drop_signal(struct sv_vfs_hold *h, bool raised)
 {
     static const struct timespec none;
-    sigset_t sigpipe, old, pending;
+    int e = errno;
+
+    if (raised && !h->was_pending)
+        while (sigtimedwait(&h->sig, NULL, &none) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &h->old, NULL);
+    errno = e;
+}
+
+/* A write that may raise SIGPIPE, on kernels that cannot leave it out. */
+static ssize_t write_masked(int fd, const struct iovec *v, int n)
+{
+    struct sv_vfs_hold hold;
     struct sigaction sa;
     ssize_t r;
-    int e;
 
     if (sigaction(SIGPIPE, NULL, &sa) == 0 && !(sa.sa_flags & SA_SIGINFO) &&
         sa.sa_handler == SIG_IGN)
         return writev(fd, v, n);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+    sv_vfs_hold_signal(&hold, SIGPIPE);
     r = writev(fd, v, n);
-    e = errno;
-    if (r < 0 && e == EPIPE && !sigismember(&pending, SIGPIPE))
-        while (sigtimedwait(&sigpipe, NULL, &none) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    errno = e;
+    sv_vfs_drop_signal(&hold, r < 0 && errno == EPIPE);
+    return r;
+}
+
+/* Under a limit on the size of files (ulimit -f) the write that would exceed it raises SIGXFSZ. */
+static ssize_t write_file(struct sv_vfs_file *f, const struct iovec *v, int n, int64_t offset)
+{
+    struct sv_vfs_hold hold;
+    struct rlimit limit;
+    ssize_t r;
+
+    if (!f->asked_limit) {
+        f->asked_limit = true;
+        f->limited = getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY;
+    }
+    if (!f->limited)
+        return offset >= 0 ? pwritev(f->fd, v, n, offset) : writev(f->fd, v, n);
+    sv_vfs_hold_signal(&hold, SIGXFSZ);
+    r = offset >= 0 ? pwritev(f->fd, v, n, offset) : writev(f->fd, v, n);
+    sv_vfs_drop_signal(&hold, r < 0 && errno == EFBIG);
     return r;
 }
 
@@ -137,10 +169,8 @@ static ssize_t host_write(struct sv_vfs_file *f, const struct iovec *v, int n, i
 {
     struct msghdr msg = {.msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)n};
 
-    if (offset >= 0)
-        return pwritev(f->fd, v, n, offset);
-    if (f->kind == SV_VFS_FILE)
-        return writev(f->fd, v, n);
+    if (offset >= 0 || f->kind == SV_VFS_FILE)
+        return write_file(f, v, n, offset);
     if (f->kind == SV_VFS_SOCKET)
         return sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     return write_pipe(f, v, n);

@@ -184,31 +184,17 @@ static int filestat(struct sv_wasi *w, struct sv_call *c, const union sv_slot *a
 int sv_wasi_path_filestat_get(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
     struct sv_wasi_abi_filestat s;
-    void *to;
     int r = filestat(w, c, arg, &s);
 
-    if (r != 0)
-        return r;
-    if (!sv_call_slice(c, arg[4].i32, sizeof s, &to))
-        return SV_WASI_EFAULT;
-    memcpy(to, &s, sizeof s);
-    return 0;
+    return r != 0 ? r : sv_vfs_put_filestat(c, arg[4].i32, &s);
 }
 
 int sv_wasi_path_filestat_get_p0(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
-    struct sv_wasi_abi_filestat_p0 old;
     struct sv_wasi_abi_filestat s;
-    void *to;
     int r = filestat(w, c, arg, &s);
 
-    if (r != 0)
-        return r;
-    if (!sv_call_slice(c, arg[4].i32, sizeof old, &to))
-        return SV_WASI_EFAULT;
-    sv_vfs_filestat_p0(&s, &old);
-    memcpy(to, &old, sizeof old);
-    return 0;
+    return r != 0 ? r : sv_vfs_put_filestat_p0(c, arg[4].i32, &s);
 }
 
 /* utimensat on an O_PATH descriptor; kernels before 5.8 need the way through /proc. */

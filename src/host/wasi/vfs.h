@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -56,6 +57,8 @@ struct sv_vfs_file {
     bool is_tty;      /* output is filtered */
     bool no_nowait;   /* the kernel does not know RWF_NOWAIT here */
     bool no_nosignal; /* nor RWF_NOSIGNAL */
+    bool asked_limit; /* whether `limited` is known */
+    bool limited;     /* the size of files has a limit */
     int fd;           /* -1 without one */
     uint32_t rights, inheriting;
     const char *preopen;    /* guest path of a granted directory */
@@ -133,6 +136,15 @@ int sv_vfs_read(struct sv_wasi *, struct sv_call *, struct sv_vfs_file *, struct
                 size_t total, int64_t offset, uint32_t *ret_len);
 int sv_vfs_write(struct sv_wasi *, struct sv_call *, struct sv_vfs_file *, struct iovec *v, int n,
                  size_t total, int64_t offset, uint32_t *ret_len);
+/* Around a system call that may raise `sig` in this thread; `raised`: it has. The embedder's
+ * handler is not touched: the signal is blocked and taken back, unless one was pending already.
+ * errno stays. */
+struct sv_vfs_hold {
+    sigset_t sig, old;
+    bool was_pending;
+};
+void sv_vfs_hold_signal(struct sv_vfs_hold *, int sig);
+void sv_vfs_drop_signal(struct sv_vfs_hold *, bool raised);
 /* What to do after a failed system call: 0 = try again (after waiting), else an errno or negative.
  */
 int sv_vfs_again(struct sv_call *, const struct sv_vfs_file *, int host_errno, short events);
@@ -154,7 +166,9 @@ void sv_vfs_dir_delete(own struct sv_vfs_dir *);
 
 /* attr.c */
 void sv_vfs_filestat(const struct sv_wasi *, const struct stat *, struct sv_wasi_abi_filestat *ret);
-void sv_vfs_filestat_p0(const struct sv_wasi_abi_filestat *, struct sv_wasi_abi_filestat_p0 *ret);
+/* To the guest, in the form of preview1 or of the snapshot before it: an errno. */
+int sv_vfs_put_filestat(struct sv_call *, uint32_t ptr, const struct sv_wasi_abi_filestat *);
+int sv_vfs_put_filestat_p0(struct sv_call *, uint32_t ptr, const struct sv_wasi_abi_filestat *);
 /* times[2] for utimensat from the arguments of *_filestat_set_times: an errno. */
 int sv_vfs_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec *ret_times);
 

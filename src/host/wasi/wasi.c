@@ -202,6 +202,16 @@ fail:
     return r;
 }
 
+static const char *wasi_holds(const void *state)
+{
+    const struct sv_wasi *w = state;
+
+    for (uint32_t i = 3; i < w->nfiles; i++)
+        if (w->files[i].kind != SV_VFS_FREE && !w->files[i].preopen)
+            return "an open file";
+    return NULL;
+}
+
 const struct sv_host_module sv_host_wasi = {
     .id = "wasi",
     .grant = "--dir GUEST:HOST[:ro], --env K=V",
@@ -210,4 +220,5 @@ const struct sv_host_module sv_host_wasi = {
     .nfuncs = SV_COUNT(wasi_funcs),
     .open = wasi_open,
     .close = wasi_close,
+    .holds = wasi_holds,
 };

@@ -1006,6 +1006,41 @@ static void test_exports(void **state)
     close_world(&w);
 }
 
+/* Guests that call the host that calls them: every activation is in the samples. */
+static void test_profile(void **state)
+{
+    ssvm_val arg = {.kind = SSVM_I32, .of.i32 = 20}, out;
+    clock_t begun = clock();
+    struct world w;
+    char *text;
+    size_t len;
+
+    (void)state;
+    open_host(&w, "down");
+    want(ssvm_store_profile_start(NULL), SSVM_EUSAGE, "no store");
+    want(ssvm_store_profile_end(w.store, SSVM_PROFILE_SVG, &text, &len), SSVM_EUSAGE,
+         "not being profiled");
+    ok(ssvm_store_profile_start(w.store));
+    want(ssvm_store_profile_start(w.store), SSVM_EUSAGE, "already");
+    while (clock() - begun < CLOCKS_PER_SEC / 5)
+        ok(call(&w, "down", &arg, 1, &out, 1));
+    want(ssvm_store_profile_end(w.store, (ssvm_profile_format)7, &text, &len), SSVM_EUSAGE,
+         "format");
+    ok(ssvm_store_profile_end(w.store, SSVM_PROFILE_FOLDED, &text, &len));
+    assert_int_equal(strlen(text), len);
+    assert_non_null(strstr(text, "down;down;down;"));
+    ssvm_string_delete(text);
+    /* Ended with its store, too. */
+    ok(ssvm_store_profile_start(w.store));
+    close_world(&w);
+    open_host(&w, "down");
+    ok(ssvm_store_profile_start(w.store));
+    ok(ssvm_store_profile_end(w.store, SSVM_PROFILE_SVG, &text, &len));
+    assert_non_null(strstr(text, "</svg>"));
+    ssvm_string_delete(text);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1035,6 +1070,7 @@ int main(void)
         cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_exports),
+        cmocka_unit_test(test_profile),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -1,29 +1,10 @@
 /* Typed calls through the C API: kinds of arguments and results, errors, lifetimes. What the types
  * mean is tested by test/host/bindgen/run.sh against the Rust sources of the same guests. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "ssvm.h"
-
-struct guest {
-    ssvm_engine *engine;
-    ssvm_module *module;
-    ssvm_store *store;
-    ssvm_linker *linker;
-    ssvm_instance *instance;
-};
-
-static void good(ssvm_error *e)
-{
-    if (e)
-        print_error("%s\n", ssvm_error_message(e));
-    assert_null(e);
-}
+#include "../guest.h"
 
 static void open_guest(struct guest *g, const char *name, const ssvm_limits *limits)
 {
@@ -32,21 +13,13 @@ static void open_guest(struct guest *g, const char *name, const ssvm_limits *lim
 
     snprintf(path, sizeof path, "%.*s/../../host/bindgen/wasm/%s.wasm", (int)(slash - __FILE__),
              __FILE__, name);
-    good(ssvm_engine_new(NULL, &g->engine));
-    good(ssvm_module_open(g->engine, path, &g->module));
-    good(ssvm_store_new(g->engine, limits, &g->store));
-    good(ssvm_linker_new(g->store, &g->linker));
-    good(ssvm_linker_define_bindgen(g->linker));
-    good(ssvm_linker_define_bindgen(g->linker)); /* twice is once */
-    good(ssvm_linker_instantiate(g->linker, g->module, &g->instance));
-}
-
-static void close_guest(struct guest *g)
-{
-    ssvm_linker_delete(g->linker);
-    ssvm_store_delete(g->store);
-    ssvm_module_delete(g->module);
-    ssvm_engine_delete(g->engine);
+    ok(ssvm_engine_new(NULL, &g->engine));
+    ok(ssvm_module_open(g->engine, path, &g->module));
+    ok(ssvm_store_new(g->engine, limits, &g->store));
+    ok(ssvm_linker_new(g->store, &g->linker));
+    ok(ssvm_linker_define_bindgen(g->linker));
+    ok(ssvm_linker_define_bindgen(g->linker)); /* twice is once */
+    ok(ssvm_linker_instantiate(g->linker, g->module, &g->instance));
 }
 
 #define STRING(s) {.kind = SSVM_ARG_STRING, .bytes = s, .len = strlen(s)}
@@ -64,7 +37,7 @@ static void expect(struct guest *g, const char *name, const ssvm_arg *args, size
 {
     ssvm_result r = SSVM_RESULT_INIT;
 
-    good(ssvm_instance_call(g->instance, name, args, n, SSVM_RESULT_AUTO, &r));
+    ok(ssvm_instance_call(g->instance, name, args, n, SSVM_RESULT_AUTO, &r));
     assert_int_equal(r.kind, kind);
     assert_int_equal(r.len, len);
     assert_memory_equal(r.bytes, text, len);
@@ -121,7 +94,7 @@ static void kinds(void **state)
     EXPECT(&g, "js_number", FLOAT, "1.5", FLOAT(1.5));
     EXPECT(&g, "join", STRING, "a+b\nc", JSON("[\"a\",\"b\\nc\"]"));
     EXPECT(&g, "js_kind", BOOL, "false", FLOAT(1.5));
-    close_guest(&g);
+    guest_close(&g);
 }
 
 static void nothing_takes_nothing(void **state)
@@ -131,7 +104,7 @@ static void nothing_takes_nothing(void **state)
     (void)state;
     open_guest(&g, "raw-100", NULL);
     expect(&g, "nothing", NULL, 0, SSVM_RESULT_NONE, "", 0);
-    close_guest(&g);
+    guest_close(&g);
 }
 
 static void errors(void **state)
@@ -171,7 +144,7 @@ static void errors(void **state)
     ssvm_error_delete(e);
     /* After all of them the instance still works. */
     EXPECT(&g, "say", STRING, "hello again", STRING("again"));
-    close_guest(&g);
+    guest_close(&g);
 }
 
 static void signatures(void **state)
@@ -201,11 +174,11 @@ static void signatures(void **state)
         open_guest(&g, modules[i], NULL);
         for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
             char *text = NULL;
-            good(ssvm_module_signature(g.module, cases[k].name, &text));
+            ok(ssvm_module_signature(g.module, cases[k].name, &text));
             assert_string_equal(text, cases[k].text);
             ssvm_string_delete(text);
         }
-        close_guest(&g);
+        guest_close(&g);
     }
 }
 
@@ -223,7 +196,7 @@ static void no_signature(void **state)
     e = ssvm_module_signature(g.module, "nosuch", &text);
     assert_int_equal(ssvm_error_kind_of(e), SSVM_ENOTFOUND);
     ssvm_error_delete(e);
-    close_guest(&g);
+    guest_close(&g);
 }
 
 /* The guest frees its arguments and we free its results: memory stays as it is. */
@@ -238,8 +211,8 @@ static void memory_stays(void **state)
     open_guest(&g, "raw-100", NULL);
     for (int i = 0; i < 200; i++) {
         ssvm_result r = SSVM_RESULT_INIT;
-        good(ssvm_instance_call(g.instance, "opt_bytes", ARGS(BYTES(bytes, sizeof bytes)),
-                                SSVM_RESULT_AUTO, &r));
+        ok(ssvm_instance_call(g.instance, "opt_bytes", ARGS(BYTES(bytes, sizeof bytes)),
+                              SSVM_RESULT_AUTO, &r));
         assert_int_equal(r.len, sizeof bytes);
         ssvm_string_delete(r.bytes);
         EXPECT_ERROR(&g, "res_string", EGUEST, "empty text", STRING(""));
@@ -247,7 +220,7 @@ static void memory_stays(void **state)
             before = ssvm_memory_size(ssvm_instance_memory(g.instance, "memory"));
     }
     assert_int_equal(ssvm_memory_size(ssvm_instance_memory(g.instance, "memory")), before);
-    close_guest(&g);
+    guest_close(&g);
 }
 
 static void two_instances(void **state)
@@ -257,13 +230,13 @@ static void two_instances(void **state)
 
     (void)state;
     open_guest(&g, "processed-100", NULL);
-    good(ssvm_linker_instantiate(g.linker, g.module, &second));
+    ok(ssvm_linker_instantiate(g.linker, g.module, &second));
     EXPECT(&g, "say", STRING, "hello 1", STRING("1"));
     g.instance = second;
     EXPECT(&g, "say", STRING, "hello 2", STRING("2"));
     EXPECT_ERROR(&g, "res_u32", EGUEST, "negative", INT(-1));
     EXPECT_ERROR(&g, "res_null", EGUEST, "null", INT(1));
-    close_guest(&g);
+    guest_close(&g);
 }
 
 /* One deadline for the whole call: descriptor, allocator and function. */
@@ -278,7 +251,7 @@ static void limits_hold(void **state)
     EXPECT_ERROR(&g, "shout", ETRAP, "gas",
                  STRING("a text that takes more than two thousand instructions to turn into upper "
                         "case letters, as Rust does it"));
-    close_guest(&g);
+    guest_close(&g);
 }
 
 static void wasmedge(void **state)
@@ -294,7 +267,7 @@ static void wasmedge(void **state)
     EXPECT(&g, "pair", JSON, "[8,\"a!\"]", STRING("a"), INT(7));
     EXPECT(&g, "check", INT, "8", INT(4));
     EXPECT_ERROR(&g, "check", EGUEST, "negative", INT(-4));
-    close_guest(&g);
+    guest_close(&g);
 }
 
 int main(void)

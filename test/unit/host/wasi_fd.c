@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -76,6 +77,36 @@ static void close_on_exec(void **state)
     assert_int_equal(guest_open_at(&g, 3, "f", 0, rw, 0), 6);
     for (i = 3; i < 7; i++)
         assert_int_equal(fcntl(((struct sv_wasi *)g.state)->files[i].fd, F_GETFD), FD_CLOEXEC);
+    guest_close(&g);
+}
+
+/* A limit on the size of files is an errno, not the end of the process. */
+static void size_of_files_limited(void **state)
+{
+    struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1};
+    struct rlimit before, limit;
+    sigset_t pending;
+    struct guest g;
+    char bytes[1000] = {0};
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){1500, before.rlim_max};
+    signal(SIGXFSZ, SIG_DFL);
+    guest_open(&g, &sv_host_wasi, &grant);
+    assert_int_equal(guest_open_at(&g, 3, "f", SV_WASI_O_CREAT, rw, 0), 4);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(guest_write(&g, 4, bytes, sizeof bytes), 0);
+    assert_int_equal(guest_write(&g, 4, bytes, sizeof bytes), 0);
+    assert_int_equal(CALL(&g, "fd_tell", 4, AT_RET), 0);
+    assert_int_equal(guest_u64(&g, AT_RET), 1500); /* as far as it may */
+    assert_int_equal(guest_write(&g, 4, bytes, sizeof bytes), SV_WASI_EFBIG);
+    assert_int_equal(CALL(&g, "fd_filestat_set_size", 4, 1501), SV_WASI_EFBIG);
+    assert_int_equal(CALL(&g, "fd_allocate", 4, 1000, 1000), SV_WASI_EFBIG);
+    assert_int_equal(CALL(&g, "fd_filestat_set_size", 4, 1500), 0);
+    sigpending(&pending);
+    assert_false(sigismember(&pending, SIGXFSZ));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     guest_close(&g);
 }
 
@@ -628,6 +659,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounded_table),
         cmocka_unit_test(close_on_exec),
+        cmocka_unit_test(size_of_files_limited),
         cmocka_unit_test(renumber),
         cmocka_unit_test(renumber_directory),
         cmocka_unit_test(memory_streams),

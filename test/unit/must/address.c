@@ -3,7 +3,7 @@
  * Growth, limits and bulk operations are bulk.c's. */
 #include "must.h"
 
-#include "wasm/opcode.h"
+#include "../../diff/shapes.h"
 
 enum { PAGE = 65536, ZONE = 48 };
 
@@ -375,9 +375,14 @@ static void probe_module(struct probe *p)
 static void run_all(enum must_engine kind, bool wide)
 {
     struct sv_engine *e = must_engine(kind);
-    unsigned calls = 0, traps = 0;
+    unsigned calls = 0, traps = 0, first = 0, step = 1;
 
-    for (unsigned i = 0; i < SV_COUNT(accesses); i++) {
+    /* A compiler takes its time, and makes addresses the same way for all: others in each form. */
+    if (must_is_native(kind)) {
+        first = kind % 2 + (wide ? 2 : 0);
+        step = 7;
+    }
+    for (unsigned i = first; i < SV_COUNT(accesses); i += step) {
         struct probe p = {.a = &accesses[i], .engine = must_engine_names[kind], .wide = wide};
         struct must_world w;
         struct sv_buf bytes;
@@ -413,17 +418,6 @@ static void loads_and_stores_of_memory64(void **state)
 
 /* ---- Operands from the last bytes: an operation must not read more than its load ---- */
 
-enum shape { SHAPE_NONE, SHAPE_PLAIN, SHAPE_LANE };
-static const unsigned char shapes[OP_COUNT] = {
-#define NUM1(op, ...) [OP_##op] = SHAPE_PLAIN,
-#define NUM2 NUM1
-#define NUM3 NUM1
-#define TRAP1 NUM1
-#define TRAP2 NUM1
-#define EXTRACT(op, ...) [OP_##op] = SHAPE_LANE,
-#define REPLACE EXTRACT
-#include "wasm/numeric.def"
-};
 static unsigned bytes_of(char type)
 {
     return type == 'v' ? 16 : type == 'i' || type == 'f' ? 4 : 8;
@@ -514,10 +508,11 @@ static void last_operand(struct sv_engine *e, enum sv_op op)
     sv_buf_release(&bytes);
 }
 
+/* The interpreters: they have instructions for loads and operations together. */
 static void operands_at_the_end(void **state)
 {
     (void)state;
-    for (enum must_engine kind = 0; kind < MUST_ENGINES; kind++) {
+    for (enum must_engine kind = 0; kind <= MUST_CHECKED_PLAIN; kind++) {
         struct sv_engine *e = must_engine(kind);
         unsigned ops = 0;
 

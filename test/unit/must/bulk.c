@@ -418,7 +418,11 @@ static void triples(struct model *m, enum op op, uint64_t size, uint64_t other,
 static void matrix(enum op first, enum op last, uint64_t size, uint64_t other,
                    void (*try)(struct model *, enum op, const uint64_t *))
 {
-    static const enum must_engine kinds[] = {MUST_FAST, MUST_CHECKED_PLAIN};
+    static const enum must_engine kinds[] = {MUST_FAST, MUST_CHECKED_PLAIN,
+#ifdef SV_TEST_NATIVE
+                                             MUST_NATIVE, MUST_NATIVE_CHECKED
+#endif
+    };
 
     for (unsigned k = 0; k < SV_COUNT(kinds); k++) {
         struct sv_engine *e = must_engine(kinds[k]);
@@ -502,11 +506,11 @@ static void dropped_segments(void **state)
     const uint64_t one[3] = {0, 0, 1}, behind[3] = {PAGE + 1, 0, 0};
 
     (void)state;
-    for (enum must_engine kind = MUST_FAST; kind <= MUST_PLAIN; kind++) {
+    for (enum must_engine kind = 0; kind < MUST_ENGINES; kind++) {
         struct sv_engine *e = must_engine(kind);
         struct model m;
 
-        open_model(&m, e, kind, (struct shape){kind == MUST_PLAIN, false});
+        open_model(&m, e, kind, (struct shape){kind % 2, false});
         for (unsigned i = 0; i < 2; i++)
             assert_int_equal(call(&m, news[i], one, NULL), 0);
         for (unsigned twice = 0; twice < 2; twice++) {

@@ -4,21 +4,7 @@
 
 #include "must.h"
 
-#include "ssvm.h"
-
-struct guest {
-    ssvm_engine *engine;
-    ssvm_module *module;
-    ssvm_store *store;
-    ssvm_linker *linker;
-    ssvm_instance *instance;
-};
-
-static inline void ok(ssvm_error *e)
-{
-    if (e)
-        fail_msg("%s", ssvm_error_message(e));
-}
+#include "../guest.h"
 
 /* Everything but the instance. `bytes` is released; config and limits may be NULL. */
 static inline void guest_open(struct guest *g, struct sv_buf *bytes, const ssvm_config *config,
@@ -46,14 +32,6 @@ static inline void guest_import(struct guest *g, const char *name, ssvm_host_fn 
 static inline void guest_start(struct guest *g)
 {
     ok(ssvm_linker_instantiate(g->linker, g->module, &g->instance));
-}
-
-static inline void guest_close(struct guest *g)
-{
-    ssvm_linker_delete(g->linker);
-    ssvm_store_delete(g->store);
-    ssvm_module_delete(g->module);
-    ssvm_engine_delete(g->engine);
 }
 
 /* Call with i32 arguments; `ret` is an i32 or i64 result (NULL: none). */

@@ -1,5 +1,6 @@
 /* For the tests of known classes of vulnerability: a writer of modules, and the engines (fast,
- * plain, explicitly checked) to run them on. Knows nothing of the layers below; no tests here. */
+ * plain, explicitly checked, native) to run them on. Knows nothing of the layers below; no tests
+ * here. */
 #ifndef SV_TEST_MUST_H
 #define SV_TEST_MUST_H
 
@@ -7,8 +8,12 @@
 
 #include <signal.h>
 
+#ifdef SV_TEST_NATIVE
+#include "api/tier.h"
+#endif
 #include "interp/interp.h"
 #include "runtime/instance.h"
+#include "runtime/native.h"
 #include "runtime/store.h"
 
 /* ---- Writing modules: sections fill in any order, must_bytes puts them together ---- */
@@ -209,8 +214,19 @@ static inline void must_bytes(struct must *m, struct sv_buf *ret)
 
 /* ---- Engines ---- */
 
-enum must_engine { MUST_FAST, MUST_PLAIN, MUST_CHECKED, MUST_CHECKED_PLAIN, MUST_ENGINES };
-static const char *const must_engine_names[] = {"fast", "plain", "checked", "checked plain"};
+enum must_engine {
+    MUST_FAST,
+    MUST_PLAIN,
+    MUST_CHECKED,
+    MUST_CHECKED_PLAIN,
+#ifdef SV_TEST_NATIVE
+    MUST_NATIVE,
+    MUST_NATIVE_CHECKED,
+#endif
+    MUST_ENGINES
+};
+static const char *const must_engine_names[] = {"fast",          "plain",  "checked",
+                                                "checked plain", "native", "native checked"};
 
 /* cmocka takes SIGSEGV at each test; the runtime installs its handler once, with the first engine.
  */
@@ -228,6 +244,25 @@ static inline void must_handle_faults(void)
     sigaction(SIGSEGV, &must_handler, NULL);
 }
 
+static inline bool must_is_native(enum must_engine kind)
+{
+    return kind > MUST_CHECKED_PLAIN;
+}
+
+#ifdef SV_TEST_NATIVE
+/* Every module is compiled before its first instance; LLVM checks what it is given. */
+static inline void must_use_native(struct sv_engine *e)
+{
+    ssvm_config config = {.size = sizeof config, .tier = "aot"};
+
+    assert_null(sv_tier_new(&config, &e->tier));
+    e->tier->verify = true;
+    e->tier->opt_level = 1; /* facts about addresses, and quick */
+    e->find_native = sv_tier_find;
+    e->tier_delete = sv_tier_delete;
+}
+#endif
+
 static inline struct sv_engine *must_engine(enum must_engine kind)
 {
     struct sv_err err = {0};
@@ -240,6 +275,11 @@ static inline struct sv_engine *must_engine(enum must_engine kind)
     e->deterministic = true;
     e->no_optimise = kind == MUST_PLAIN || kind == MUST_CHECKED_PLAIN;
     e->no_guard = kind == MUST_CHECKED || kind == MUST_CHECKED_PLAIN;
+#ifdef SV_TEST_NATIVE
+    e->no_guard |= kind == MUST_NATIVE_CHECKED;
+    if (must_is_native(kind))
+        must_use_native(e);
+#endif
     return e;
 }
 
@@ -250,8 +290,10 @@ struct must_world {
     struct sv_instance *inst;
 };
 
-/* Decode and instantiate; the module must be good. The bytes must outlive the world. */
-static inline void must_open(struct must_world *w, struct sv_engine *e, const struct sv_buf *bytes)
+/* Decode and instantiate; the module must be good. The bytes must outlive the world. `gas`: counted
+ * and limited to it; 0: not counted. */
+static inline void must_open_metered(struct must_world *w, struct sv_engine *e,
+                                     const struct sv_buf *bytes, uint64_t gas)
 {
     struct sv_decode_options options = {.features = e->features};
     struct sv_err err = {0};
@@ -260,8 +302,17 @@ static inline void must_open(struct must_world *w, struct sv_engine *e, const st
     if (sv_module_new(&err, e->types, bytes->data, bytes->len, NULL, &options, &w->module) < 0)
         fail_msg("%s at %#llx", err.text, (unsigned long long)err.offset);
     assert_int_equal(sv_store_new(&err, e, NULL, &w->store), 0);
+    if (gas)
+        sv_store_set_gas(w->store, gas);
     if (sv_instance_new(&err, w->store, w->module, NULL, &w->inst) < 0)
         fail_msg("%s", err.text);
+    /* It is native code that is tested, if it is asked for. */
+    for (uint32_t i = 0; e->find_native && i < w->module->nfuncs; i++)
+        assert_true(w->inst->native && sv_native_has(w->inst->native, i));
+}
+static inline void must_open(struct must_world *w, struct sv_engine *e, const struct sv_buf *bytes)
+{
+    must_open_metered(w, e, bytes, 0);
 }
 static inline void must_close(struct must_world *w)
 {

@@ -35,9 +35,19 @@ static fake_body *fake_bodies[FAKE_FUNCS];
 
 static int fake_enter(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
 {
+    struct sv_entry *e = (struct sv_entry *)(void *)th->sp;
+    int r;
+
+    th->sp += sizeof *e / sizeof *th->sp;
+    sv_entry_push(th, e, NULL);
     th->inst = f->inst;
     th->ip = f;
-    return fake_bodies[f->index](th, f, args);
+    r = fake_bodies[f->index](th, f, args);
+    if (r == 0) {
+        sv_entry_pop(th, e);
+        th->sp = (union sv_slot *)(void *)e;
+    }
+    return r;
 }
 
 static int fake_attach(struct sv_err *err, struct sv_instance *inst)
@@ -66,12 +76,16 @@ static void fake_note(struct sv_thread *th, const void *ucontext)
     (void)ucontext;
 }
 
-static void fake_frames(struct sv_thread *th, struct sv_trap *ret)
+static void fake_frames(struct sv_thread *th, const void *ip, union sv_slot *fp,
+                        struct sv_instance *inst, struct sv_backtrace *ret)
 {
-    const struct sv_func *f = th->ip;
+    const struct sv_func *f = ip;
 
+    (void)th;
+    (void)fp;
+    (void)inst;
     if (f && f->inst)
-        sv_trap_add_frame(ret, f->inst->module, f->index, 0x10);
+        sv_backtrace_add(ret, f->inst->module, f->index, 0x10);
 }
 
 static const struct sv_exec_ops fake_ops = {.name = "fake",
@@ -130,7 +144,7 @@ __attribute__((unused)) static struct sv_memory *fake_memory(struct sv_store *s,
     struct sv_memory *m;
     struct sv_err err = {0};
 
-    assert_int_equal(sv_memory_new(&err, s, &t, &m), 0);
+    assert_int_equal(sv_memory_new(&err, s, &t, NULL, NULL, &m), 0);
     return m;
 }
 

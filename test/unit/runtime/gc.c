@@ -275,6 +275,38 @@ static void check_graph(struct heap *h, struct model *o, bool *seen, uint64_t ba
     }
 }
 
+/* A native frame holds one word: an address in the array, or behind it; or one that is of no
+ * object. */
+static void test_native_frames(void **state)
+{
+    static const uint32_t lens[] = {8, 1000, 3000000};
+    uint64_t frame[2] = {0, 0};
+    struct sv_region region = {.base = (uint8_t *)frame, .committed = sizeof frame};
+    struct heap h = open_heap(0, false);
+
+    (void)state;
+    for (unsigned i = 0; i < SV_COUNT(lens); i++) {
+        struct sv_array *a = sv_gc_new_array(h.th, h.t[T_BYTES], lens[i]);
+        uint64_t used = sv_gc_used(h.s);
+
+        assert_non_null(a);
+        h.th->native_sp = frame;
+        h.s->native_region = &region;
+        frame[0] = (uintptr_t)a->data + lens[i] / 2;
+        sv_gc_collect(h.s);
+        assert_int_equal(sv_gc_used(h.s), used);
+        frame[0] = (uintptr_t)a->data + lens[i];
+        sv_gc_collect(h.s);
+        assert_int_equal(sv_gc_used(h.s), used);
+        frame[0] = (uintptr_t)a - 64 * 65536 * 100ull;
+        sv_gc_collect(h.s);
+        assert_true(sv_gc_used(h.s) < used);
+        h.th->native_sp = NULL;
+        h.s->native_region = NULL;
+    }
+    close_heap(&h);
+}
+
 static void test_random_graph(void **state)
 {
     static struct model o[OBJECTS];
@@ -689,6 +721,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_native_frames),
         cmocka_unit_test(test_random_graph),
         cmocka_unit_test(test_sizes_and_zeros),
         cmocka_unit_test(test_limit),

@@ -474,7 +474,7 @@ static void test_limits(void **state)
     fake_memory(s, 1, 1, false, false);
     fake_memory(s, 1, 1, false, false);
     err.code = 0;
-    assert_int_equal(sv_memory_new(&err, s, &mt, &memory), SV_ELIMIT);
+    assert_int_equal(sv_memory_new(&err, s, &mt, NULL, NULL, &memory), SV_ELIMIT);
     assert_non_null(strstr(err.text, "more than 2 memories"));
     sv_module_unref(m);
     sv_store_delete(s);
@@ -531,7 +531,7 @@ static int everything(struct sv_engine *e, struct sv_module *m, struct sv_err *e
         r = sv_memory_new(err, s,
                           &(struct sv_memory_type){.limits = {.min = 2, .max = 2, .has_max = true},
                                                    .page_shift = 16},
-                          &x.memory);
+                          NULL, NULL, &x.memory);
     if (r == 0)
         r = sv_linker_define(err, l, sv_str_of("env"), sv_str_of("mem"), x);
     if (r == 0)

@@ -118,10 +118,10 @@ static void test_growth(void **state)
         .limits = {.min = UINT64_C(1) << 47, .max = UINT64_MAX, .is64 = true}, .page_shift = 16};
     struct sv_err err = {0};
     s = fake_store(e, NULL);
-    assert_int_equal(sv_memory_new(&err, s, &big, &a), SV_ELIMIT);
+    assert_int_equal(sv_memory_new(&err, s, &big, NULL, NULL, &a), SV_ELIMIT);
     big.limits.min = UINT64_C(1) << 20;
     err.code = 0;
-    assert_int_equal(sv_memory_new(&err, s, &big, &a), SV_ELIMIT);
+    assert_int_equal(sv_memory_new(&err, s, &big, NULL, NULL, &a), SV_ELIMIT);
     assert_non_null(strstr(err.text, "limit"));
     sv_store_delete(s);
     sv_engine_unref(e);
@@ -137,7 +137,7 @@ static void test_small_pages(void **state)
     struct sv_err err = {0};
 
     (void)state;
-    assert_int_equal(sv_memory_new(&err, s, &t, &m), 0);
+    assert_int_equal(sv_memory_new(&err, s, &t, NULL, NULL, &m), 0);
     assert_false(m->guarded);
     assert_int_equal(sv_memory_size(m), 5);
     assert_false(sv_memory_in_bounds(m, 5, 1));
@@ -363,7 +363,8 @@ static void test_small_address_space(void **state)
             _exit(1);
         if (sv_memory_grow(m, 65536 - 32) != -1)
             _exit(2);
-        if (sv_memory_new(&err, s, &big, &b) != SV_ENOMEM || !strstr(err.text, "address space"))
+        if (sv_memory_new(&err, s, &big, NULL, NULL, &b) != SV_ENOMEM ||
+            !strstr(err.text, "address space"))
             _exit(3);
         sv_store_delete(s);
         sv_engine_unref(e);

@@ -13,11 +13,11 @@ use crate::{
 };
 
 // Loops and calls before a generated module stops itself; the global with what is left is exported, and filled again before each call.
-const FUEL: u32 = 2000;
+pub const FUEL: u32 = 2000;
 const FUEL_NAME: &str = "ssvm-fuel";
 
 // The module with one more export, of global `index`.
-fn export_global(bytes: &[u8], index: u32) -> Option<Vec<u8>> {
+pub fn export_global(bytes: &[u8], index: u32) -> Option<Vec<u8>> {
     let mut out = wasm_encoder::Module::new();
     let mut exports = wasm_encoder::ExportSection::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {

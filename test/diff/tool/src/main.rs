@@ -2,13 +2,14 @@
 // compares with ssvm. Writes to standard output.
 mod exec;
 mod gas;
+mod modules;
 mod record;
 mod rng;
 mod verdict;
 
 use std::{env, io, process::ExitCode};
 
-const USAGE: &str = "usage: ssvm-diff exec N SEED | verdict N SEED [FOLDER] | gas N SEED OPCODE.DEF [IN OUT]";
+const USAGE: &str = "usage: ssvm-diff exec N SEED | verdict N SEED [FOLDER] | gas N SEED OPCODE.DEF [IN OUT] | modules N SEED";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let result = match what.as_str() {
         "exec" => exec::run(n, seed, out),
         "verdict" => verdict::run(n, seed, rest.first().map(String::as_str), out),
+        "modules" => modules::run(n, seed, out),
         "gas" => gas::run(n, seed, rest, out),
         _ => {
             eprintln!("{USAGE}");

@@ -1,0 +1,17 @@
+# cmake -DSOURCES=DIR -DOUT=FILE -P build-id.cmake: writes a header with the digest of what decides the meaning of native code: the
+# language, the runtime's structures, the compiler. Images carry it; those of another build are not used.
+file(GLOB_RECURSE files RELATIVE ${SOURCES} ${SOURCES}/src/wasm/* ${SOURCES}/src/runtime/* ${SOURCES}/src/aot/*)
+list(SORT files)
+set(all "")
+foreach(file IN LISTS files)
+  file(SHA256 ${SOURCES}/${file} digest)
+  string(APPEND all "${file} ${digest}\n")
+endforeach()
+string(SHA256 id "${all}")
+set(text "#define SV_BUILD_ID \"${id}\"\n")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT "${old}" STREQUAL "${text}")
+  file(WRITE ${OUT} "${text}")
+endif()

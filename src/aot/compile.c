@@ -1,0 +1,562 @@
+/* The driver: module in, image out. Functions go in partitions of a fixed size, which threads take
+ * one after the other; the same input gives the same bytes, whatever the number of threads. */
+#include "aot/compile.h"
+
+#include <elf.h>
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "aot/object.h"
+#include "aot/unit.h"
+#include "runtime/image.h"
+
+/* Bytes of bodies in a partition, about; a partition holds at least one function. */
+#define PARTITION_BYTES 24000u
+/* Functions beyond these stay interpreted: LLVM's passes are not linear. */
+#define BODY_BYTES_MAX 400000u
+#define LOCALS_MAX 20000u
+
+struct partition {
+    uint32_t from, to; /* functions */
+    LLVMMemoryBufferRef object;
+};
+
+struct job {
+    struct sv_aot_module am;
+    const struct sv_aot_options *opts;
+    struct sv_module *module;
+    LLVMTargetRef target;
+    struct partition *parts; /* the last one: what every image has */
+    uint32_t nparts;
+    uint8_t *interpreted; /* by function: has a stub only */
+    const struct sv_type **signatures;
+    uint32_t *signature_of; /* by function */
+    uint32_t nsignatures;
+    _Atomic uint32_t next, done;
+    _Atomic bool stop;
+    pthread_mutex_t lock; /* err, progress */
+    struct sv_err *err;
+    int result;
+    char *host_cpu, *host_features; /* LLVM's */
+};
+
+/* ---- Targets ---- */
+
+/* CPU levels by name, each architecture's; "native" is this machine. */
+static const struct level {
+    const char *arch, *name, *cpu;
+} levels[] = {
+    {"x86-64", "generic", "x86-64-v2"},   {"x86-64", "x86-64-v2", "x86-64-v2"},
+    {"x86-64", "x86-64-v3", "x86-64-v3"}, {"x86-64", "x86-64-v4", "x86-64-v4"},
+    {"aarch64", "generic", "generic"},
+};
+
+static void init_llvm(void)
+{
+    /* LLVM's own default for -O3, lost when passes are named. */
+    /* Code of two places that became one would have no place in backtraces; a function that makes
+     * its frame late would not be seen in them. */
+    static const char *const args[] = {"ssvm", "-unroll-threshold=300", "-enable-tail-merge=false",
+                                       "-enable-shrink-wrap=false"};
+
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+    LLVMParseCommandLineOptions((int)SV_COUNT(args), args, "");
+}
+static pthread_once_t llvm_once = PTHREAD_ONCE_INIT;
+
+#if defined(__aarch64__)
+#define HOST_ARCH "aarch64"
+#else
+#define HOST_ARCH "x86-64"
+#endif
+
+static int find_cpu(struct sv_err *err, struct job *j, const char *arch, const char *cpu)
+{
+    if (strcmp(cpu, "native") == 0 && strcmp(arch, HOST_ARCH) == 0) {
+        j->am.cpu = j->host_cpu = LLVMGetHostCPUName();
+        j->am.features = j->host_features = LLVMGetHostCPUFeatures();
+        return 0;
+    }
+    j->am.features = "";
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if (strcmp(arch, levels[i].arch) == 0 && strcmp(cpu, levels[i].name) == 0) {
+            j->am.cpu = levels[i].cpu;
+            return 0;
+        }
+    }
+    return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                   "unknown CPU '%s' for target '%s': native (on such a machine), generic, "
+                   "x86-64-v2, x86-64-v3 or x86-64-v4",
+                   cpu, arch);
+}
+
+static int find_target(struct sv_err *err, struct job *j)
+{
+    const char *arch = j->opts->target ? j->opts->target : HOST_ARCH;
+    const char *cpu = j->opts->cpu ? j->opts->cpu : "native";
+    char *text = NULL;
+    int r;
+
+    if (strcmp(arch, "aarch64") == 0)
+        j->am.triple = "aarch64-unknown-linux-gnu";
+    else if (strcmp(arch, "x86-64") == 0)
+        j->am.triple = "x86_64-unknown-linux-gnu";
+    else
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                       "unknown target '%s': 'x86-64' and 'aarch64' are there", arch);
+    r = find_cpu(err, j, arch, cpu);
+    if (r < 0)
+        return r;
+    if (LLVMGetTargetFromTriple(j->am.triple, &j->target, &text)) {
+        r = sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "this LLVM has no target '%s': %s", arch,
+                    text);
+        LLVMDisposeMessage(text);
+        return r;
+    }
+    return 0;
+}
+
+static LLVMTargetMachineRef target_machine(const struct job *j)
+{
+    return LLVMCreateTargetMachine(j->target, j->am.triple, j->am.cpu, j->am.features,
+                                   j->opts->opt_level >= 2 ? LLVMCodeGenLevelDefault
+                                                           : LLVMCodeGenLevelLess,
+                                   LLVMRelocPIC, LLVMCodeModelSmall);
+}
+
+/* ---- One partition ---- */
+
+static int fail_later(struct job *j, int code, const char *what, char *text)
+{
+    int r;
+
+    pthread_mutex_lock(&j->lock);
+    r = sv_fail(j->err, code, SV_NO_OFFSET, "%s: %s", what, text);
+    pthread_mutex_unlock(&j->lock);
+    LLVMDisposeMessage(text);
+    return r;
+}
+
+static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, struct partition *p)
+{
+    struct sv_err err = {0};
+    char *text = NULL;
+    int r;
+
+    if (j->opts->verify) {
+        if (LLVMVerifyModule(u->mod, LLVMReturnStatusAction, &text))
+            return fail_later(j, SV_EINTERNAL, "the lowered module is wrong", text);
+        LLVMDisposeMessage(text);
+    }
+    r = sv_aot_optimise(&err, u, tm);
+    if (r < 0) {
+        pthread_mutex_lock(&j->lock);
+        sv_fail(j->err, r, SV_NO_OFFSET, "%s", err.text);
+        pthread_mutex_unlock(&j->lock);
+        return r;
+    }
+    lower_unit_pin_loads(u);
+    if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->object))
+        return fail_later(j, SV_EINTERNAL, "LLVM makes no code", text);
+    return 0;
+}
+
+/* Functions that are too much, or that have no native form, keep a stub. */
+static bool too_big(const struct job *j, uint32_t index)
+{
+    const struct sv_func_decl *f = &j->module->funcs[index];
+    const uint8_t *p = j->module->bytes + f->body_offset;
+    uint64_t locals = f->type->func.nparams;
+
+    if (f->body_len > BODY_BYTES_MAX)
+        return true;
+    for (uint32_t g = sv_code_u32(&p); g > 0; g--) {
+        locals += sv_code_u32(&p);
+        (void)sv_code_valtype(j->module, &p);
+    }
+    return locals > LOCALS_MAX;
+}
+
+static int fill_functions(struct job *j, struct lower_unit *u, const struct partition *p)
+{
+    for (uint32_t i = p->from; i < p->to; i++) {
+        struct sv_err err = {0};
+        int r;
+
+        if (j->interpreted[i]) {
+            lower_unit_stub(u, i);
+            continue;
+        }
+        r = lower_function(&err, u, i);
+        if (r < 0) {
+            pthread_mutex_lock(&j->lock);
+            sv_fail(j->err, r, err.has_offset ? err.offset : SV_NO_OFFSET, "%s", err.text);
+            pthread_mutex_unlock(&j->lock);
+            return r;
+        }
+    }
+    return 0;
+}
+
+static void fill_common(struct job *j, struct lower_unit *u)
+{
+    char name[16];
+
+    lower_unit_trap(u);
+    lower_unit_small(u, u->copy, true);
+    lower_unit_small(u, u->fill, false);
+    for (uint32_t i = 0; i < j->nsignatures; i++) {
+        snprintf(name, sizeof name, "e%u", i);
+        lower_unit_thunk(u, j->signatures[i], name);
+    }
+}
+
+static int compile_partition(struct job *j, LLVMTargetMachineRef tm, uint32_t index)
+{
+    struct partition *p = &j->parts[index];
+    struct lower_unit u;
+    int r = SV_ENOMEM;
+
+    if (lower_unit_init(&u, &j->am)) {
+        r = 0;
+        if (j->opts->osr_offset && index == 0)
+            lower_unit_osr(&u);
+        if (index + 1 == j->nparts)
+            fill_common(j, &u);
+        else
+            r = fill_functions(j, &u, p);
+        LLVMDIBuilderFinalize(u.di);
+        if (r == 0)
+            r = emit(j, &u, tm, p);
+    }
+    lower_unit_release(&u);
+    return r;
+}
+
+static bool report(struct job *j)
+{
+    uint32_t done = atomic_fetch_add(&j->done, 1) + 1;
+    bool go;
+
+    if (!j->opts->progress)
+        return true;
+    pthread_mutex_lock(&j->lock);
+    go = j->opts->progress(j->opts->progress_arg, done, j->nparts);
+    pthread_mutex_unlock(&j->lock);
+    return go;
+}
+
+static void *work(void *arg)
+{
+    struct job *j = arg;
+    LLVMTargetMachineRef tm = target_machine(j);
+    uint32_t i;
+
+    while (!atomic_load(&j->stop) && (i = atomic_fetch_add(&j->next, 1)) < j->nparts) {
+        int r = compile_partition(j, tm, i);
+
+        if (r == 0 && !report(j)) {
+            pthread_mutex_lock(&j->lock);
+            r = sv_fail(j->err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled");
+            pthread_mutex_unlock(&j->lock);
+        }
+        if (r < 0) {
+            pthread_mutex_lock(&j->lock);
+            j->result = r;
+            pthread_mutex_unlock(&j->lock);
+            atomic_store(&j->stop, true);
+        }
+    }
+    LLVMDisposeTargetMachine(tm);
+    return NULL;
+}
+
+/* ---- The whole ---- */
+
+static bool make_partitions(struct job *j)
+{
+    const struct sv_module *m = j->module;
+    uint32_t from = m->nimports_of[SV_EXTERN_FUNC], n = m->nfuncs - from, osr = j->opts->osr_func;
+    uint64_t bytes = 0;
+
+    j->parts = sv_alloc_array_zero((size_t)n + 1, sizeof *j->parts);
+    j->interpreted = sv_alloc_zero((size_t)m->nfuncs + 1);
+    if (!j->parts || !j->interpreted)
+        return false;
+    if (j->opts->osr_offset) {
+        j->parts[0] = (struct partition){.from = osr, .to = osr + 1};
+        j->nparts = 2;
+        return true;
+    }
+    for (uint32_t i = from; i < m->nfuncs; i++) {
+        j->interpreted[i] = too_big(j, i);
+        bytes += m->funcs[i].body_len;
+        if (bytes < PARTITION_BYTES && i + 1 < m->nfuncs)
+            continue;
+        j->parts[j->nparts++] = (struct partition){.from = from, .to = i + 1};
+        from = i + 1;
+        bytes = 0;
+    }
+    j->nparts++;
+    return true;
+}
+
+/* One thunk for each function type that is used, numbered in order of the functions. */
+static bool collect_signatures(struct job *j)
+{
+    const struct sv_module *m = j->module;
+    uint32_t *number = sv_alloc_array_zero((size_t)m->ntypes + 1, sizeof *number);
+
+    j->signatures = sv_alloc_array((size_t)m->ntypes + 1, sizeof *j->signatures);
+    j->signature_of = sv_alloc_array_zero((size_t)m->nfuncs + 1, sizeof *j->signature_of);
+    if (!number || !j->signatures || !j->signature_of) {
+        sv_free(number);
+        return false;
+    }
+    for (uint32_t i = m->nimports_of[SV_EXTERN_FUNC]; i < m->nfuncs; i++) {
+        uint32_t *n = &number[m->funcs[i].type_index];
+
+        if (*n == 0) {
+            j->signatures[j->nsignatures++] = m->funcs[i].type;
+            *n = j->nsignatures;
+        }
+        j->signature_of[i] = *n - 1;
+    }
+    sv_free(number);
+    return true;
+}
+
+static int run_threads(struct job *j)
+{
+    pthread_t threads[64];
+    unsigned n = j->opts->jobs ? j->opts->jobs : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+             started = 0;
+    pthread_attr_t attr;
+
+    n = n > 64 ? 64 : n < 1 ? 1 : n;
+    pthread_attr_init(&attr);
+    /* LLVM recurses over deep expressions. */
+    pthread_attr_setstacksize(&attr, (size_t)64 << 20);
+    while (started < n && started < j->nparts &&
+           pthread_create(&threads[started], &attr, work, j) == 0)
+        started++;
+    pthread_attr_destroy(&attr);
+    if (started == 0)
+        work(j);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    return j->result;
+}
+
+static int link_objects(struct job *j, own struct sv_linked **ret)
+{
+    struct sv_object_input *in = sv_alloc_array(j->nparts, sizeof *in);
+    int r;
+
+    if (!in)
+        return sv_fail_nomem(j->err, "the linker");
+    /* What every image has goes first: its trap is at offset 0, which means "none" in the tables.
+     */
+    for (uint32_t i = 0; i < j->nparts; i++) {
+        LLVMMemoryBufferRef o = j->parts[(i + j->nparts - 1) % j->nparts].object;
+
+        in[i].bytes = (const uint8_t *)LLVMGetBufferStart(o);
+        in[i].len = LLVMGetBufferSize(o);
+    }
+    r = sv_objects_link(j->err, in, j->nparts, SV_IMAGE_PAGE, ret);
+    sv_free(in);
+    return r;
+}
+
+/* An OSR image has the one entry, at its function's place in the table. */
+static bool fill_osr(struct job *j, const struct sv_linked *linked, uint32_t *entry)
+{
+    uint32_t size;
+
+    return sv_linked_symbol(linked, SV_AOT_OSR_NAME, &entry[j->opts->osr_func], &size);
+}
+
+/* Tables by function: where its code begins, and its thunk. */
+static bool fill_tables(struct job *j, const struct sv_linked *linked, uint32_t *entry,
+                        uint32_t *thunk)
+{
+    char name[16];
+    uint32_t size;
+
+    if (j->opts->osr_offset)
+        return fill_osr(j, linked, entry);
+    for (uint32_t i = j->module->nimports_of[SV_EXTERN_FUNC]; i < j->module->nfuncs; i++) {
+        snprintf(name, sizeof name, "f%u", i);
+        if (!sv_linked_symbol(linked, name, &entry[i], &size))
+            return false;
+        snprintf(name, sizeof name, "e%u", j->signature_of[i]);
+        if (!j->interpreted[i] && !sv_linked_symbol(linked, name, &thunk[i], &size))
+            return false;
+        /* 0 would mean that there is none. */
+        if (entry[i] == 0 || (!j->interpreted[i] && thunk[i] == 0))
+            return false;
+    }
+    return true;
+}
+
+static void image_id(const struct job *j, size_t wasm_len, struct sv_image_id *ret)
+{
+    const struct sv_aot_options *o = j->opts;
+    bool native = !o->cpu || strcmp(o->cpu, "native") == 0;
+
+    *ret = (struct sv_image_id){.arch = strncmp(j->am.triple, "aarch64", 7) == 0 ? EM_AARCH64
+                                                                                 : EM_X86_64};
+    sv_native_build_id(ret->build_id);
+    sv_sha256(j->module->bytes, wasm_len, ret->wasm_digest);
+    if (native)
+        sv_native_cpu(ret->features_digest);
+    ret->flags =
+        sv_native_image_flags(j->module->features, o->checked, o->metered, o->deterministic) |
+        (o->osr_offset ? (uint32_t)SV_IMAGE_OSR : 0);
+    snprintf(ret->cpu, sizeof ret->cpu, "%s", native ? "native" : o->cpu);
+}
+
+static int assemble(struct job *j, const struct sv_linked *linked, own uint8_t **ret,
+                    size_t *ret_len)
+{
+    struct sv_image_header h = {0};
+    size_t table = (size_t)j->module->nfuncs * sizeof(uint32_t);
+    uint64_t len[SV_IMAGE_PART_COUNT] = {
+        [SV_IMAGE_TEXT] = linked->text_len,
+        [SV_IMAGE_RODATA] = linked->rodata_len,
+        [SV_IMAGE_FUNCTIONS] = table,
+        [SV_IMAGE_THUNKS] = table,
+        [SV_IMAGE_LINES] = linked->nlines * sizeof *linked->lines,
+    };
+    struct sv_image_id id = {0};
+    uint8_t *bytes;
+    int r;
+
+    image_id(j, j->module->len, &id);
+    r = sv_image_layout(j->err, &id, len, &h);
+    if (r < 0)
+        return r;
+    bytes = sv_alloc_zero(h.image_len);
+    if (!bytes)
+        return sv_fail_nomem(j->err, "an image");
+    memcpy(bytes, &h, sizeof h);
+    memcpy(bytes + h.parts[SV_IMAGE_TEXT].offset, linked->text, linked->text_len);
+    if (linked->rodata_len)
+        memcpy(bytes + h.parts[SV_IMAGE_RODATA].offset, linked->rodata, linked->rodata_len);
+    if (linked->nlines)
+        memcpy(bytes + h.parts[SV_IMAGE_LINES].offset, linked->lines, len[SV_IMAGE_LINES]);
+    if (table &&
+        !fill_tables(j, linked, (uint32_t *)(void *)(bytes + h.parts[SV_IMAGE_FUNCTIONS].offset),
+                     (uint32_t *)(void *)(bytes + h.parts[SV_IMAGE_THUNKS].offset))) {
+        sv_free(bytes);
+        return sv_fail(j->err, SV_EINTERNAL, SV_NO_OFFSET, "a compiled function is missing");
+    }
+    *ret = bytes;
+    *ret_len = h.image_len;
+    return 0;
+}
+
+static void release(struct job *j)
+{
+    for (uint32_t i = 0; i < j->nparts; i++) {
+        if (j->parts[i].object)
+            LLVMDisposeMemoryBuffer(j->parts[i].object);
+    }
+    sv_free(j->parts);
+    sv_free(j->interpreted);
+    sv_free(j->signatures);
+    sv_free(j->signature_of);
+    LLVMDisposeMessage(j->host_cpu);
+    LLVMDisposeMessage(j->host_features);
+    sv_module_unref(j->module);
+    pthread_mutex_destroy(&j->lock);
+}
+
+static void count_interpreted(const struct job *j, struct sv_aot_report *ret)
+{
+    *ret = (struct sv_aot_report){0};
+    for (uint32_t i = 0; i < j->module->nfuncs; i++) {
+        if (j->interpreted[i])
+            ret->interpreted[ret->ninterpreted++ % SV_AOT_REPORT_MAX] = i;
+    }
+    ret->functions = j->module->nfuncs - j->module->nimports_of[SV_EXTERN_FUNC];
+}
+
+static int compile(struct job *j, own uint8_t **ret, size_t *ret_len)
+{
+    struct sv_linked *linked = NULL;
+    LLVMTargetMachineRef tm;
+    LLVMTargetDataRef layout;
+    char *text;
+    int r = find_target(j->err, j);
+
+    if (r < 0)
+        return r;
+    tm = target_machine(j);
+    layout = LLVMCreateTargetDataLayout(tm);
+    text = LLVMCopyStringRepOfTargetData(layout);
+    j->am.layout = text;
+    if (make_partitions(j) && collect_signatures(j))
+        r = run_threads(j);
+    else
+        r = sv_fail_nomem(j->err, "the compiler");
+    if (r == 0)
+        r = link_objects(j, &linked);
+    if (r == 0)
+        r = assemble(j, linked, ret, ret_len);
+    sv_linked_delete(linked);
+    LLVMDisposeMessage(text);
+    LLVMDisposeTargetData(layout);
+    LLVMDisposeTargetMachine(tm);
+    return r;
+}
+
+int sv_aot_compile(struct sv_err *err, const uint8_t *wasm, size_t len,
+                   const struct sv_aot_options *opts, own uint8_t **ret, size_t *ret_len,
+                   struct sv_aot_report *ret_report)
+{
+    struct job j = {.opts = opts, .err = err};
+    struct sv_types *types = sv_types_new();
+    struct sv_decode_options decode = {.features = opts->features};
+    int r;
+
+    if (!types)
+        return sv_fail_nomem(err, "the compiler");
+    pthread_once(&llvm_once, init_llvm);
+    pthread_mutex_init(&j.lock, NULL);
+    r = sv_module_new(err, types, wasm, len, NULL, &decode, &j.module);
+    if (r == 0) {
+        uint64_t used = j.module->features;
+
+        j.am.m = j.module;
+        j.am.opts = opts;
+        j.am.exceptions =
+            (used >> SV_FEATURE_EXN & 1) != 0 || (used >> SV_FEATURE_LEGACY_EXN & 1) != 0;
+        /* return_call_ref came with function references. */
+        j.am.tail_calls =
+            (used >> SV_FEATURE_TAIL & 1) != 0 || (used >> SV_FEATURE_FUNCREF & 1) != 0;
+        r = compile(&j, ret, ret_len);
+        if (r == 0 && ret_report)
+            count_interpreted(&j, ret_report);
+    }
+    release(&j);
+    sv_types_delete(types);
+    return r;
+}
+
+void sv_aot_free(own uint8_t *p)
+{
+    sv_free(p);
+}

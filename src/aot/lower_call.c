@@ -1,0 +1,291 @@
+/* Lowering of calls. Within the instance a call is direct, or through the function's own native
+ * entry; everything else (imports, other instances, the host) leaves through a helper with its
+ * arguments in slots. */
+#include <stddef.h>
+
+#include "aot/lower.h"
+
+/* Operands of a call, popped: LLVM arguments with the hidden ones in front. */
+struct args {
+    LLVMValueRef *v;
+    unsigned n, hidden;
+    LLVMValueRef results; /* the slots for several results; NULL */
+};
+
+static bool pop_args(struct lower *l, const struct sv_type *type, bool tail, struct args *ret)
+{
+    uint32_t n = type->func.nparams;
+    LLVMValueRef *v = sv_alloc_array(n + 3, sizeof *v);
+
+    if (!v) {
+        l->nomem = true;
+        return false;
+    }
+    *ret = (struct args){.v = v};
+    v[ret->hidden++] = l->inst;
+    v[ret->hidden++] = l->mem0;
+    if (type->func.nresults > 1) {
+        ret->results = tail ? l->ret : lower_slots(l, type->func.result_slots);
+        v[ret->hidden++] = ret->results;
+    }
+    ret->n = ret->hidden + n;
+    for (uint32_t i = n; i-- > 0;)
+        v[ret->hidden + i] = lower_pop(l);
+    return true;
+}
+
+/* Function f of the module. An OSR image has only itself: the others are found in the instance's.
+ */
+static LLVMValueRef callee_of(struct lower *l, uint32_t f)
+{
+    LLVMValueRef native, entry, text;
+
+    if (!l->osr_offset)
+        return lower_func_decl(l->u, f);
+    native = lower_load_host(l, l->t->ptr,
+                             lower_field(l, l->inst, offsetof(struct sv_instance, native)), true);
+    text = lower_load_host(l, l->t->ptr, lower_field(l, native, offsetof(struct sv_native, text)),
+                           true);
+    entry = lower_load_host(l, l->t->ptr, lower_field(l, native, offsetof(struct sv_native, entry)),
+                            true);
+    entry = lower_load_host(l, l->t->i32, lower_field(l, entry, (uint64_t)f * 4), true);
+    entry = LLVMBuildZExt(l->b, entry, l->t->i64, "");
+    return LLVMBuildGEP2(l->b, l->t->i8, text, &entry, 1, "");
+}
+
+/* Arguments into slots for a call outside. */
+static LLVMValueRef spill_args(struct lower *l, const struct sv_type *type, const struct args *a)
+{
+    uint32_t params = type->func.param_slots, results = type->func.result_slots, at = 0;
+    LLVMValueRef slots = lower_slots(l, params > results ? params : results);
+
+    for (uint32_t i = 0; i < type->func.nparams; i++) {
+        lower_slot_write(l, slots, at, type->func.params[i], a->v[a->hidden + i]);
+        at += sv_valtype_slots(type->func.params[i]);
+    }
+    return slots;
+}
+
+/* Results in slots onto the stack. */
+static void push_slots(struct lower *l, const struct sv_type *type, LLVMValueRef slots)
+{
+    for (uint32_t i = 0, at = 0; i < type->func.nresults; i++) {
+        lower_push(l, lower_slot_read(l, slots, at, type->func.results[i]));
+        at += sv_valtype_slots(type->func.results[i]);
+    }
+}
+
+static void push_results(struct lower *l, const struct sv_type *type, LLVMValueRef call,
+                         const struct args *a)
+{
+    if (type->func.nresults == 1)
+        lower_push(l, call);
+    else if (type->func.nresults > 1)
+        push_slots(l, type, a->results);
+}
+
+/* Return what a call in a tail position gave. */
+static void return_results(struct lower *l)
+{
+    lower_branch(l, (uint32_t)l->ctls.len - 1);
+    lower_set_unreachable(l);
+}
+
+static void call_import(struct lower *l, uint32_t f, bool tail)
+{
+    const struct sv_type *type = l->m->funcs[f].type;
+    struct args a;
+    LLVMValueRef args[2];
+
+    if (!pop_args(l, type, false, &a))
+        return;
+    args[0] = lower_i64(l, f);
+    args[1] = spill_args(l, type, &a);
+    lower_helper(l, SV_NATIVE_CALL_IMPORT, args, 2);
+    sv_free(a.v);
+    lower_exn_check(l);
+    push_slots(l, type, args[1]);
+    if (tail)
+        return_results(l);
+}
+
+/* Does a call in a tail position replace this frame? Not that of an OSR entry, which has another
+ * convention. */
+static bool replaces(const struct lower *l, bool tail)
+{
+    return tail && !l->osr_offset;
+}
+
+/* A call that replaces this frame. */
+static void tail_call(struct lower *l, const struct sv_type *type, LLVMValueRef callee,
+                      const struct args *a)
+{
+    LLVMValueRef call;
+
+    lower_gas_flush(l);
+    call = lower_call_native(l->u, type, callee, a->v, a->n);
+    LLVMSetTailCallKind(call, LLVMTailCallKindMustTail);
+    if (type->func.nresults == 1)
+        LLVMBuildRet(l->b, call);
+    else
+        LLVMBuildRetVoid(l->b);
+}
+
+static void call(struct lower *l, uint32_t f, bool tail)
+{
+    const struct sv_type *type = l->m->funcs[f].type;
+    LLVMValueRef v;
+    struct args a;
+
+    if (tail)
+        lower_gas_end(l);
+    if (f < l->m->nimports_of[SV_EXTERN_FUNC]) {
+        call_import(l, f, tail);
+        return;
+    }
+    if (!pop_args(l, type, replaces(l, tail), &a))
+        return;
+    if (replaces(l, tail)) {
+        tail_call(l, type, lower_func_decl(l->u, f), &a);
+        lower_set_unreachable(l);
+    } else {
+        lower_gas_flush(l);
+        v = lower_call_native(l->u, type, callee_of(l, f), a.v, a.n);
+        lower_gas_reload(l);
+        lower_exn_check(l);
+        push_results(l, type, v, &a);
+        if (tail)
+            return_results(l);
+    }
+    sv_free(a.v);
+}
+
+/* Both ways of a call through a reference: native within the instance, else outside. */
+static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef func, bool tail)
+{
+    LLVMBasicBlockRef near = lower_block_new(l, "near"), far = lower_block_new(l, "far"),
+                      join = lower_block_new(l, "join"), ends[2];
+    LLVMValueRef inst, callee, args[2], values[2] = {NULL}, phi = NULL;
+    bool replace = replaces(l, tail);
+    struct args a;
+
+    if (!pop_args(l, type, replace, &a))
+        return;
+    inst =
+        lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, inst)), true);
+    lower_gas_flush(l);
+    LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntEQ, inst, l->inst, ""), near, far);
+    LLVMPositionBuilderAtEnd(l->b, near);
+    callee = lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, native)),
+                             false);
+    if (replace) {
+        tail_call(l, type, callee, &a);
+    } else {
+        values[0] = lower_call_native(l->u, type, callee, a.v, a.n);
+        ends[0] = LLVMGetInsertBlock(l->b);
+        LLVMBuildBr(l->b, join);
+    }
+    LLVMPositionBuilderAtEnd(l->b, far);
+    args[0] = func;
+    args[1] = spill_args(l, type, &a);
+    lower_helper(l, SV_NATIVE_CALL, args, 2);
+    if (type->func.nresults == 1)
+        values[1] = lower_slot_read(l, args[1], 0, type->func.results[0]);
+    ends[1] = LLVMGetInsertBlock(l->b);
+    LLVMBuildBr(l->b, join);
+    LLVMPositionBuilderAtEnd(l->b, join);
+    if (type->func.nresults == 1) {
+        phi = LLVMBuildPhi(l->b, lower_type(l->u, type->func.results[0]), "");
+        LLVMAddIncoming(phi, values + replace, ends + replace, 2 - replace);
+    }
+    lower_gas_reload(l);
+    lower_exn_check(l);
+    if (type->func.nresults == 1)
+        lower_push(l, phi);
+    else
+        push_slots(l, type, args[1]);
+    if (tail)
+        return_results(l);
+    sv_free(a.v);
+}
+
+/* The function that a table holds at the index on the stack, its type checked. */
+static LLVMValueRef table_func(struct lower *l, const struct sv_type *type, uint32_t type_index,
+                               uint32_t table)
+{
+    const struct sv_table_type *tt = &l->m->tables[table].type;
+    LLVMValueRef t = lower_inst_ptr(l, offsetof(struct sv_instance, tables), table);
+    LLVMValueRef index = lower_pop(l), size, elems, func, found, expected, bad;
+
+    if (!tt->limits.is64)
+        index = LLVMBuildZExt(l->b, index, l->t->i64, "");
+    size = lower_load_host(l, l->t->i64, lower_field(l, t, offsetof(struct sv_table, size)), false);
+    lower_trap_if(l, LLVMBuildICmp(l->b, LLVMIntUGE, index, size, ""), SV_TRAP_UNDEFINED_ELEMENT);
+    elems =
+        lower_load_host(l, l->t->ptr, lower_field(l, t, offsetof(struct sv_table, elems)), false);
+    func = LLVMBuildGEP2(l->b, l->t->ptr, elems, &index, 1, "");
+    func = lower_load_host(l, l->t->ptr, func, false);
+    lower_trap_if(l, LLVMBuildIsNull(l->b, func, ""), SV_TRAP_UNINITIALIZED_ELEMENT);
+    expected = lower_inst_ptr(l, offsetof(struct sv_instance, types), type_index);
+    found =
+        lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, type)), true);
+    bad = LLVMBuildICmp(l->b, LLVMIntNE, found, expected, "");
+    if (!type->final) {
+        /* A subtype will do. */
+        LLVMBasicBlockRef slow = lower_block_new(l, "subtype"), join = lower_block_new(l, "");
+        LLVMValueRef args[2] = {LLVMBuildPtrToInt(l->b, func, l->t->i64, ""),
+                                lower_i64(l, SV_NATIVE_REFTYPE(type_index + SV_HEAP_CONCRETE, 0))};
+
+        LLVMBuildCondBr(l->b, bad, slow, join);
+        LLVMPositionBuilderAtEnd(l->b, slow);
+        bad = lower_helper(l, SV_NATIVE_REF_MATCHES, args, 2);
+        bad = LLVMBuildICmp(l->b, LLVMIntEQ, bad, lower_i64(l, 0), "");
+        lower_trap_if(l, bad, SV_TRAP_INDIRECT_TYPE);
+        LLVMBuildBr(l->b, join);
+        LLVMPositionBuilderAtEnd(l->b, join);
+        return func;
+    }
+    lower_trap_if(l, bad, SV_TRAP_INDIRECT_TYPE);
+    return func;
+}
+
+static void call_indirect(struct lower *l, bool tail)
+{
+    uint32_t index = sv_code_u32(&l->p), table = sv_code_u32(&l->p);
+    const struct sv_type *type = l->m->types[index];
+
+    if (tail)
+        lower_gas_end(l);
+    call_func(l, type, table_func(l, type, index, table), tail);
+}
+
+static void call_ref(struct lower *l, bool tail)
+{
+    const struct sv_type *type = l->m->types[sv_code_u32(&l->p)];
+    LLVMValueRef func = LLVMBuildIntToPtr(l->b, lower_pop(l), l->t->ptr, "");
+
+    if (tail)
+        lower_gas_end(l);
+    lower_trap_if(l, LLVMBuildIsNull(l->b, func, ""), SV_TRAP_NULL_FUNCTION);
+    call_func(l, type, func, tail);
+}
+
+bool lower_call_op(struct lower *l, enum sv_op op)
+{
+    switch (op) {
+    case OP_CALL:
+    case OP_RETURN_CALL:
+        call(l, sv_code_u32(&l->p), op == OP_RETURN_CALL);
+        return true;
+    case OP_CALL_INDIRECT:
+    case OP_RETURN_CALL_INDIRECT:
+        call_indirect(l, op == OP_RETURN_CALL_INDIRECT);
+        return true;
+    case OP_CALL_REF:
+    case OP_RETURN_CALL_REF:
+        call_ref(l, op == OP_RETURN_CALL_REF);
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,96 @@
+/* The passes between lowering and code (doc/decisions/007 has what each is worth). No pass looks
+ * beyond a function: the guest's compiler has inlined already, a backtrace shows each frame, and
+ * the partition of a module must not change its code. */
+#include <llvm-c/Transforms/PassBuilder.h>
+
+#include "aot/unit.h"
+
+/* Also at level 0: locals into registers. */
+#define PASSES_0 "function(sroa<modify-cfg>,simplifycfg)"
+#define PASSES_1                                                                                   \
+    "function(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"     \
+    "loop-mssa(licm,loop-rotate,licm),simplifycfg,instcombine<no-verify-fixpoint>,gvn,adce)"
+#define SIMPLIFY                                                                                   \
+    "sroa<modify-cfg>,early-cse<memssa>,jump-threading,correlated-propagation,"                    \
+    "simplifycfg<bonus-inst-threshold=1;no-forward-switch-cond;switch-range-to-icmp;"              \
+    "no-switch-to-lookup;keep-loops>,instcombine<no-verify-fixpoint>,reassociate,"                 \
+    "constraint-elimination,loop-mssa(loop-instsimplify,loop-simplifycfg,licm,loop-rotate,licm,"   \
+    "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,instcombine<no-verify-fixpoint>,"       \
+    "loop(indvars,loop-deletion,loop-unroll-full),sroa<modify-cfg>,gvn,sccp,bdce,"                 \
+    "instcombine<no-verify-fixpoint>,jump-threading,correlated-propagation,adce,dse,"              \
+    "loop-mssa(licm),simplifycfg,instcombine<no-verify-fixpoint>"
+#define VECTORISE "loop(loop-rotate,loop-deletion),loop-vectorize"
+#define FINISH                                                                                     \
+    "loop-load-elim,instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"              \
+    "switch-range-to-icmp;switch-to-lookup;no-keep-loops>,slp-vectorizer,vector-combine,"          \
+    "instcombine<no-verify-fixpoint>,"                                                             \
+    "loop-unroll,sroa<preserve-cfg>,instcombine<no-verify-fixpoint>,loop-mssa(licm),"              \
+    "loop-sink,instsimplify,div-rem-pairs,simplifycfg"
+
+#define SCALARISE "scalarizer<load-store>,early-cse<memssa>,instcombine<no-verify-fixpoint>"
+
+static int failed(struct sv_err *err, LLVMErrorRef e)
+{
+    char *text;
+    int r;
+
+    if (!e)
+        return 0;
+    text = LLVMGetErrorMessage(e);
+    r = sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "LLVM's passes: %s", text);
+    LLVMDisposeErrorMessage(text);
+    return r;
+}
+
+static int run(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm,
+               const char *passes)
+{
+    LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+    int r = failed(err, LLVMRunPasses(u->mod, passes, tm, o));
+
+    LLVMDisposePassBuilderOptions(o);
+    return r;
+}
+
+static int scalarise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+{
+    LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+    int r = 0;
+
+    for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f && r == 0; f = LLVMGetNextFunction(f)) {
+        if (!LLVMIsDeclaration(f) && sv_aot_wants_scalars(f))
+            r = failed(err, LLVMRunPassesOnFunction(f, SCALARISE, tm, o));
+    }
+    LLVMDisposePassBuilderOptions(o);
+    return r;
+}
+
+static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+{
+    int r;
+
+    if (u->opts->opt_level == 0)
+        return run(err, u, tm, PASSES_0);
+    if (u->opts->opt_level == 1)
+        return run(err, u, tm, PASSES_1);
+    r = run(err, u, tm, "function(" SIMPLIFY ")");
+    if (r == 0)
+        r = scalarise(err, u, tm);
+    if (r == 0) {
+        sv_aot_mark(u);
+        r = run(err, u, tm, "function(" VECTORISE ")");
+        sv_aot_unmark(u);
+    }
+    if (r == 0)
+        r = run(err, u, tm, "function(" FINISH ")");
+    return r;
+}
+
+int sv_aot_optimise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+{
+    int r = run_all(err, u, tm);
+
+    if (r == 0)
+        sv_aot_keep_bases(u);
+    return r;
+}

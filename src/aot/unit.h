@@ -1,0 +1,37 @@
+/* Partitions and what the driver (compile.c) does with them. */
+#ifndef SV_AOT_UNIT_H
+#define SV_AOT_UNIT_H
+
+#include "aot/lower.h"
+
+#define SV_AOT_TRAP_NAME "trap"
+#define SV_AOT_OSR_NAME "osr"
+
+/* False: out of memory. Release in any case. */
+bool lower_unit_init(struct lower_unit *u, const struct sv_aot_module *am);
+void lower_unit_release(struct lower_unit *u);
+/* Every load of the guest's memory stays an instruction of its own, so that its fault is told where
+ * it is: a load that became an operand has the place of what it is an operand of. After the passes.
+ */
+void lower_unit_pin_loads(struct lower_unit *);
+void lower_unit_trap(struct lower_unit *u);
+void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const char *name);
+void lower_unit_stub(struct lower_unit *u, uint32_t index);
+void lower_unit_osr(struct lower_unit *u);
+/* small.c: the body of u->copy or u->fill. */
+void lower_unit_small(struct lower_unit *u, LLVMValueRef fn, bool copy);
+
+/* markers.c: bases for the loop vectoriser. And away with them. */
+void sv_aot_mark(struct lower_unit *u);
+void sv_aot_unmark(struct lower_unit *u);
+/* Has the function a loop of 128-bit vectors that could be one of wider ones? The vectoriser passes
+ * over loops that hold vectors. */
+bool sv_aot_wants_scalars(LLVMValueRef f);
+
+/* bases.c: what the collector must see, after all passes over the IR. */
+void sv_aot_keep_bases(struct lower_unit *u);
+
+/* optimise.c: passes over a unit's functions. */
+int sv_aot_optimise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm);
+
+#endif

@@ -1,0 +1,346 @@
+/* Compiling in the background: threads that wait, compile here or in a child, and tell the tier
+ * that runs. What is compiled and where it is kept is tier.c's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/tier.h"
+#include "base/clock.h"
+
+extern char **environ;
+
+/* A program that ends sooner is not worth a compiler. */
+#define PATIENCE_MS 8
+/* From the first question of a function's frames to the choice of a loop. */
+#define LOOP_PATIENCE_MS 10
+/* Functions whose frames may wait for a loop at a time; others ask again. */
+#define ASKED_MAX 16
+
+/* One for each module and form. Its thread ends when nothing is left to do, and another is started
+ * when frames ask. Under the tier's lock but for the module. */
+struct sv_tier_job {
+    struct sv_tier *tier;
+    struct sv_engine *engine; /* not referenced: the tier goes first */
+    struct sv_module *module; /* a reference */
+    uint32_t form;
+    bool started, running;
+    pthread_t thread; /* of `started`; to be joined */
+    uint64_t started_ns;
+    struct sv_tier_progress progress;
+    uint32_t asked[ASKED_MAX], nasked;
+    struct sv_tier_job *next;
+};
+
+void sv_tier_stop(struct sv_tier *t)
+{
+    uint64_t one = 1;
+
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->stop = true;
+    if (t->stop_fd >= 0 && write(t->stop_fd, &one, sizeof one) < 0)
+        t->stop = true; /* it is readable already */
+    pthread_mutex_unlock(&t->lock);
+    for (struct sv_tier_job *j = t->jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->started)
+            pthread_join(j->thread, NULL);
+        sv_module_unref(j->module);
+        sv_free(j);
+    }
+    t->jobs = NULL;
+}
+
+/* ---- A child ---- */
+
+/* The module's bytes in a file that nobody can change, for the compiler's standard input. */
+static int module_fd(const struct sv_module *m)
+{
+    int fd = memfd_create("ssvm-module", MFD_CLOEXEC);
+    size_t at = 0;
+
+    while (fd >= 0 && at < m->wasm_len) {
+        ssize_t n = write(fd, m->bytes + at, m->wasm_len - at);
+
+        if (n <= 0) {
+            close(fd);
+            return -1;
+        }
+        at += (size_t)n;
+    }
+    if (fd >= 0)
+        lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static pid_t spawn(const struct sv_tier *t, int in, const struct sv_tier_code *c)
+{
+    char form[16], loop[32];
+    char *argv[] = {t->program,
+                    (char *)"compile",
+                    (char *)"--fill-cache",
+                    t->cache_dir,
+                    (char *)"--form",
+                    form,
+                    (char *)"--loop",
+                    loop,
+                    (char *)"-",
+                    NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    pid_t pid = -1;
+
+    snprintf(form, sizeof form, "%u", c->form);
+    snprintf(loop, sizeof loop, "%u:%u", c->func, c->offset);
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    posix_spawnattr_init(&attr);
+    /* A session of its own: the terminal's signals are for the program, and it may outlive us. */
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attr, &none);
+    if (posix_spawn(&pid, t->program, &actions, &attr, argv, environ) != 0)
+        pid = -1;
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&actions);
+    return pid;
+}
+
+/* Until the child has ended, or the tier stops: then it goes on without us. */
+static bool wait_child(const struct sv_tier *t, pid_t pid)
+{
+    struct pollfd fds[2] = {{.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN},
+                            {.fd = t->stop_fd, .events = POLLIN}};
+    int status = -1;
+
+    if (fds[0].fd >= 0 && fds[1].fd >= 0) {
+        while (poll(fds, 2, -1) < 0 && errno == EINTR)
+            continue;
+        close(fds[0].fd);
+        if (!(fds[0].revents & POLLIN))
+            return false;
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool run_program(const struct sv_tier *t, const struct sv_module *m,
+                        const struct sv_tier_code *c)
+{
+    uint8_t key[SV_IMAGE_KEY_LEN];
+    struct sv_err err = {0};
+    pid_t pid = -1;
+    int fd;
+
+    /* Makes the folder: what the child puts there is looked for in the one that we have open. */
+    if (sv_cache_key(&err, t->cache, key) < 0)
+        return false;
+    fd = module_fd(m);
+    if (fd < 0)
+        return false;
+    pid = spawn(t, fd, c);
+    close(fd);
+    return pid > 0 && wait_child(t, pid);
+}
+
+/* ---- A job ---- */
+
+/* NULL: there is none to be had. */
+static own struct sv_native *make(const struct sv_tier_job *j, const struct sv_tier_code *c)
+{
+    struct sv_native *native = NULL;
+    struct sv_err err = {0};
+
+    if (!j->tier->program || !j->tier->cache)
+        sv_tier_make(&err, j->tier, j->module, c, j->engine->features, &native);
+    else if (run_program(j->tier, j->module, c))
+        native = sv_tier_take_cached(j->tier, j->module, c);
+    return native;
+}
+
+/* False: stopped. */
+static bool wait_a_little(const struct sv_tier *t, int ms)
+{
+    struct pollfd fd = {.fd = t->stop_fd, .events = POLLIN};
+
+    return poll(&fd, 1, ms) <= 0;
+}
+
+static void set_state(struct sv_tier_job *j, enum sv_tier_state state)
+{
+    pthread_mutex_lock(&j->tier->lock);
+    j->progress.state = state;
+    pthread_mutex_unlock(&j->tier->lock);
+}
+
+static bool make_module(struct sv_tier_job *j)
+{
+    struct sv_tier_code code = {.form = j->form};
+    uint64_t begun;
+    bool have;
+
+    if (!wait_a_little(j->tier, PATIENCE_MS))
+        return false;
+    set_state(j, SV_TIER_COMPILES);
+    begun = sv_clock_ns();
+    have = sv_tier_set(j->tier, j->module, make(j, &code));
+    if (have && j->engine->exec->native_ready)
+        j->engine->exec->native_ready(j->module, j->form);
+    pthread_mutex_lock(&j->tier->lock);
+    j->progress.ready_ns = sv_clock_ns() - j->started_ns;
+    j->progress.compile_ns = sv_clock_ns() - begun;
+    j->progress.state = have ? SV_TIER_READY : SV_TIER_FAILED;
+    pthread_mutex_unlock(&j->tier->lock);
+    return have;
+}
+
+static void make_loop(struct sv_tier_job *j, uint32_t func)
+{
+    const struct sv_exec_ops *exec = j->engine->exec;
+    struct sv_tier_code code = {.form = j->form, .func = func};
+    struct sv_native *native;
+
+    if (!wait_a_little(j->tier, LOOP_PATIENCE_MS))
+        return;
+    code.offset = exec->pick_loop(j->module, j->form, func);
+    if (!code.offset)
+        return;
+    native = make(j, &code);
+    if (native)
+        sv_perf_map_add(j->tier, j->module, native, SV_NATIVE_LOOP);
+    exec->loop_ready(j->module, j->form, func, code.offset, native);
+    pthread_mutex_lock(&j->tier->lock);
+    j->progress.loops += native != NULL;
+    pthread_mutex_unlock(&j->tier->lock);
+    sv_native_unref(native);
+}
+
+/* The next function that asks; false: none, the thread is to end. The last one's frames run most
+ * likely. */
+static bool next_asked(struct sv_tier_job *j, uint32_t *ret)
+{
+    bool any;
+
+    pthread_mutex_lock(&j->tier->lock);
+    any = j->nasked > 0 && !j->tier->stop;
+    if (any)
+        *ret = j->asked[--j->nasked];
+    else
+        j->running = false;
+    pthread_mutex_unlock(&j->tier->lock);
+    return any;
+}
+
+static void *work(void *arg)
+{
+    struct sv_tier_job *j = arg;
+    uint32_t func;
+
+    if (j->progress.state == SV_TIER_WAITS)
+        make_module(j);
+    while (next_asked(j, &func))
+        make_loop(j, func);
+    return NULL;
+}
+
+/* With the lock, and the thread before joined. */
+static void start_thread(struct sv_tier_job *j)
+{
+    sigset_t all, old;
+
+    if (j->tier->stop)
+        return;
+    if (j->started)
+        pthread_join(j->thread, NULL); /* it has said its last */
+    /* The host's signals are not for this thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    j->started = j->running = pthread_create(&j->thread, NULL, work, j) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static struct sv_tier_job *find_job(struct sv_tier *t, const struct sv_module *m, uint32_t form)
+{
+    struct sv_tier_job *j = t->jobs;
+
+    while (j && (j->module != m || j->form != form))
+        j = j->next;
+    return j;
+}
+
+/* With the lock. NULL: out of memory. */
+static struct sv_tier_job *add_job(struct sv_tier *t, struct sv_engine *e, struct sv_module *m,
+                                   uint32_t form, enum sv_tier_state state)
+{
+    struct sv_tier_job *j = sv_alloc_zero(sizeof *j);
+
+    if (!j)
+        return NULL;
+    *j = (struct sv_tier_job){.tier = t,
+                              .engine = e,
+                              .module = sv_module_ref(m),
+                              .form = form,
+                              .started_ns = sv_clock_ns(),
+                              .progress.state = state,
+                              .next = t->jobs};
+    t->jobs = j;
+    return j;
+}
+
+void sv_tier_start(struct sv_tier *t, struct sv_engine *e, struct sv_module *m, uint32_t form)
+{
+    struct sv_tier_job *j;
+
+    pthread_mutex_lock(&t->lock);
+    j = t->stop ? NULL : add_job(t, e, m, form, SV_TIER_WAITS);
+    if (j)
+        start_thread(j);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sv_tier_ask_loop(struct sv_engine *e, struct sv_module *m, uint32_t form, uint32_t func)
+{
+    struct sv_tier *t = e->tier;
+    struct sv_tier_job *j;
+    bool there = false;
+
+    pthread_mutex_lock(&t->lock);
+    j = t->stop ? NULL : find_job(t, m, form);
+    if (j) {
+        for (uint32_t i = 0; i < j->nasked; i++)
+            there = there || j->asked[i] == func;
+        if (!there && j->nasked < ASKED_MAX)
+            j->asked[j->nasked++] = func;
+        if (!j->running)
+            start_thread(j);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void sv_tier_progress(struct sv_tier *t, const struct sv_module *m, uint32_t form,
+                      struct sv_tier_progress *ret)
+{
+    const struct sv_tier_job *j;
+
+    *ret = (struct sv_tier_progress){.state = SV_TIER_NONE};
+    pthread_mutex_lock(&t->lock);
+    j = find_job(t, m, form);
+    if (j)
+        *ret = j->progress;
+    pthread_mutex_unlock(&t->lock);
+}

@@ -1,0 +1,216 @@
+/* `ssvm compile`: a module file with its native code in it, or (for ssvm itself) an entry of the
+ * cache. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+struct compile {
+    struct cli_args args;
+    ssvm_config config;
+    ssvm_compile_options options;
+    const char *out, *fill;
+    unsigned long form;
+    uint32_t func, loop; /* of --fill-cache; 0: the whole module */
+    bool progress;       /* on a terminal */
+    char cache[4096];
+};
+
+/* What a compiler of hostile input may use, of its own process. */
+#define CPU_SECONDS_MAX 1800
+#ifdef SSVM_SANITIZED /* they want address space */
+#define MEMORY_MAX RLIM_INFINITY
+#else
+#define MEMORY_MAX ((rlim_t)6 << 30)
+#endif
+
+/* 0 to `max`. */
+static bool number(const struct compile *c, unsigned long max, unsigned long *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoul(c->args.value, &end, 10);
+    if (errno == 0 && *end == '\0' && end != c->args.value && *ret <= max)
+        return true;
+    cli_usage(c->args.verb, "option '--%s': '%s' is not a number up to %lu", c->args.option->name,
+              c->args.value, max);
+    return false;
+}
+
+/* FUNC:OFFSET */
+static bool loop(struct compile *c)
+{
+    unsigned long func, offset;
+    char *colon, *end = NULL;
+
+    errno = 0;
+    func = strtoul(c->args.value, &colon, 10);
+    offset = *colon == ':' ? strtoul(colon + 1, &end, 10) : 0;
+    if (errno == 0 && *colon == ':' && colon != c->args.value && end != colon + 1 && !*end &&
+        func <= UINT32_MAX && offset <= UINT32_MAX) {
+        c->func = (uint32_t)func;
+        c->loop = (uint32_t)offset;
+        return true;
+    }
+    cli_usage(c->args.verb, "option '--loop': '%s' is not FUNC:OFFSET", c->args.value);
+    return false;
+}
+
+static bool set_option(struct compile *c, int id)
+{
+    unsigned long n;
+
+    switch (id) {
+    case CLI_OUTPUT:
+        c->out = c->args.value;
+        return true;
+    case CLI_TARGET:
+        c->options.target = c->args.value;
+        return true;
+    case CLI_CPU:
+        c->options.cpu = c->args.value;
+        return true;
+    case CLI_OPTIMISE:
+        if (!number(c, 3, &n))
+            return false;
+        c->options.optimise = (unsigned)n;
+        return true;
+    case CLI_JOBS:
+        if (!number(c, 64, &n))
+            return false;
+        c->options.jobs = (unsigned)n;
+        return true;
+    case CLI_NO_GUARD:
+        return c->options.checked = true;
+    case CLI_METERED:
+        return c->options.metered = true;
+    case CLI_DETERMINISTIC:
+        return c->config.deterministic = true;
+    case CLI_CACHE:
+        c->config.cache_dir = strcmp(c->args.value, "none") == 0 ? NULL : c->args.value;
+        return true;
+    case CLI_FILL_CACHE:
+        c->fill = c->args.value;
+        return true;
+    case CLI_FORM:
+        return number(c, 7, &c->form);
+    case CLI_LOOP:
+        return loop(c);
+    default:
+        return false;
+    }
+}
+
+static bool show(void *data, uint32_t done, uint32_t total)
+{
+    (void)data;
+    fprintf(stderr, "\rcompiling: %u of %u parts%s", done, total, done == total ? "\n" : "");
+    return true;
+}
+
+/* 0, or the exit status of a failure, which is reported. */
+static int check(const char *file, own ssvm_error *e)
+{
+    return e ? cli_error(file, e) : 0;
+}
+
+static int read_module(ssvm_engine *engine, const char *file, ssvm_module **ret)
+{
+    return check(file, ssvm_module_open(engine, strcmp(file, "-") == 0 ? "/dev/stdin" : file, ret));
+}
+
+static int compile_file(struct compile *c, ssvm_engine *engine, const char *file)
+{
+    ssvm_compile_report report = {.size = sizeof report};
+    ssvm_module *module = NULL;
+    char *bytes = NULL;
+    size_t len = 0;
+    int status = read_module(engine, file, &module);
+
+    if (status == 0) {
+        if (c->progress)
+            c->options.progress = show;
+        status = check(file, ssvm_module_compile(module, &c->options, &bytes, &len, &report));
+    }
+    if (status == 0)
+        status = cli_write_file(c->out, bytes, len);
+    if (status == 0 && report.interpreted)
+        cli_message("%u of %u functions are too large to compile and stay interpreted",
+                    report.interpreted, report.functions);
+    ssvm_string_delete(bytes);
+    ssvm_module_delete(module);
+    return status;
+}
+
+/* In a process that ssvm started for it. */
+static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
+{
+    struct rlimit cpu = {CPU_SECONDS_MAX, CPU_SECONDS_MAX}, memory = {MEMORY_MAX, MEMORY_MAX},
+                  core = {0, 0};
+    ssvm_module *module = NULL;
+    int status;
+
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_AS, &memory);
+    setrlimit(RLIMIT_CORE, &core);
+    status = read_module(engine, file, &module);
+    if (status == 0)
+        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form, c->func, c->loop));
+    ssvm_module_delete(module);
+    return status;
+}
+
+static int run(struct compile *c, const char *file)
+{
+    ssvm_engine *engine = NULL;
+    int status;
+
+    if (c->fill)
+        c->config.cache_dir = c->fill;
+    c->config.tier = "aot";
+    status = check(NULL, ssvm_engine_new(&c->config, &engine));
+    if (status == 0)
+        status = c->fill ? fill_cache(c, engine, file) : compile_file(c, engine, file);
+    ssvm_engine_delete(engine);
+    return status;
+}
+
+int cli_compile(int argc, char **argv)
+{
+    struct compile c = {.config = SSVM_CONFIG_INIT, .options = SSVM_COMPILE_OPTIONS_INIT};
+    const char *file = NULL;
+    int id;
+
+    c.config.cache_dir = cli_cache_dir(c.cache, sizeof c.cache);
+    c.progress = isatty(2);
+    cli_args_init(&c.args, argc, argv);
+    /* Options may stand behind the file. */
+    while ((id = cli_args_next(&c.args)) != CLI_END || c.args.next < argc) {
+        if (id == CLI_END) {
+            if (file)
+                return cli_usage(c.args.verb, "more than one FILE");
+            file = argv[c.args.next++];
+            continue;
+        }
+        if (id == CLI_HELP) {
+            cli_help_print(c.args.verb);
+            return cli_finish(0);
+        }
+        if (id == CLI_VERSION)
+            return cli_version();
+        if (id == CLI_BAD || !set_option(&c, id))
+            return CLI_STATUS_USAGE;
+    }
+    if (!file)
+        return cli_usage(c.args.verb, "no file to compile");
+    if (!c.out && !c.fill)
+        return cli_usage(c.args.verb, "option '-o FILE' is wanted: where the result goes");
+    return run(&c, file);
+}

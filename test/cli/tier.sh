@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Going over to native code while a program runs, and what may go wrong behind it. The results to expect are those of --tier aot.
+# shellcheck disable=SC1091,SC2154 # variables of run.sh
+. "$here/lib.sh"
+wasm=$GUESTS/tier.wasm
+if ! "$SSVM" compile --cache none "$wasm" -o compiled.wasm 2>stderr.txt; then
+    check "no compiler: interpreted" 0 "*" "" "$SSVM" --cache none --invoke loop "$wasm" 1000
+    exit 0
+fi
+n=100000000
+stat_of() { grep -o "\"$1\": [^,]*" stderr.txt | cut -d' ' -f2- | tr -d '"'; }
+expect() { # NAME WANTED GOT
+    if [ "$2" = "$3" ]; then echo "ok $1"; else echo "FAILED $1: expected '$2', got '$3'"; fi
+}
+positive() { if [ "${2:-0}" -gt 0 ]; then echo "ok $1"; else echo "FAILED $1: '$2' is not above 0"; fi; }
+# The compilers that run for the process, and all that it left.
+compilers() { pgrep -f -- "compile --fill-cache $PWD/$1" | tr '\n' ' '; }
+settle() { # FOLDER: until nobody compiles into it
+    for _ in $(seq 600); do [ -z "$(compilers "$1")" ] && return; sleep 0.05; done
+    echo "FAILED a compiler does not end"
+}
+
+switches() { # FUNCTION ARG...
+    local name=$1 expected
+    shift
+    expected=$("$SSVM" --tier aot --cache none --invoke "$name" "$wasm" "$@")
+    rm -rf cache
+    check "$name: the first start's result" 0 "$expected"$'\n' "" "$SSVM" --cache "$PWD/cache" --stats=json --invoke "$name" "$wasm" "$@"
+    expect "$name: became native" native "$(stat_of tier)"
+    positive "$name: while it ran" "$(stat_of native_after_ns)"
+    positive "$name: a loop that ran was entered" "$(stat_of loops_compiled)"
+    check "$name: the second start's result" 0 "$expected"$'\n' "" "$SSVM" --cache "$PWD/cache" --stats=json --invoke "$name" "$wasm" "$@"
+    expect "$name: native from the beginning" "native 0" "$(stat_of tier) $(stat_of native_after_ns)"
+}
+switches loop $n
+switches nested $n
+switches calls $n
+switches deep 300 $n
+
+loop() { "$SSVM" --tier aot --cache none --invoke loop "$wasm" "$1"; }
+result=$(loop $n)
+check "in a thread, without a cache" 0 "$result"$'\n' "" "$SSVM" --cache none --stats=json --invoke loop "$wasm" $n
+expect "became native there too" native "$(stat_of tier)"
+
+# A killed compiler: the program runs on.
+"$SSVM" --cache "$PWD/killed" --stats=json --invoke loop "$wasm" $n >out.txt 2>stderr.txt &
+pid=$!
+for _ in $(seq 400); do
+    child=$(pgrep -P $pid -f fill-cache) && break
+    sleep 0.01
+done
+kill -9 "${child:-none}" 2>/dev/null
+sleep 0.05
+expect "no zombie is left" "" "$(pgrep -P $pid -r Z)"
+wait $pid
+expect "a killed compiler" "0 $result" "$? $(cat out.txt)"
+expect "interpreted then" interpreted "$(stat_of tier)"
+
+# An end before the compiler's: it goes on.
+check "ends first" 0 "*" "" "$SSVM" --cache "$PWD/after" --invoke loop "$wasm" 500000
+settle after
+check "the cache is filled" 0 "$(loop 500000)"$'\n' "" "$SSVM" --cache "$PWD/after" --stats=json --invoke loop "$wasm" 500000
+rm -rf after
+for tier in "$PWD/after" none; do
+    check "a trap while compiling ($tier)" 134 "*" "unreachable" "$SSVM" --cache "$tier" --invoke trap "$wasm" 3000000
+    check "a deadline while compiling ($tier)" 134 "*" "deadline" "$SSVM" --cache "$tier" --time-limit 60 --invoke forever "$wasm"
+done
+settle after
+check "a deadline in native code" 134 "*" "deadline" "$SSVM" --cache "$PWD/after" --time-limit 1500 --invoke forever "$wasm"
+
+# Two starts at once: one compiles, both have it.
+rm -rf both
+for i in 1 2; do "$SSVM" --cache "$PWD/both" --stats=json --invoke calls "$wasm" $n >out$i.txt 2>err$i.txt & done
+wait
+expect "two at once" "$(cat out1.txt)" "$(cat out2.txt)"
+for i in 1 2; do
+    cp err$i.txt stderr.txt
+    expect "start $i of two became native" native "$(stat_of tier)"
+done
+
+# Folders that may not be used, and no compiler: interpreted, without a word too many.
+mkdir -m 777 open
+touch file
+for cache in open file; do
+    check "cache '$cache'" 0 "$(loop 1000)"$'\n' "" "$SSVM" --cache "$PWD/$cache" --invoke loop "$wasm" 1000
+    expect "nothing in '$cache'" "" "$(ls -A open)"
+done
+mkdir alone
+cp "$SSVM" alone/ssvm
+check "no library" 0 "$(loop 20000000)"$'\n' "" alone/ssvm --cache "$PWD/alone/cache" --stats=json --invoke loop "$wasm" 20000000
+expect "interpreted without it" interpreted "$(stat_of tier)"
+check "compile says so" 1 "" "libssvm-aot.so cannot be opened" alone/ssvm compile --cache none "$wasm" -o x.wasm

@@ -1,0 +1,25 @@
+/* Modules for diff-tiers (tiers_make.c). */
+#ifndef TEST_DIFF_TIERS_H
+#define TEST_DIFF_TIERS_H
+
+#include "base/buf.h"
+
+/* Functions "h" "0" ... of type (i32 i64 f32 f64) -> i32; tags "t" "0" of (i32) and "t" "1" of
+ * (i64 f64). */
+#define MAKE_IMPORTS 3
+/* Functions that a module made here may still enter: the exported global is filled before each
+ * call. */
+#define MAKE_FUEL_NAME "fuel"
+
+struct make_options {
+    unsigned funcs;      /* bodies in the module */
+    unsigned statements; /* in a body, about */
+    bool traps;          /* one trap in each body, of every kind in turn */
+    bool quiet;          /* no float arithmetic: it shows which NaN it made */
+};
+/* splitmix64 */
+uint64_t make_random(uint64_t *seed);
+/* A valid module of the seed, appended. */
+void make_module(struct sv_buf *, uint64_t seed, const struct make_options *);
+
+#endif
