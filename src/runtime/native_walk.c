@@ -484,7 +484,7 @@ void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void
     const void *leaf = e == th->entry ? th->native_leaf : NULL;
     uint32_t told = e == th->entry ? th->native_offset : 0;
     struct frame f = {.ip = ip, .fp = fp}; /* the caller's of the function at pc */
-    const char *pc = leaf ? leaf : (const char *)ip - 1;
+    const char *pc = leaf ? leaf : (const char *)((uintptr_t)ip - 1);
     bool more = leaf || walk_out(th, e, &f);
     struct seen seen = {.next = 0};
 
@@ -496,7 +496,7 @@ void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void
         if (!more || returns_to_c)
             return;
         told = 0;
-        pc = (const char *)f.ip - 1;
+        pc = (const char *)((uintptr_t)f.ip - 1);
         more = walk_out(th, e, &f);
     }
 }
