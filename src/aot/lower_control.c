@@ -571,36 +571,6 @@ bool lower_control_op(struct lower *l, enum sv_op op)
 
 /* ---- The body ---- */
 
-/* Dead code: looks only for what ends it. True: this instruction is to be lowered. */
-static bool skip_op(struct lower *l, enum sv_op op)
-{
-    switch (op) {
-    case OP_BLOCK:
-    case OP_LOOP:
-    case OP_IF:
-    case OP_TRY:
-    case OP_TRY_TABLE:
-        l->skip_depth++;
-        break;
-    case OP_END:
-    case OP_DELEGATE:
-        if (l->skip_depth == 0)
-            return true;
-        l->skip_depth--;
-        break;
-    case OP_ELSE:
-    case OP_CATCH:
-    case OP_CATCH_ALL:
-        if (l->skip_depth == 0)
-            return true;
-        break;
-    default:
-        break;
-    }
-    sv_code_skip(&l->p, op);
-    return false;
-}
-
 static void lower_op(struct lower *l, enum sv_op op)
 {
     if (!lower_variable_op(l, op) && !lower_numeric_op(l, op) && !lower_memory_op(l, op) &&
@@ -622,7 +592,7 @@ void lower_body(struct lower *l)
 
         l->op_start = l->p;
         op = sv_code_op(&l->p);
-        if (l->unreachable && !skip_op(l, op))
+        if (l->unreachable && !sv_code_ends_dead(&l->p, op, &l->skip_depth))
             continue;
         if (l->metered && !l->unreachable)
             l->gas += sv_op_info[op].cost;

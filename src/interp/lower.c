@@ -271,36 +271,6 @@ static void lower_op(struct lower *l, uint32_t op)
         lower_canon(l, op);
 }
 
-/* Dead code: looks only for what ends it. True: this instruction is to be lowered. */
-static bool skip_op(struct lower *l, uint32_t op)
-{
-    switch (op) {
-    case OP_BLOCK:
-    case OP_LOOP:
-    case OP_IF:
-    case OP_TRY:
-    case OP_TRY_TABLE:
-        l->skip_depth++;
-        break;
-    case OP_END:
-    case OP_DELEGATE:
-        if (l->skip_depth == 0)
-            return true;
-        l->skip_depth--;
-        break;
-    case OP_ELSE:
-    case OP_CATCH:
-    case OP_CATCH_ALL:
-        if (l->skip_depth == 0)
-            return true;
-        break;
-    default:
-        break;
-    }
-    sv_code_skip(&l->p, (enum sv_op)op);
-    return false;
-}
-
 static void lower_body(struct lower *l)
 {
     struct sv_blocktype none = {.type = NULL, .result = SV_VAL_BOT};
@@ -319,7 +289,7 @@ static void lower_body(struct lower *l)
         l->op_start = l->p;
         l->origin = 0;
         op = sv_code_op(&l->p);
-        if (l->unreachable && !skip_op(l, op))
+        if (l->unreachable && !sv_code_ends_dead(&l->p, (enum sv_op)op, &l->skip_depth))
             continue;
         if (l->metered)
             l->gas += sv_op_info[op].cost;

@@ -231,3 +231,32 @@ void sv_code_skip(const uint8_t **p, enum sv_op op)
         break;
     }
 }
+
+bool sv_code_ends_dead(const uint8_t **p, enum sv_op op, uint32_t *depth)
+{
+    switch (op) {
+    case OP_BLOCK:
+    case OP_LOOP:
+    case OP_IF:
+    case OP_TRY:
+    case OP_TRY_TABLE:
+        ++*depth;
+        break;
+    case OP_END:
+    case OP_DELEGATE:
+        if (*depth == 0)
+            return true;
+        --*depth;
+        break;
+    case OP_ELSE:
+    case OP_CATCH:
+    case OP_CATCH_ALL:
+        if (*depth == 0)
+            return true;
+        break;
+    default:
+        break;
+    }
+    sv_code_skip(p, op);
+    return false;
+}

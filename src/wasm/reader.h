@@ -194,5 +194,8 @@ static inline struct sv_catch sv_code_catch(const uint8_t **p)
 
 /* Step over the immediates of `op`. */
 void sv_code_skip(const uint8_t **p, enum sv_op op);
+/* Dead code, for the lowerings: does `op` end it? Else its immediates are stepped over. *depth
+ * counts the blocks opened in it; 0 at its beginning. */
+bool sv_code_ends_dead(const uint8_t **p, enum sv_op op, uint32_t *depth);
 
 #endif
