@@ -26,10 +26,13 @@ spec_json() { # prints the folder of the converted official scripts
     test/spec/prepare.sh "$PWD/build/spec" >&2 && echo "$PWD/build/spec/json"
 }
 run_spec() { # BUILD FLAGS... : core, custom, threads, legacy exceptions
-    local dir=$1 json
+    local dir=$1 json part
     shift
     json=$(spec_json) || return 1
-    find "$json/core" "$json/custom" "$json/threads" "$json/legacy-exceptions" -name test.json 2>/dev/null | sort |
+    # The crates have not all of the folders.
+    for part in core custom threads legacy-exceptions; do
+        [ ! -d "$json/$part" ] || find "$json/$part" -name test.json
+    done | sort |
         xargs "$dir/test/spec-runner" "$@"
 }
 
@@ -37,7 +40,7 @@ step_build() { configure "$build" "${CC:-clang-22}"; }
 step_static() {
     local json
     json=$(spec_json) || return 1
-    tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "$json" &&
+    tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
         tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
