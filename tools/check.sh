@@ -90,7 +90,7 @@ step_torture() { test/torture/run.sh; }
 step_tidy() { run-clang-tidy-22 -quiet -p "$build" -j "$jobs" "$PWD/src/.*\.c$"; }
 step_fuzz() { tools/fuzz.sh 60; }
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 broken=
 count() { # LOG RC: the runner's own totals where it prints them, else the step counts as one
     local line
     line=$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed' "$1" | tail -1)
@@ -122,10 +122,14 @@ for step in $steps; do
     count "$log" "$rc"
     printf '%-10s %s (%d s) %s\n' "$step" "$([ $rc = 0 ] && echo ok || echo FAILED)" $(($(date +%s) - start)) \
         "$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|tests failed out of' "$log" | tail -1)"
-    if [ $rc != 0 ]; then
-        tail -n 60 "$log" | sed "s/^/$step: /"
-        [ "$step" = build ] && break
-    fi
+    [ $rc = 0 ] || broken="$broken $step"
+    [ $rc != 0 ] && [ "$step" = build ] && break
+done
+# Last, so that who sees only the end sees them: what failed by name, then each log's end.
+for step in $broken; do
+    log="$build/check/$step.log"
+    grep -aE '^[^ :]*:? ?(FAIL|FAILED|not ok|failed)\b|\*\*\*(Failed|Timeout|Exception)' "$log" | head -n 30 | sed "s/^/$step: /"
+    tail -n 40 "$log" | cut -c1-2000 | sed "s/^/$step: | /"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

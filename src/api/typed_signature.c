@@ -6,6 +6,7 @@
 #define DESCRIBE "__wbindgen_describe_"
 #define DESCRIBE_GAS 1000000u /* a descriptor is some dozen instructions */
 #define DESCRIBE_MS 100
+#define DESCRIBE_GROWTH ((uint64_t)1 << 20) /* bytes of memory beyond what it starts with */
 #define SIGNATURE_MAX 65536
 
 /* The name without `_` and 16 hex digits, which wasm-bindgen from 0.2.107 on adds. */
@@ -136,6 +137,19 @@ static bool provide(void *arg, struct sv_store *s, const struct sv_module *m,
     }
 }
 
+/* What its memories start with, all together, at most UINT64_MAX / 2. */
+static uint64_t initial_memory(const struct sv_module *m)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < m->nmemories; i++) {
+        uint64_t min = m->memories[i].limits.min, most = UINT64_MAX / 2 - sum;
+
+        sum += min <= most >> m->memories[i].page_shift ? min << m->memories[i].page_shift : most;
+    }
+    return sum;
+}
+
 /* A store of its own with small limits, and an instance that can do nothing but tell types. */
 static own ssvm_error *scratch(const ssvm_module *m, own ssvm_store **ret_store,
                                struct sv_instance **ret)
@@ -150,6 +164,7 @@ static own ssvm_error *scratch(const ssvm_module *m, own ssvm_store **ret_store,
 
     limits.gas = DESCRIBE_GAS;
     limits.wall_ms = DESCRIBE_MS;
+    limits.memory_bytes = initial_memory(m->module) + DESCRIBE_GROWTH;
     e = ssvm_store_new(&engine, &limits, &s);
     if (!e)
         e = ssvm_linker_new(s, &l);

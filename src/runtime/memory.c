@@ -101,7 +101,7 @@ static bool reserve_checked(struct sv_store *s, struct sv_memory *m, const void 
         if (want < size)
             want = size;
         if (want <= SIZE_MAX - 4 * page &&
-            take_region(s, m, owner, NULL, size, round_page(want) + page, want == size))
+            take_region(s, m, owner, NULL, size, round_page(want) + page, true))
             break;
         if (want == size)
             return false;
