@@ -8,7 +8,7 @@ demo="curl"
 # The compiler of native code, libssvm-aot.so, wants it. All else builds without.
 compiler="llvm-22-dev"
 check="$compiler libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
- clang-format-22 clang-tidy-22 llvm-22 qemu-user python3 curl xz-utils pkg-config chromium binutils file mandoc shellcheck"
+ clang-format-22 clang-tidy-22 llvm-22 qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross python3 curl xz-utils pkg-config chromium binutils gdb file mandoc shellcheck"
 
 what=${1:-build}
 missing=

@@ -209,6 +209,13 @@ typedef struct ssvm_config {
     /* Tell perf(1) where native code is: the functions' addresses are written to
      * /tmp/perf-PID.map, a new file for this user alone. One engine of a process. Since 0.1. */
     bool perf_map;
+    /* Run the native code in module files whoever made it, as if it had been compiled here: only
+     * damage is looked for. Such code can do all that this process can. Since 0.1. */
+    bool trust_native;
+    /* Code that debuggers can follow: compiled before it runs (unless `tier` is "interp") and
+     * without optimisation, with the files and lines of the guest's debug information. Debuggers
+     * hear of it by GDB's JIT interface; images stay until the engine's end. Since 0.1. */
+    bool debug;
 } ssvm_config;
 #define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
 
@@ -239,12 +246,17 @@ typedef struct ssvm_compile_options {
     const char *target; /* "x86-64", "aarch64"; NULL: this machine's */
     const char *cpu;    /* "native" (default), "generic", "x86-64-v2", "x86-64-v3", "x86-64-v4" */
     unsigned optimise;  /* 0 to 3 */
-    unsigned jobs;      /* threads; 0: one for each CPU */
+    unsigned jobs;      /* threads or processes; 0: one for each CPU */
     bool checked;       /* explicit bounds checks, for small address spaces */
     bool metered;       /* counts gas: for stores with a gas limit or statistics */
     /* Called now and then, from any thread but one at a time; false: stop. May be NULL. */
     bool (*progress)(void *data, uint32_t done, uint32_t total);
     void *progress_data;
+    bool debug; /* for engines with config.debug; take `optimise` 0 for stepping. Since 0.1 */
+    /* In processes rather than threads, with limits of time and memory: functions that exhaust one
+     * stay interpreted. Without it a module that is made for the purpose can end the whole program,
+     * because LLVM aborts when it gets no memory. Forks: only where there is one thread. */
+    bool processes;
 } ssvm_compile_options;
 #define SSVM_COMPILE_OPTIONS_INIT {.size = sizeof(ssvm_compile_options), .optimise = 3}
 
@@ -262,8 +274,9 @@ SSVM_API own ssvm_error *ssvm_module_compile(ssvm_module *, const ssvm_compile_o
                                              own char **ret, size_t *ret_len,
                                              ssvm_compile_report *report);
 /* Compile into the engine's cache, unless it is there; another process that is at it is waited for.
- * `form`: 1 checked, 2 metered, 4 deterministic, added. `loop` not 0: only the loop at this offset
- * in the module, of function `func`, to be entered while it runs. Any thread. Since 0.1. */
+ * In processes, as above. `form`: 1 checked, 2 metered, 4 deterministic, added. `loop` not 0: only
+ * the loop at this offset in the module, of function `func`, to be entered while it runs. Any
+ * thread. Since 0.1. */
 SSVM_API own ssvm_error *ssvm_module_fill_cache(ssvm_module *, unsigned form, uint32_t func,
                                                 uint32_t loop);
 /* Does the module have native code now, in this form? Any thread. Since 0.1. */

@@ -13,7 +13,7 @@ fi
 jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
-ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs serve demo gas diff tiers gcc asan"
+ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs serve demo gas diff tiers explode aarch64 gcc asan"
 all_steps="$ci_steps tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
@@ -41,7 +41,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && shellcheck setup.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh
+        tools/check-handlers "$build/libssvm.a" && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
 step_spec() { run_spec "$build"; }
@@ -86,7 +86,9 @@ step_threads() {
     json=$(spec_json) || return 1
     find "$json/threads" -name test.json | sort | xargs "$build/test/spec-runner"
 }
-step_torture() { test/torture/run.sh; }
+step_torture() { test/torture/run.sh && with_compiler test/torture/explode.py --all; }
+step_explode() { with_compiler test/torture/explode.py; }
+step_aarch64() { test/aarch64/run.sh; }
 step_tidy() { run-clang-tidy-22 -quiet -p "$build" -j "$jobs" "$PWD/src/.*\.c$"; }
 step_fuzz() { tools/fuzz.sh 60; }
 

@@ -14,12 +14,15 @@ struct sv_aot_options {
     const char *cpu;    /* "native", or LLVM's name of one; "x86-64-v2", "x86-64-v3", "generic" */
     const char *target; /* "x86-64" or "aarch64"; NULL: this machine's */
     unsigned opt_level; /* 0..3 */
-    unsigned jobs;      /* threads; 0: as many as there are CPUs */
-    bool checked;       /* explicit bounds checks instead of guard pages */
+    unsigned jobs;      /* at a time; 0: as many as there are CPUs */
+    /* In processes rather than threads: a part that exhausts its process stays interpreted, and
+     * only that. Forks, so for programs of one thread. */
+    bool processes;
+    bool checked; /* explicit bounds checks instead of guard pages */
     bool metered;
     bool deterministic; /* canonical NaNs */
-    bool debug;
-    bool verify; /* let LLVM check what it is given (tests) */
+    bool debug;         /* for debuggers: keeps frame pointers, whatever other code does */
+    bool verify;        /* let LLVM check what it is given (tests) */
     /* One loop to be entered from the interpreter: an image with that one function. */
     uint32_t osr_func, osr_offset;
     /* Called from any of the threads now and then; false: stop (SV_EINTERNAL "cancelled"). */

@@ -13,22 +13,31 @@
 
 #include "aot/object.h"
 #include "aot/unit.h"
+#include "aot/workers.h"
+#include "runtime/data_image.h"
 #include "runtime/image.h"
 
 /* Bytes of bodies in a partition, about; a partition holds at least one function. */
 #define PARTITION_BYTES 24000u
-/* Functions beyond these stay interpreted: LLVM's passes are not linear. */
-#define BODY_BYTES_MAX 400000u
-#define LOCALS_MAX 20000u
+#define PARTITION_GLUE 500u
+/* What a partition in a process of its own may use: CPU time, with bytes of bodies for each second
+ * more (a second is enough for 20 KB of what compilers make), and address space. */
+#define PART_SECONDS 8u
+#define BYTES_A_SECOND 20000u
+#define PART_MEMORY (UINT64_C(1536) << 20)
 
 struct partition {
-    uint32_t from, to; /* functions */
-    LLVMMemoryBufferRef object;
+    uint32_t from, to;           /* functions */
+    uint32_t glue_from, glue_to; /* signatures, then pairs */
+    enum sv_aot_effort effort;
+    const uint8_t *object; /* ELF */
+    size_t len;
+    LLVMMemoryBufferRef buffer; /* whose it is; NULL: ours */
 };
 
 struct job {
     struct sv_aot_module am;
-    const struct sv_aot_options *opts;
+    struct sv_aot_options *opts; /* a copy */
     struct sv_module *module;
     LLVMTargetRef target;
     struct partition *parts; /* the last one: what every image has */
@@ -37,6 +46,7 @@ struct job {
     const struct sv_type **signatures;
     uint32_t *signature_of; /* by function */
     uint32_t nsignatures;
+    struct lower_pairs pairs;
     _Atomic uint32_t next, done;
     _Atomic bool stop;
     pthread_mutex_t lock; /* err, progress */
@@ -59,10 +69,10 @@ static const struct level {
 static void init_llvm(void)
 {
     /* LLVM's own default for -O3, lost when passes are named. */
-    /* Code of two places that became one would have no place in backtraces; a function that makes
-     * its frame late would not be seen in them. */
+    /* Code of two places that became one would have no place in backtraces. Of the two
+     * LiveDebugValues the old one ends at once where there are no variables. */
     static const char *const args[] = {"ssvm", "-unroll-threshold=300", "-enable-tail-merge=false",
-                                       "-enable-shrink-wrap=false"};
+                                       "-experimental-debug-variable-locations=false"};
 
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -168,25 +178,11 @@ static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, st
         return r;
     }
     lower_unit_pin_loads(u);
-    if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->object))
+    if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->buffer))
         return fail_later(j, SV_EINTERNAL, "LLVM makes no code", text);
+    p->object = (const uint8_t *)LLVMGetBufferStart(p->buffer);
+    p->len = LLVMGetBufferSize(p->buffer);
     return 0;
-}
-
-/* Functions that are too much, or that have no native form, keep a stub. */
-static bool too_big(const struct job *j, uint32_t index)
-{
-    const struct sv_func_decl *f = &j->module->funcs[index];
-    const uint8_t *p = j->module->bytes + f->body_offset;
-    uint64_t locals = f->type->func.nparams;
-
-    if (f->body_len > BODY_BYTES_MAX)
-        return true;
-    for (uint32_t g = sv_code_u32(&p); g > 0; g--) {
-        locals += sv_code_u32(&p);
-        (void)sv_code_valtype(j->module, &p);
-    }
-    return locals > LOCALS_MAX;
 }
 
 static int fill_functions(struct job *j, struct lower_unit *u, const struct partition *p)
@@ -210,17 +206,32 @@ static int fill_functions(struct job *j, struct lower_unit *u, const struct part
     return 0;
 }
 
-static void fill_common(struct job *j, struct lower_unit *u)
+/* What C and indirect calls enter functions by. */
+static void fill_glue(struct job *j, struct lower_unit *u, const struct partition *p)
 {
     char name[16];
 
-    lower_unit_trap(u);
-    lower_unit_small(u, u->copy, true);
-    lower_unit_small(u, u->fill, false);
-    for (uint32_t i = 0; i < j->nsignatures; i++) {
+    for (uint32_t i = p->glue_from; i < p->glue_to; i++) {
+        if (i >= j->nsignatures) {
+            lower_unit_dispatch(u, j->pairs.data[i - j->nsignatures]);
+            continue;
+        }
         snprintf(name, sizeof name, "e%u", i);
         lower_unit_thunk(u, j->signatures[i], name);
     }
+}
+
+static int fill_common(struct job *j, struct lower_unit *u)
+{
+    lower_unit_trap(u);
+    lower_unit_small(u, u->copy, true);
+    lower_unit_small(u, u->fill, false);
+    if (lower_unit_tables(u))
+        return 0;
+    pthread_mutex_lock(&j->lock);
+    sv_fail_nomem(j->err, "the compiler");
+    pthread_mutex_unlock(&j->lock);
+    return SV_ENOMEM;
 }
 
 static int compile_partition(struct job *j, LLVMTargetMachineRef tm, uint32_t index)
@@ -234,8 +245,9 @@ static int compile_partition(struct job *j, LLVMTargetMachineRef tm, uint32_t in
         if (j->opts->osr_offset && index == 0)
             lower_unit_osr(&u);
         if (index + 1 == j->nparts)
-            fill_common(j, &u);
-        else
+            r = fill_common(j, &u);
+        fill_glue(j, &u, p);
+        if (r == 0)
             r = fill_functions(j, &u, p);
         LLVMDIBuilderFinalize(u.di);
         if (r == 0)
@@ -288,20 +300,22 @@ static void *work(void *arg)
 static bool make_partitions(struct job *j)
 {
     const struct sv_module *m = j->module;
-    uint32_t from = m->nimports_of[SV_EXTERN_FUNC], n = m->nfuncs - from, osr = j->opts->osr_func;
+    uint32_t from = m->nimports_of[SV_EXTERN_FUNC], n = m->nfuncs - from, osr = j->opts->osr_func,
+             nglue = j->nsignatures + (uint32_t)j->pairs.len, glue = 0;
     uint64_t bytes = 0;
 
-    j->parts = sv_alloc_array_zero((size_t)n + 1, sizeof *j->parts);
+    j->parts = sv_alloc_array_zero((size_t)n + nglue / PARTITION_GLUE + 2, sizeof *j->parts);
     j->interpreted = sv_alloc_zero((size_t)m->nfuncs + 1);
     if (!j->parts || !j->interpreted)
         return false;
     if (j->opts->osr_offset) {
         j->parts[0] = (struct partition){.from = osr, .to = osr + 1};
+        j->parts[1] = (struct partition){.glue_from = j->nsignatures, .glue_to = nglue};
         j->nparts = 2;
         return true;
     }
     for (uint32_t i = from; i < m->nfuncs; i++) {
-        j->interpreted[i] = too_big(j, i);
+        j->interpreted[i] = sv_aot_too_big(m, i, SV_AOT_ALL);
         bytes += m->funcs[i].body_len;
         if (bytes < PARTITION_BYTES && i + 1 < m->nfuncs)
             continue;
@@ -309,7 +323,13 @@ static bool make_partitions(struct job *j)
         from = i + 1;
         bytes = 0;
     }
-    j->nparts++;
+    do {
+        uint32_t to = glue + PARTITION_GLUE;
+
+        to = to < nglue ? to : nglue;
+        j->parts[j->nparts++] = (struct partition){.glue_from = glue, .glue_to = to};
+        glue = to;
+    } while (glue < nglue);
     return true;
 }
 
@@ -338,14 +358,30 @@ static bool collect_signatures(struct job *j)
     return true;
 }
 
+static unsigned jobs(const struct job *j)
+{
+    unsigned n = j->opts->jobs ? j->opts->jobs : (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n > 64 ? 64 : n < 1 ? 1 : n;
+}
+
+/* What is called indirectly by the functions that the image has. */
+static bool collect_pairs(struct job *j)
+{
+    const struct sv_module *m = j->module;
+    uint32_t osr = j->opts->osr_func;
+
+    if (j->opts->osr_offset)
+        return sv_aot_find_pairs(m, osr, osr + 1, &j->pairs);
+    return sv_aot_find_pairs(m, m->nimports_of[SV_EXTERN_FUNC], m->nfuncs, &j->pairs);
+}
+
 static int run_threads(struct job *j)
 {
     pthread_t threads[64];
-    unsigned n = j->opts->jobs ? j->opts->jobs : (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-             started = 0;
+    unsigned n = jobs(j), started = 0;
     pthread_attr_t attr;
 
-    n = n > 64 ? 64 : n < 1 ? 1 : n;
     pthread_attr_init(&attr);
     /* LLVM recurses over deep expressions. */
     pthread_attr_setstacksize(&attr, (size_t)64 << 20);
@@ -360,6 +396,71 @@ static int run_threads(struct job *j)
     return j->result;
 }
 
+/* ---- Parts in processes ---- */
+
+static uint64_t part_seconds(void *arg, uint32_t index)
+{
+    const struct job *j = arg;
+    const struct partition *p = &j->parts[index];
+    uint64_t bytes = 0;
+
+    for (uint32_t i = p->from; i < p->to; i++)
+        bytes += j->interpreted[i] ? 0 : j->module->funcs[i].body_len;
+    return PART_SECONDS + bytes / BYTES_A_SECOND;
+}
+
+static int make_part(struct sv_err *err, void *arg, uint32_t index, const uint8_t **ret,
+                     size_t *ret_len)
+{
+    struct job *j = arg;
+    int r;
+
+    /* This process has nothing else to do. */
+    j->err = err;
+    if (j->parts[index].effort != SV_AOT_ALL && j->opts->opt_level > 1)
+        j->opts->opt_level = 1;
+    r = compile_partition(j, target_machine(j), index);
+    *ret = j->parts[index].object;
+    *ret_len = j->parts[index].len;
+    return r;
+}
+
+static bool part_made(void *arg, uint32_t index, own uint8_t *bytes, size_t len)
+{
+    struct job *j = arg;
+
+    j->parts[index].object = bytes;
+    j->parts[index].len = len;
+    return report(j);
+}
+
+static bool part_lost(void *arg, uint32_t index)
+{
+    struct job *j = arg;
+    struct partition *p = &j->parts[index];
+
+    if (p->effort == SV_AOT_NOTHING || j->opts->osr_offset)
+        return false;
+    p->effort++;
+    for (uint32_t i = p->from; i < p->to; i++)
+        j->interpreted[i] = sv_aot_too_big(j->module, i, p->effort);
+    return true;
+}
+
+static int run_processes(struct job *j)
+{
+    struct sv_workers w = {.nparts = j->nparts,
+                           .jobs = jobs(j),
+                           .memory = PART_MEMORY,
+                           .arg = j,
+                           .seconds = part_seconds,
+                           .make = make_part,
+                           .made = part_made,
+                           .lost = part_lost};
+
+    return sv_workers_run(j->err, &w);
+}
+
 static int link_objects(struct job *j, own struct sv_linked **ret)
 {
     struct sv_object_input *in = sv_alloc_array(j->nparts, sizeof *in);
@@ -370,10 +471,10 @@ static int link_objects(struct job *j, own struct sv_linked **ret)
     /* What every image has goes first: its trap is at offset 0, which means "none" in the tables.
      */
     for (uint32_t i = 0; i < j->nparts; i++) {
-        LLVMMemoryBufferRef o = j->parts[(i + j->nparts - 1) % j->nparts].object;
+        const struct partition *p = &j->parts[(i + j->nparts - 1) % j->nparts];
 
-        in[i].bytes = (const uint8_t *)LLVMGetBufferStart(o);
-        in[i].len = LLVMGetBufferSize(o);
+        in[i].bytes = p->object;
+        in[i].len = p->len;
     }
     r = sv_objects_link(j->err, in, j->nparts, SV_IMAGE_PAGE, ret);
     sv_free(in);
@@ -424,8 +525,29 @@ static void image_id(const struct job *j, size_t wasm_len, struct sv_image_id *r
         sv_native_cpu(ret->features_digest);
     ret->flags =
         sv_native_image_flags(j->module->features, o->checked, o->metered, o->deterministic) |
-        (o->osr_offset ? (uint32_t)SV_IMAGE_OSR : 0);
+        (o->osr_offset ? (uint32_t)SV_IMAGE_OSR : 0) | (o->debug ? (uint32_t)SV_IMAGE_DEBUG : 0);
     snprintf(ret->cpu, sizeof ret->cpu, "%s", native ? "native" : o->cpu);
+}
+
+static void copy_part(uint8_t *image, const struct sv_image_header *h, enum sv_image_part_kind kind,
+                      const void *bytes)
+{
+    if (h->parts[kind].len)
+        memcpy(image + h->parts[kind].offset, bytes, h->parts[kind].len);
+}
+
+_Static_assert(sizeof(struct sv_object_line) == sizeof(struct sv_native_line) &&
+                   sizeof(struct sv_object_unwind) == sizeof(struct sv_native_unwind) &&
+                   sizeof(struct sv_object_frame) == sizeof(struct sv_native_frame),
+               "the linker's tables are the image's");
+
+/* Bytes of the pages that instances map. Code with checks has no use for them, and of data that lie
+ * far apart too much would be zeros. */
+static uint64_t data_len(const struct job *j)
+{
+    uint64_t len = sv_data_images_size(j->module);
+
+    return j->opts->checked || j->opts->osr_offset || len / 2 > j->module->len ? 0 : len;
 }
 
 static int assemble(struct job *j, const struct sv_linked *linked, own uint8_t **ret,
@@ -439,6 +561,9 @@ static int assemble(struct job *j, const struct sv_linked *linked, own uint8_t *
         [SV_IMAGE_FUNCTIONS] = table,
         [SV_IMAGE_THUNKS] = table,
         [SV_IMAGE_LINES] = linked->nlines * sizeof *linked->lines,
+        [SV_IMAGE_UNWIND] = linked->nunwind * sizeof *linked->unwind,
+        [SV_IMAGE_FRAMES] = linked->nframes * sizeof *linked->frames,
+        [SV_IMAGE_DATA] = data_len(j),
     };
     struct sv_image_id id = {0};
     uint8_t *bytes;
@@ -452,16 +577,21 @@ static int assemble(struct job *j, const struct sv_linked *linked, own uint8_t *
     if (!bytes)
         return sv_fail_nomem(j->err, "an image");
     memcpy(bytes, &h, sizeof h);
-    memcpy(bytes + h.parts[SV_IMAGE_TEXT].offset, linked->text, linked->text_len);
-    if (linked->rodata_len)
-        memcpy(bytes + h.parts[SV_IMAGE_RODATA].offset, linked->rodata, linked->rodata_len);
-    if (linked->nlines)
-        memcpy(bytes + h.parts[SV_IMAGE_LINES].offset, linked->lines, len[SV_IMAGE_LINES]);
+    copy_part(bytes, &h, SV_IMAGE_TEXT, linked->text);
+    copy_part(bytes, &h, SV_IMAGE_RODATA, linked->rodata);
+    copy_part(bytes, &h, SV_IMAGE_LINES, linked->lines);
+    copy_part(bytes, &h, SV_IMAGE_UNWIND, linked->unwind);
+    copy_part(bytes, &h, SV_IMAGE_FRAMES, linked->frames);
     if (table &&
         !fill_tables(j, linked, (uint32_t *)(void *)(bytes + h.parts[SV_IMAGE_FUNCTIONS].offset),
                      (uint32_t *)(void *)(bytes + h.parts[SV_IMAGE_THUNKS].offset))) {
         sv_free(bytes);
         return sv_fail(j->err, SV_EINTERNAL, SV_NO_OFFSET, "a compiled function is missing");
+    }
+    if (len[SV_IMAGE_DATA] &&
+        !sv_data_images_write(j->module, bytes + h.parts[SV_IMAGE_DATA].offset)) {
+        sv_free(bytes);
+        return sv_fail_nomem(j->err, "an image");
     }
     *ret = bytes;
     *ret_len = h.image_len;
@@ -470,14 +600,18 @@ static int assemble(struct job *j, const struct sv_linked *linked, own uint8_t *
 
 static void release(struct job *j)
 {
+    sv_aot_tables_release(&j->am);
     for (uint32_t i = 0; i < j->nparts; i++) {
-        if (j->parts[i].object)
-            LLVMDisposeMemoryBuffer(j->parts[i].object);
+        if (j->parts[i].buffer)
+            LLVMDisposeMemoryBuffer(j->parts[i].buffer);
+        else
+            sv_free((void *)(uintptr_t)j->parts[i].object);
     }
     sv_free(j->parts);
     sv_free(j->interpreted);
     sv_free(j->signatures);
     sv_free(j->signature_of);
+    sv_free(j->pairs.data);
     LLVMDisposeMessage(j->host_cpu);
     LLVMDisposeMessage(j->host_features);
     sv_module_unref(j->module);
@@ -508,8 +642,11 @@ static int compile(struct job *j, own uint8_t **ret, size_t *ret_len)
     layout = LLVMCreateTargetDataLayout(tm);
     text = LLVMCopyStringRepOfTargetData(layout);
     j->am.layout = text;
-    if (make_partitions(j) && collect_signatures(j))
-        r = run_threads(j);
+    if (j->opts->osr_offset && sv_aot_too_big(j->module, j->opts->osr_func, SV_AOT_ALL))
+        r = sv_fail(j->err, SV_EUNSUPPORTED, SV_NO_OFFSET, "the loop's function is too large");
+    else if (collect_signatures(j) && collect_pairs(j) && make_partitions(j) &&
+             sv_aot_tables_init(&j->am))
+        r = j->opts->processes ? run_processes(j) : run_threads(j);
     else
         r = sv_fail_nomem(j->err, "the compiler");
     if (r == 0)
@@ -527,7 +664,8 @@ int sv_aot_compile(struct sv_err *err, const uint8_t *wasm, size_t len,
                    const struct sv_aot_options *opts, own uint8_t **ret, size_t *ret_len,
                    struct sv_aot_report *ret_report)
 {
-    struct job j = {.opts = opts, .err = err};
+    struct sv_aot_options copy = *opts;
+    struct job j = {.opts = &copy, .err = err};
     struct sv_types *types = sv_types_new();
     struct sv_decode_options decode = {.features = opts->features};
     int r;
@@ -541,7 +679,7 @@ int sv_aot_compile(struct sv_err *err, const uint8_t *wasm, size_t len,
         uint64_t used = j.module->features;
 
         j.am.m = j.module;
-        j.am.opts = opts;
+        j.am.opts = &copy;
         j.am.exceptions =
             (used >> SV_FEATURE_EXN & 1) != 0 || (used >> SV_FEATURE_LEGACY_EXN & 1) != 0;
         /* return_call_ref came with function references. */

@@ -3,6 +3,16 @@
 #define SV_AOT_COMPILE_H
 
 #include "aot/aot.h"
+#include "wasm/module.h"
+
+/* How much of a part is compiled: less when its process came to a bad end. */
+enum sv_aot_effort {
+    SV_AOT_ALL,     /* all but functions beyond limits */
+    SV_AOT_CAREFUL, /* small functions, little optimised */
+    SV_AOT_NOTHING, /* all functions stay interpreted */
+};
+/* weigh.c: is the function beyond what this effort allows? */
+bool sv_aot_too_big(const struct sv_module *, uint32_t index, enum sv_aot_effort);
 
 #define SV_AOT_REPORT_MAX 16
 /* What became of the functions. */

@@ -26,7 +26,7 @@ LLVMTypeRef lower_type(const struct lower_unit *u, sv_valtype t)
 LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *type)
 {
     uint32_t n = type->func.nparams, at = 0;
-    LLVMTypeRef *params = sv_alloc_array(n + 3, sizeof *params), ret = u->t.voidt, f;
+    LLVMTypeRef *params = sv_alloc_array(n + 4, sizeof *params), ret = u->t.voidt, f;
 
     if (!params)
         return NULL;
@@ -38,6 +38,8 @@ LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *ty
         ret = lower_type(u, type->func.results[0]);
     for (uint32_t i = 0; i < n; i++)
         params[at++] = lower_type(u, type->func.params[i]);
+    if (u->gas)
+        params[at++] = u->t.ptr;
     f = LLVMFunctionType(ret, params, at, false);
     sv_free(params);
     return f;
@@ -56,6 +58,8 @@ LLVMValueRef lower_func_decl(struct lower_unit *u, uint32_t index)
     LLVMSetFunctionCallConv(f, u->cc);
     if (u->self)
         LLVMAddAttributeAtIndex(f, 1, u->self);
+    if (u->gas)
+        LLVMAddAttributeAtIndex(f, LLVMCountParams(f), u->gas);
     u->funcs[index] = f;
     return f;
 }
@@ -63,11 +67,17 @@ LLVMValueRef lower_func_decl(struct lower_unit *u, uint32_t index)
 LLVMValueRef lower_call_native(struct lower_unit *u, const struct sv_type *type,
                                LLVMValueRef callee, LLVMValueRef *args, unsigned n)
 {
-    LLVMValueRef call = LLVMBuildCall2(u->b, lower_func_type(u, type), callee, args, n, "");
+    LLVMTypeRef f = lower_func_type(u, type);
+    bool nest = n > LLVMCountParamTypes(f);
+    LLVMValueRef call = LLVMBuildCall2(u->b, nest ? lower_nest_type(u, f) : f, callee, args, n, "");
 
+    if (nest)
+        LLVMAddCallSiteAttribute(call, lower_nest_index(u, n) + 1, u->nest);
     LLVMSetInstructionCallConv(call, u->cc);
     if (u->self)
         LLVMAddCallSiteAttribute(call, 1, u->self);
+    if (u->gas)
+        LLVMAddCallSiteAttribute(call, n, u->gas);
     lower_call_stays(u, call);
     return call;
 }
@@ -100,19 +110,21 @@ void lower_location(struct lower *l)
             l->b, LLVMDIBuilderCreateDebugLocation(l->u->ctx, offset_of(l), 0, l->scope, NULL));
 }
 
-void lower_trap_value(struct lower *l, LLVMValueRef code)
+LLVMValueRef lower_trap_value(struct lower *l, LLVMValueRef code)
 {
     LLVMValueRef args[3] = {l->inst, LLVMBuildZExt(l->b, code, l->t->i64, ""),
-                            lower_i64(l, offset_of(l))};
+                            lower_i64(l, offset_of(l))},
+                 call;
 
-    lower_gas_flush(l);
-    LLVMBuildCall2(l->b, LLVMGlobalGetValueType(l->u->trap), l->u->trap, args, 3, "");
+    lower_gas_note(l);
+    call = LLVMBuildCall2(l->b, LLVMGlobalGetValueType(l->u->trap), l->u->trap, args, 3, "");
     LLVMBuildUnreachable(l->b);
+    return call;
 }
 
-void lower_trap(struct lower *l, int code)
+LLVMValueRef lower_trap(struct lower *l, int code)
 {
-    lower_trap_value(l, lower_i32(l, (uint32_t)code));
+    return lower_trap_value(l, lower_i32(l, (uint32_t)code));
 }
 
 void lower_trap_if(struct lower *l, LLVMValueRef cond, int code)
@@ -175,11 +187,31 @@ void lower_store_host(struct lower *l, LLVMValueRef value, LLVMValueRef ptr)
         LLVMSetVolatile(v, true);
 }
 
+/* Where the instance itself has that array; 0: it has it elsewhere. */
+static uint64_t array_place(const struct sv_instance_layout *layout, uint64_t array_offset)
+{
+    switch (array_offset) {
+    case offsetof(struct sv_instance, globals):
+        return layout->globals;
+    case offsetof(struct sv_instance, tables):
+        return layout->tables;
+    case offsetof(struct sv_instance, memories):
+        return layout->memories;
+    case offsetof(struct sv_instance, tags):
+        return layout->tags;
+    default:
+        return 0;
+    }
+}
+
 LLVMValueRef lower_inst_ptr(struct lower *l, uint64_t array_offset, uint32_t i)
 {
-    LLVMValueRef array = lower_load_host(l, l->t->ptr, lower_field(l, l->inst, array_offset), true);
+    uint64_t at = array_place(&l->u->layout, array_offset);
+    LLVMValueRef array = l->inst;
 
-    return lower_load_host(l, l->t->ptr, lower_field(l, array, (uint64_t)i * 8), true);
+    if (!at)
+        array = lower_load_host(l, l->t->ptr, lower_field(l, l->inst, array_offset), true);
+    return lower_load_host(l, l->t->ptr, lower_field(l, array, at + (uint64_t)i * 8), true);
 }
 
 LLVMValueRef lower_thread_field(struct lower *l, uint64_t offset)
@@ -199,14 +231,11 @@ LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef
         all[i + 1] = args[i];
         types[i + 1] = LLVMTypeOf(args[i]);
     }
-    bool stored = l->gas_stored;
-
     lower_gas_flush(l);
     r = LLVMBuildCall2(l->b, LLVMFunctionType(l->t->i64, types, n + 1, false),
                        lower_inst_ptr(l, offsetof(struct sv_instance, helpers), h), all, n + 1, "");
     lower_call_stays(l->u, r);
     lower_gas_reload(l);
-    l->gas_stored = stored; /* the call may be on one of several ways through the block */
     return r;
 }
 
@@ -326,10 +355,7 @@ static void begin(struct lower *l)
     LLVMPositionBuilderAtEnd(l->b, l->entry);
     l->op_start = l->p;
     lower_location(l);
-    if (l->metered) {
-        l->gas_slot = LLVMBuildAlloca(l->b, l->t->i64, "gas");
-        lower_gas_reload(l);
-    }
+    lower_gas_open(l, l->osr_offset != 0);
 }
 
 /* The array of slots gets its size; OSR: the true entry leads to the loop. */

@@ -68,6 +68,12 @@ struct lower_types {
     LLVMTypeRef v16i8, v8i16, v4i32, v2i64, v4f32, v2f64;
 };
 
+/* A table that nothing changes (tables.c). */
+struct sv_aot_table {
+    uint32_t n;
+    uint32_t *funcs; /* n times the function's number + 1, 0 = null; NULL: not such a table */
+};
+
 /* What the partitions share, read only. */
 struct sv_aot_module {
     const struct sv_module *m;
@@ -75,6 +81,7 @@ struct sv_aot_module {
     const char *triple, *cpu, *features, *layout; /* LLVM's */
     bool exceptions;                              /* code looks for pending exceptions */
     bool tail_calls;                              /* the convention is tailcc */
+    struct sv_aot_table *tables;                  /* by table */
 };
 
 /* One partition: an LLVM context and module of its own, on one thread. */
@@ -91,13 +98,18 @@ struct lower_unit {
     LLVMValueRef *funcs;     /* declarations by function index, made on demand */
     LLVMValueRef trap;       /* the unit's declaration of the trap stub */
     LLVMValueRef copy, fill; /* and of small.c's functions: (to, from or 8 times the byte, bytes) */
-    LLVMValueRef md_unlikely, md_empty;
+    LLVMValueRef md_unlikely, md_likely, md_empty;
     LLVMValueRef scope_guest, scope_host; /* lists for !alias.scope and !noalias */
     unsigned md_invariant, md_scope, md_noalias, md_prof;
     /* Of the first argument, inst: a register that calls preserve. NULL in images with tail calls,
      * whose convention cannot. */
     LLVMAttributeRef self;
+    /* Of the last argument of metered functions: the gas counter's way through calls and returns,
+     * in a register. NULL: it is in memory there. */
+    LLVMAttributeRef gas;
+    LLVMAttributeRef nest; /* of the last argument of dispatchers */
     bool exceptions;
+    struct sv_instance_layout layout;
     LLVMValueRef osr; /* the function to lower into, of an OSR image */
     unsigned cc;      /* calling convention of guest functions */
     /* Made by lower_type_index: module type index + 1 by hashed canonical id; sv_free. */
@@ -129,9 +141,10 @@ struct lower {
     uint32_t skip_depth;
 
     /* Gas: the counter's alloca, the charge of the open block (its operand is set at the end). */
-    LLVMValueRef gas_slot, gas_charge;
+    LLVMValueRef gas_slot, gas_charge, gas_check, gas_trap;
+    LLVMValueRef gas_ref; /* where calls and returns have it; NULL: in th->gas */
     uint64_t gas;
-    bool gas_stored; /* th->gas is up to date in this block */
+    bool gas_noted; /* inst->gas is up to date in this block */
 
     LLVMValueRef slots; /* the array of lower_slots; its size is set at the end */
     uint32_t nslots;
@@ -151,6 +164,13 @@ struct lower {
     LLVMBasicBlockRef osr_entry;
 };
 
+/* tables.c: is the table one that nothing changes? Such a table beside the code, entries of the
+ * function's type and where its code is, counted from the table's beginning; what a type is there.
+ */
+LLVMValueRef lower_unit_table(struct lower_unit *u, uint32_t table);
+uint32_t lower_type_class(const struct sv_type *type);
+bool lower_unit_is_fixed(const struct lower_unit *u, uint32_t table);
+
 /* Most bytes that these take. */
 #define LOWER_SMALL_MAX 256
 
@@ -165,7 +185,8 @@ int lower_function(struct sv_err *err, struct lower_unit *u, uint32_t index);
 LLVMTypeRef lower_type(const struct lower_unit *u, sv_valtype t);
 LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *type);
 LLVMValueRef lower_func_decl(struct lower_unit *u, uint32_t index);
-/* Call native code of this type with all its arguments, the hidden ones first. */
+/* Call native code of this type with all its arguments, the hidden ones first, that of the counter
+ * last where there is u->gas; one more, before it, is the `nest` of a dispatcher. */
 LLVMValueRef lower_call_native(struct lower_unit *u, const struct sv_type *type,
                                LLVMValueRef callee, LLVMValueRef *args, unsigned n);
 
@@ -218,10 +239,15 @@ void lower_location(struct lower *l); /* what is built next belongs to the curre
 LLVMBasicBlockRef lower_block_new(struct lower *l, const char *name);
 /* Trap with `code` at the current instruction when the i1 holds; goes on in a new block. */
 void lower_trap_if(struct lower *l, LLVMValueRef cond, int code);
+/* The first way of this conditional branch is the one that is taken. */
+static inline void lower_likely(const struct lower *l, LLVMValueRef branch)
+{
+    LLVMSetMetadata(branch, l->u->md_prof, l->u->md_likely);
+}
 /* Trap; the builder is in a finished block afterwards. */
-void lower_trap(struct lower *l, int code);
+LLVMValueRef lower_trap(struct lower *l, int code); /* the call */
 /* The same with a code that is an i32 value. */
-void lower_trap_value(struct lower *l, LLVMValueRef code);
+LLVMValueRef lower_trap_value(struct lower *l, LLVMValueRef code);
 
 /* Fields of the host's structs. `invariant`: the same for the whole life of the instance. */
 LLVMValueRef lower_field(struct lower *l, LLVMValueRef base, uint64_t offset); /* the address */
@@ -258,6 +284,10 @@ bool lower_numeric_op(struct lower *l, enum sv_op op);
 bool lower_simd_op(struct lower *l, enum sv_op op);
 /* ---- lower_memory.c: loads, stores, their lanes ---- */
 bool lower_memory_op(struct lower *l, enum sv_op op);
+/* Plain loads and stores. */
+bool lower_is_access(enum sv_op op);
+/* Is it accessed without checks? */
+bool lower_is_guarded(const struct lower *l, uint32_t memory);
 /* Address of `bytes` bytes at operand + offset of memory arg; trap blocks emitted as the form
  * wants.
  */
@@ -285,8 +315,13 @@ bool lower_control_op(struct lower *l, enum sv_op op);
 void lower_set_unreachable(struct lower *l);
 void lower_gas_begin(struct lower *l);
 void lower_gas_end(struct lower *l);
-void lower_gas_flush(struct lower *l); /* th->gas = the counter */
+void lower_gas_open(struct lower *l, bool outer); /* the function begins; outer: C calls it */
+void lower_gas_note(struct lower *l);  /* inst->gas = the counter, where a trap may follow */
+void lower_gas_flush(struct lower *l); /* th->gas = the counter, and back, round helpers */
 void lower_gas_reload(struct lower *l);
+void lower_gas_pass(struct lower *l);  /* to a native callee */
+void lower_gas_take(struct lower *l);  /* from it */
+void lower_gas_leave(struct lower *l); /* to who called the function */
 /* ret of the function with the operands on the stack. */
 void lower_return(struct lower *l);
 void lower_end_block(struct lower *l);  /* the instruction `end` */
@@ -299,6 +334,24 @@ void lower_body(struct lower *l);
 /* Branch to the label with the top operands, which stay. Ends the block. */
 void lower_branch(struct lower *l, uint32_t depth);
 void lower_branch_if(struct lower *l, LLVMValueRef cond, uint32_t depth);
+/* A loop without parameters and results from behind its `loop` to `end`, which is left for `after`.
+ */
+void lower_loop_body(struct lower *l, struct sv_blocktype type, const uint8_t *end,
+                     LLVMBasicBlockRef after);
+/* ---- lower_loop.c: the loop that begins, whole, if it can run without charges; else false ---- */
+bool lower_counted_loop(struct lower *l, struct sv_blocktype type);
+/* ---- dispatch.c: indirect calls ---- */
+/* What an indirect call names. */
+struct lower_pair {
+    uint32_t type, table;
+};
+/* Code for such calls, with the index as its `nest`: any table's, and for what is no native
+ * function of exactly that type and of this instance. */
+LLVMValueRef lower_dispatcher(struct lower *l, struct lower_pair pair, LLVMValueRef index);
+LLVMValueRef lower_outside(struct lower_unit *u, struct lower_pair pair);
+/* That type with the nest, and the nest's number among n arguments. */
+LLVMTypeRef lower_nest_type(const struct lower_unit *u, LLVMTypeRef type);
+unsigned lower_nest_index(const struct lower_unit *u, unsigned n);
 /* ---- lower_call.c: calls ---- */
 bool lower_call_op(struct lower *l, enum sv_op op);
 /* ---- lower_exn.c: exceptions ---- */

@@ -135,7 +135,7 @@ static void charge(struct lower *l, uint32_t len)
     left = LLVMBuildSub(l->b, left, lower_i64(l, 1), "");
     lower_trap_if(l, LLVMBuildICmp(l->b, LLVMIntSLT, left, lower_i64(l, 0), ""), SV_TRAP_GAS);
     LLVMBuildStore(l->b, left, l->gas_slot);
-    l->gas_stored = false;
+    l->gas_noted = false;
 }
 
 /* Is the length on top of the stack a constant to be done in place? */

@@ -8,14 +8,14 @@
 /* Operands of a call, popped: LLVM arguments with the hidden ones in front. */
 struct args {
     LLVMValueRef *v;
-    unsigned n, hidden;
+    unsigned n, hidden;   /* v has room for one more */
     LLVMValueRef results; /* the slots for several results; NULL */
 };
 
 static bool pop_args(struct lower *l, const struct sv_type *type, bool tail, struct args *ret)
 {
     uint32_t n = type->func.nparams;
-    LLVMValueRef *v = sv_alloc_array(n + 3, sizeof *v);
+    LLVMValueRef *v = sv_alloc_array(n + 5, sizeof *v);
 
     if (!v) {
         l->nomem = true;
@@ -31,6 +31,8 @@ static bool pop_args(struct lower *l, const struct sv_type *type, bool tail, str
     ret->n = ret->hidden + n;
     for (uint32_t i = n; i-- > 0;)
         v[ret->hidden + i] = lower_pop(l);
+    if (l->u->gas)
+        v[ret->n++] = l->gas_ref;
     return true;
 }
 
@@ -122,7 +124,7 @@ static void tail_call(struct lower *l, const struct sv_type *type, LLVMValueRef 
 {
     LLVMValueRef call;
 
-    lower_gas_flush(l);
+    lower_gas_pass(l);
     call = lower_call_native(l->u, type, callee, a->v, a->n);
     LLVMSetTailCallKind(call, LLVMTailCallKindMustTail);
     if (type->func.nresults == 1)
@@ -131,10 +133,28 @@ static void tail_call(struct lower *l, const struct sv_type *type, LLVMValueRef 
         LLVMBuildRetVoid(l->b);
 }
 
+static void call_native(struct lower *l, const struct sv_type *type, LLVMValueRef callee,
+                        const struct args *a, bool tail)
+{
+    LLVMValueRef v;
+
+    if (replaces(l, tail)) {
+        tail_call(l, type, callee, a);
+        lower_set_unreachable(l);
+        return;
+    }
+    lower_gas_pass(l);
+    v = lower_call_native(l->u, type, callee, a->v, a->n);
+    lower_gas_take(l);
+    lower_exn_check(l);
+    push_results(l, type, v, a);
+    if (tail)
+        return_results(l);
+}
+
 static void call(struct lower *l, uint32_t f, bool tail)
 {
     const struct sv_type *type = l->m->funcs[f].type;
-    LLVMValueRef v;
     struct args a;
 
     if (tail)
@@ -145,18 +165,7 @@ static void call(struct lower *l, uint32_t f, bool tail)
     }
     if (!pop_args(l, type, replaces(l, tail), &a))
         return;
-    if (replaces(l, tail)) {
-        tail_call(l, type, lower_func_decl(l->u, f), &a);
-        lower_set_unreachable(l);
-    } else {
-        lower_gas_flush(l);
-        v = lower_call_native(l->u, type, callee_of(l, f), a.v, a.n);
-        lower_gas_reload(l);
-        lower_exn_check(l);
-        push_results(l, type, v, &a);
-        if (tail)
-            return_results(l);
-    }
+    call_native(l, type, callee_of(l, f), &a, tail);
     sv_free(a.v);
 }
 
@@ -173,7 +182,6 @@ static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef 
         return;
     inst =
         lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, inst)), true);
-    lower_gas_flush(l);
     LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntEQ, inst, l->inst, ""), near, far);
     LLVMPositionBuilderAtEnd(l->b, near);
     callee = lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, native)),
@@ -181,7 +189,9 @@ static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef 
     if (replace) {
         tail_call(l, type, callee, &a);
     } else {
+        lower_gas_pass(l);
         values[0] = lower_call_native(l->u, type, callee, a.v, a.n);
+        lower_gas_take(l);
         ends[0] = LLVMGetInsertBlock(l->b);
         LLVMBuildBr(l->b, join);
     }
@@ -198,7 +208,6 @@ static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef 
         phi = LLVMBuildPhi(l->b, lower_type(l->u, type->func.results[0]), "");
         LLVMAddIncoming(phi, values + replace, ends + replace, 2 - replace);
     }
-    lower_gas_reload(l);
     lower_exn_check(l);
     if (type->func.nresults == 1)
         lower_push(l, phi);
@@ -209,54 +218,55 @@ static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef 
     sv_free(a.v);
 }
 
-/* The function that a table holds at the index on the stack, its type checked. */
-static LLVMValueRef table_func(struct lower *l, const struct sv_type *type, uint32_t type_index,
-                               uint32_t table)
+/* The entry at the index of a table that lies beside the code, one load for both of its fields.
+ * What is known of the index then holds for all of it, out of loops too. */
+static LLVMValueRef table_entry(struct lower *l, uint32_t table, LLVMValueRef t, LLVMValueRef index)
 {
-    const struct sv_table_type *tt = &l->m->tables[table].type;
-    LLVMValueRef t = lower_inst_ptr(l, offsetof(struct sv_instance, tables), table);
-    LLVMValueRef index = lower_pop(l), size, elems, func, found, expected, bad;
+    LLVMValueRef n = lower_i64(l, l->u->am->tables[table].n), in, at;
 
-    if (!tt->limits.is64)
-        index = LLVMBuildZExt(l->b, index, l->t->i64, "");
-    size = lower_load_host(l, l->t->i64, lower_field(l, t, offsetof(struct sv_table, size)), false);
-    lower_trap_if(l, LLVMBuildICmp(l->b, LLVMIntUGE, index, size, ""), SV_TRAP_UNDEFINED_ELEMENT);
-    elems =
-        lower_load_host(l, l->t->ptr, lower_field(l, t, offsetof(struct sv_table, elems)), false);
-    func = LLVMBuildGEP2(l->b, l->t->ptr, elems, &index, 1, "");
-    func = lower_load_host(l, l->t->ptr, func, false);
-    lower_trap_if(l, LLVMBuildIsNull(l->b, func, ""), SV_TRAP_UNINITIALIZED_ELEMENT);
-    expected = lower_inst_ptr(l, offsetof(struct sv_instance, types), type_index);
-    found =
-        lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, type)), true);
-    bad = LLVMBuildICmp(l->b, LLVMIntNE, found, expected, "");
-    if (!type->final) {
-        /* A subtype will do. */
-        LLVMBasicBlockRef slow = lower_block_new(l, "subtype"), join = lower_block_new(l, "");
-        LLVMValueRef args[2] = {LLVMBuildPtrToInt(l->b, func, l->t->i64, ""),
-                                lower_i64(l, SV_NATIVE_REFTYPE(type_index + SV_HEAP_CONCRETE, 0))};
+    /* The entry behind the last is nobody's. */
+    in = LLVMBuildICmp(l->b, LLVMIntULT, index, n, "");
+    at = LLVMBuildSelect(l->b, in, index, n, "");
+    return lower_load_host(l, l->t->i64, LLVMBuildInBoundsGEP2(l->b, l->t->i64, t, &at, 1, ""),
+                           true);
+}
 
-        LLVMBuildCondBr(l->b, bad, slow, join);
-        LLVMPositionBuilderAtEnd(l->b, slow);
-        bad = lower_helper(l, SV_NATIVE_REF_MATCHES, args, 2);
-        bad = LLVMBuildICmp(l->b, LLVMIntEQ, bad, lower_i64(l, 0), "");
-        lower_trap_if(l, bad, SV_TRAP_INDIRECT_TYPE);
-        LLVMBuildBr(l->b, join);
-        LLVMPositionBuilderAtEnd(l->b, join);
-        return func;
-    }
-    lower_trap_if(l, bad, SV_TRAP_INDIRECT_TYPE);
-    return func;
+/* Through a table that nothing changes: a function of this type is at a known place. For all else,
+ * and what traps, another function is called. */
+static LLVMValueRef fixed_callee(struct lower *l, struct lower_pair pair, LLVMValueRef index)
+{
+    LLVMValueRef t = lower_unit_table(l->u, pair.table), found, code;
+    LLVMValueRef entry = table_entry(l, pair.table, t, index);
+
+    found = LLVMBuildICmp(l->b, LLVMIntEQ, LLVMBuildTrunc(l->b, entry, l->t->i32, ""),
+                          lower_i32(l, lower_type_class(l->m->types[pair.type])), "");
+    code = LLVMBuildAShr(l->b, entry, lower_i64(l, 32), "");
+    code = LLVMBuildAdd(l->b, code, LLVMBuildPtrToInt(l->b, t, l->t->i64, ""), "");
+    code = LLVMBuildIntToPtr(l->b, code, l->t->ptr, "");
+    return LLVMBuildSelect(l->b, found, code, lower_outside(l->u, pair), "");
 }
 
 static void call_indirect(struct lower *l, bool tail)
 {
-    uint32_t index = sv_code_u32(&l->p), table = sv_code_u32(&l->p);
-    const struct sv_type *type = l->m->types[index];
+    struct lower_pair pair = {.type = sv_code_u32(&l->p)};
+    const struct sv_type *type = l->m->types[pair.type];
+    LLVMValueRef index, callee;
+    struct args a;
+    unsigned nest;
 
+    pair.table = sv_code_u32(&l->p);
     if (tail)
         lower_gas_end(l);
-    call_func(l, type, table_func(l, type, index, table), tail);
+    index = lower_wide(l, lower_pop(l));
+    if (!pop_args(l, type, replaces(l, tail), &a))
+        return;
+    callee = lower_unit_is_fixed(l->u, pair.table) ? fixed_callee(l, pair, index)
+                                                   : lower_dispatcher(l, pair, index);
+    nest = lower_nest_index(l->u, ++a.n);
+    a.v[a.n - 1] = a.v[nest]; /* the counter is the last */
+    a.v[nest] = LLVMBuildIntToPtr(l->b, index, l->t->ptr, "");
+    call_native(l, type, callee, &a, tail);
+    sv_free(a.v);
 }
 
 static void call_ref(struct lower *l, bool tail)

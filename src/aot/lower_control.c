@@ -7,20 +7,41 @@
 /* ---- Gas: one charge a basic block, at its entry. The counter is in a register; memory has it
  * wherever somebody may look: at calls, at traps, before accesses that may fault ---- */
 
+/* left - charge, and whether that is below 0: one instruction whose flags are branched on. */
+static LLVMValueRef subtract(struct lower *l, LLVMValueRef left, uint64_t charge)
+{
+    static const char name[] = "llvm.usub.with.overflow";
+    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
+    LLVMTypeRef type = l->t->i64;
+    LLVMValueRef args[2] = {left, lower_i64(l, charge)};
+
+    return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->u->ctx, id, &type, 1),
+                          LLVMGetIntrinsicDeclaration(l->u->mod, id, &type, 1), args, 2, "");
+}
+
+/* The trap when too little is left. What is noted is below 0; the trap helper adds the charge. */
+static void exhausted(struct lower *l)
+{
+    LLVMBasicBlockRef trap = lower_block_new(l, "trap"), next = lower_block_new(l, "");
+
+    LLVMSetMetadata(LLVMBuildCondBr(l->b, l->gas_check, trap, next), l->u->md_prof,
+                    l->u->md_unlikely);
+    LLVMPositionBuilderAtEnd(l->b, trap);
+    l->gas_trap = lower_trap(l, SV_TRAP_GAS);
+    LLVMPositionBuilderAtEnd(l->b, next);
+}
+
 void lower_gas_begin(struct lower *l)
 {
-    LLVMValueRef left, now;
-
     if (!l->metered || l->unreachable)
         return;
     l->gas = 0;
-    l->gas_stored = false;
-    left = LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, "");
-    /* The charge is known at the block's end. An instruction of its own, for no constant folds. */
-    now = LLVMBuildSub(l->b, left, lower_i64(l, 1), "");
-    l->gas_charge = now;
-    lower_trap_if(l, LLVMBuildICmp(l->b, LLVMIntSLT, now, lower_i64(l, 0), ""), SV_TRAP_GAS);
-    LLVMBuildStore(l->b, now, l->gas_slot);
+    l->gas_noted = false;
+    /* The charge is known at the block's end. */
+    l->gas_charge = subtract(l, LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, ""), 1);
+    LLVMBuildStore(l->b, LLVMBuildExtractValue(l->b, l->gas_charge, 0, ""), l->gas_slot);
+    l->gas_check = LLVMBuildExtractValue(l->b, l->gas_charge, 1, "");
+    exhausted(l);
 }
 
 void lower_gas_end(struct lower *l)
@@ -28,6 +49,7 @@ void lower_gas_end(struct lower *l)
     if (!l->metered || !l->gas_charge)
         return;
     LLVMSetOperand(l->gas_charge, 1, lower_i64(l, l->gas));
+    LLVMSetOperand(l->gas_trap, 1, lower_i64(l, l->gas << 32 | SV_TRAP_GAS));
     l->gas_charge = NULL;
 }
 
@@ -36,27 +58,79 @@ static LLVMValueRef thread_gas(struct lower *l)
     return lower_thread_field(l, offsetof(struct sv_thread, gas));
 }
 
-void lower_gas_flush(struct lower *l)
+static LLVMValueRef counter(struct lower *l)
+{
+    return LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, "");
+}
+
+void lower_gas_note(struct lower *l)
 {
     LLVMValueRef v;
 
     if (!l->metered)
         return;
-    v = LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, "");
-    v = LLVMBuildStore(l->b, v, thread_gas(l));
-    LLVMSetVolatile(v, true);
+    v = lower_field(l, l->inst, offsetof(struct sv_instance, gas));
+    LLVMSetVolatile(LLVMBuildStore(l->b, counter(l), v), true);
+}
+
+void lower_gas_flush(struct lower *l)
+{
+    if (l->metered)
+        LLVMSetVolatile(LLVMBuildStore(l->b, counter(l), thread_gas(l)), true);
 }
 
 void lower_gas_reload(struct lower *l)
 {
-    LLVMValueRef v;
-
     if (!l->metered)
         return;
-    v = lower_load_host(l, l->t->i64, thread_gas(l), false);
-    LLVMBuildStore(l->b, v, l->gas_slot);
-    l->gas_stored = true;
+    LLVMBuildStore(l->b, lower_load_host(l, l->t->i64, thread_gas(l), false), l->gas_slot);
+    /* Helpers know nothing of inst->gas; and they may be on one of several ways through a block. */
+    l->gas_noted = false;
 }
+
+void lower_gas_pass(struct lower *l)
+{
+    if (!l->gas_ref) {
+        lower_gas_flush(l);
+        return;
+    }
+    LLVMBuildStore(l->b, LLVMBuildIntToPtr(l->b, counter(l), l->t->ptr, ""), l->gas_ref);
+}
+
+void lower_gas_take(struct lower *l)
+{
+    LLVMValueRef v;
+
+    if (!l->gas_ref) {
+        lower_gas_reload(l);
+        return;
+    }
+    v = LLVMBuildLoad2(l->b, l->t->ptr, l->gas_ref, "");
+    LLVMBuildStore(l->b, LLVMBuildPtrToInt(l->b, v, l->t->i64, ""), l->gas_slot);
+    l->gas_noted = false;
+}
+
+void lower_gas_leave(struct lower *l)
+{
+    if (l->osr_offset)
+        lower_gas_flush(l);
+    else
+        lower_gas_pass(l);
+}
+
+void lower_gas_open(struct lower *l, bool outer)
+{
+    if (!l->metered)
+        return;
+    l->gas_slot = LLVMBuildAlloca(l->b, l->t->i64, "gas");
+    l->gas_ref = l->u->gas ? LLVMGetLastParam(l->fn) : NULL;
+    if (outer)
+        lower_gas_reload(l);
+    else
+        lower_gas_take(l);
+}
+
+static void step(struct lower *l);
 
 /* ---- Labels ---- */
 
@@ -272,7 +346,7 @@ static void osr_enter(struct lower *l, struct lower_ctl *c, uint32_t n)
     l->osr_entry = NULL;
 }
 
-static void loop_block(struct lower *l, struct sv_blocktype type)
+static void open_loop(struct lower *l, struct sv_blocktype type)
 {
     uint32_t n = sv_blocktype_nparams(&type);
     LLVMBasicBlockRef head = lower_block_new(l, "loop");
@@ -301,6 +375,20 @@ static void loop_block(struct lower *l, struct sv_blocktype type)
     lower_gas_begin(l);
 }
 
+void lower_loop_body(struct lower *l, struct sv_blocktype type, const uint8_t *end,
+                     LLVMBasicBlockRef after)
+{
+    open_loop(l, type);
+    while (l->p < end && !l->nomem && !l->failed)
+        step(l);
+    if (l->nomem || l->failed)
+        return;
+    lower_gas_end(l);
+    lower_facts_restore(l, ctl_at(l, 0));
+    LLVMBuildBr(l->b, after);
+    lower_pop_ctl(l);
+}
+
 static void block(struct lower *l, enum sv_op op)
 {
     struct sv_blocktype type = sv_code_blocktype(l->m, &l->p);
@@ -311,7 +399,8 @@ static void block(struct lower *l, enum sv_op op)
         if_block(l, type);
         return;
     case OP_LOOP:
-        loop_block(l, type);
+        if (!lower_counted_loop(l, type))
+            open_loop(l, type);
         return;
     case OP_BLOCK:
         push_ctl(l, CTL_BLOCK, type);
@@ -380,7 +469,7 @@ void lower_return(struct lower *l)
     const struct sv_type *type = l->func->type;
     uint32_t n = type->func.nresults, at = 0;
 
-    lower_gas_flush(l);
+    lower_gas_leave(l);
     if (n == 1 && l->ret == NULL) {
         LLVMBuildRet(l->b, l->st.data[l->st.len - 1].v);
         return;
@@ -580,6 +669,21 @@ static void lower_op(struct lower *l, enum sv_op op)
         l->failed = true;
 }
 
+/* One instruction, whatever it is. */
+static void step(struct lower *l)
+{
+    enum sv_op op;
+
+    l->op_start = l->p;
+    op = sv_code_op(&l->p);
+    if (l->unreachable && !sv_code_ends_dead(&l->p, op, &l->skip_depth))
+        return;
+    if (l->metered && !l->unreachable)
+        l->gas += sv_op_info[op].cost;
+    lower_location(l);
+    lower_op(l, op);
+}
+
 void lower_body(struct lower *l)
 {
     struct sv_blocktype top = {.type = l->func->type, .result = SV_VAL_BOT};
@@ -587,18 +691,8 @@ void lower_body(struct lower *l)
     if (!push_ctl(l, CTL_FUNC, top))
         return;
     lower_gas_begin(l);
-    while (l->ctls.len > 0 && !l->nomem && !l->failed) {
-        enum sv_op op;
-
-        l->op_start = l->p;
-        op = sv_code_op(&l->p);
-        if (l->unreachable && !sv_code_ends_dead(&l->p, op, &l->skip_depth))
-            continue;
-        if (l->metered && !l->unreachable)
-            l->gas += sv_op_info[op].cost;
-        lower_location(l);
-        lower_op(l, op);
-    }
+    while (l->ctls.len > 0 && !l->nomem && !l->failed)
+        step(l);
     while (l->ctls.len > 0)
         lower_pop_ctl(l);
 }

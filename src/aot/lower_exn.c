@@ -30,7 +30,7 @@ static LLVMBasicBlockRef handler(struct lower *l, size_t from)
     here = LLVMGetInsertBlock(l->b);
     l->exn_return = lower_block_new(l, "exn.return");
     LLVMPositionBuilderAtEnd(l->b, l->exn_return);
-    lower_gas_flush(l);
+    lower_gas_leave(l);
     if (l->func->type->func.nresults == 1 && !l->ret)
         LLVMBuildRet(l->b, LLVMConstNull(lower_type(l->u, l->func->type->func.results[0])));
     else

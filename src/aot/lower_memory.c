@@ -6,7 +6,7 @@
 
 #include "aot/lower.h"
 
-static bool guarded(const struct lower *l, uint32_t memory)
+bool lower_is_guarded(const struct lower *l, uint32_t memory)
 {
     return memory == 0 && !l->checked && !l->m->memories[0].limits.is64;
 }
@@ -44,15 +44,15 @@ LLVMValueRef lower_address(struct lower *l, struct lower_value a, const struct s
     uint64_t offset = arg->offset;
     LLVMValueRef index;
 
-    if (!guarded(l, arg->memory))
+    if (!lower_is_guarded(l, arg->memory))
         return checked_address(l, a, arg, bytes);
     index = lower_fact_address(l, a, &offset);
     if (offset)
         index = LLVMBuildAdd(l->b, index, lower_i64(l, offset), "");
-    if (l->metered && !l->gas_stored) {
+    if (l->metered && !l->gas_noted) {
         /* The access may trap: the total must be known then. */
-        lower_gas_flush(l);
-        l->gas_stored = true;
+        lower_gas_note(l);
+        l->gas_noted = true;
     }
     return LLVMBuildGEP2(l->b, l->t->i8, l->mem0, &index, 1, "");
 }
@@ -270,4 +270,10 @@ bool lower_memory_op(struct lower *l, enum sv_op op)
         return true;
     }
     return vector_op(l, op);
+}
+
+bool lower_is_access(enum sv_op op)
+{
+    return accesses[op].bytes != 0 || (op >= OP_V128_LOAD && op <= OP_V128_STORE) ||
+           (op >= OP_V128_LOAD8_LANE && op <= OP_V128_LOAD64_ZERO);
 }

@@ -33,10 +33,17 @@ static struct lower_value local_set(struct lower *l, uint32_t i)
 
 /* ---- Globals ---- */
 
+/* The module's own lie in the instance. */
 static LLVMValueRef global_address(struct lower *l, uint32_t i)
 {
-    LLVMValueRef global = lower_inst_ptr(l, offsetof(struct sv_instance, globals), i);
+    uint32_t first = l->m->nimports_of[SV_EXTERN_GLOBAL];
+    LLVMValueRef global;
 
+    if (i < first)
+        global = lower_inst_ptr(l, offsetof(struct sv_instance, globals), i);
+    else
+        global = lower_field(l, l->inst,
+                             l->u->layout.own_globals + (i - first) * sizeof(struct sv_global));
     return lower_field(l, global, offsetof(struct sv_global, value));
 }
 

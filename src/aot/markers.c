@@ -79,6 +79,38 @@ static LLVMValueRef phi_of(const struct loop *l, LLVMValueRef v, unsigned depth)
     return found;
 }
 
+/* Is the loop over when two values that both move meet? It seldom runs long (the ends of an array,
+ * towards its middle), and the number of its iterations, before a vector loop could be chosen,
+ * costs more than some of them. */
+static bool ends_meet(const struct loop *l)
+{
+    LLVMValueRef branch = LLVMGetBasicBlockTerminator(l->body), cond;
+
+    if (!LLVMIsABranchInst(branch) || !LLVMIsConditional(branch))
+        return false;
+    cond = LLVMGetCondition(branch);
+    return LLVMIsAICmpInst(cond) && phi_of(l, LLVMGetOperand(cond, 0), 0) &&
+           phi_of(l, LLVMGetOperand(cond, 1), 0);
+}
+
+/* A loop's metadata is a node whose first operand is the node itself. */
+static void stay_scalar(struct lower_unit *u, const struct loop *l)
+{
+    static const char name[] = "llvm.loop.vectorize.enable";
+    LLVMMetadataRef option[2] = {
+        LLVMMDStringInContext2(u->ctx, name, sizeof name - 1),
+        LLVMValueAsMetadata(LLVMConstInt(u->t.i1, 0, false)),
+    };
+    LLVMMetadataRef self = LLVMTemporaryMDNode(u->ctx, NULL, 0),
+                    nodes[2] = {self, LLVMMDNodeInContext2(u->ctx, option, 2)};
+    LLVMMetadataRef node = LLVMMDNodeInContext2(u->ctx, nodes, 2);
+
+    LLVMMetadataReplaceAllUsesWith(self, node);
+    LLVMSetMetadata(LLVMGetBasicBlockTerminator(l->body),
+                    LLVMGetMDKindIDInContext(u->ctx, "llvm.loop", 9),
+                    LLVMMetadataAsValue(u->ctx, node));
+}
+
 static LLVMValueRef marker_function(struct lower_unit *u)
 {
     static const char *const attributes[] = {"nounwind", "willreturn", "speculatable", "nosync",
@@ -149,6 +181,10 @@ void sv_aot_mark(struct lower_unit *u)
 
             if (LLVMCountParams(f) < 2 || !find_loop(b, &l))
                 continue;
+            if (ends_meet(&l)) {
+                stay_scalar(u, &l);
+                continue;
+            }
             l.fn = f;
             for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) {
                 if (LLVMIsALoadInst(i))

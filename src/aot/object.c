@@ -1,5 +1,6 @@
-/* The linker of native code: place sections, define names, copy, relocate, join the line tables.
- * Does not know encodings (object_patch.c) nor file formats (object_elf.c, object_line.c). */
+/* The linker of native code: place sections, define names, copy, relocate, join the line
+ * and unwind tables. Does not know encodings (object_patch.c) nor file formats (object_elf.c,
+ * object_line.c, object_unwind.c). */
 #include "aot/object.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ static bool begins(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* For unwinders, debuggers and linkers, though some are loaded by programs. */
+/* For unwinders (and read as such), debuggers and linkers, though some are loaded by programs. */
 static bool ignored(const char *name)
 {
     static const char *const prefixes[] = {".eh_frame", ".note", ".comment",
@@ -353,6 +354,20 @@ static int link_lines(struct sv_err *err, struct link *l)
     return r;
 }
 
+static int link_unwinds(struct sv_err *err, struct link *l)
+{
+    struct sv_object_unwinds unwinds = {0};
+    int r = 0;
+
+    for (uint32_t i = 0; i < l->n && r == 0; i++)
+        r = sv_object_unwinds_read(err, &l->objects[i], &unwinds);
+    if (r == 0)
+        r = sv_object_unwinds_join(err, &unwinds, l->out);
+    sv_free(unwinds.rows.data);
+    sv_free(unwinds.spans.data);
+    return r;
+}
+
 int sv_objects_link(struct sv_err *err, const struct sv_object_input *in, uint32_t n,
                     uint32_t page_size, own struct sv_linked **ret)
 {
@@ -375,6 +390,8 @@ int sv_objects_link(struct sv_err *err, const struct sv_object_input *in, uint32
         r = relocate(err, &l);
     if (r == 0)
         r = link_lines(err, &l);
+    if (r == 0)
+        r = link_unwinds(err, &l);
     for (uint32_t i = 0; i < l.n; i++)
         sv_object_release(&l.objects[i]);
     sv_free(l.objects);
@@ -394,6 +411,8 @@ void sv_linked_delete(own struct sv_linked *linked)
     sv_free(linked->text);
     sv_free(linked->rodata);
     sv_free(linked->lines);
+    sv_free(linked->unwind);
+    sv_free(linked->frames);
     sv_free(linked->symbols);
     sv_map_release(&linked->by_name);
     sv_arena_release(&linked->names);

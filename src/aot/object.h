@@ -33,6 +33,20 @@ struct sv_object_line {
     uint32_t wasm_offset;
 };
 
+/* The frame of a function, by DWARF's numbers of registers. The CFA is where the caller's part of
+ * the stack begins. */
+struct sv_object_frame {
+    uint32_t cfa_register, cfa_offset;
+    uint32_t ret_below; /* the return address lies so far below the CFA; 0: in x30 (aarch64) */
+    uint32_t fp_below;  /* likewise the caller's rbp or x29; 0: the register holds it */
+};
+
+/* From code_offset on, up to the next entry, functions have this frame; UINT32_MAX = not known. */
+struct sv_object_unwind {
+    uint32_t code_offset;
+    uint32_t frame;
+};
+
 /* The text lies at a multiple of the page size, the constants `rodata_at` bytes behind its start;
  * what is between them does not matter. */
 struct sv_linked {
@@ -43,6 +57,10 @@ struct sv_linked {
     size_t rodata_at;             /* text_len rounded up to the page size */
     struct sv_object_line *lines; /* ascending code_offset, neighbours differ in wasm_offset */
     uint32_t nlines;
+    struct sv_object_unwind *unwind; /* ascending code_offset, neighbours differ in frame */
+    uint32_t nunwind;
+    struct sv_object_frame *frames; /* in the order of their first use */
+    uint32_t nframes;
     struct sv_object_symbol *symbols; /* in the order of the objects and of their tables */
     uint32_t nsymbols;
     struct sv_map by_name; /* values are elements of `symbols` */

@@ -1,5 +1,5 @@
 /* What the files of the object linker share: an object's tables with their bounds checked, one
- * relocation, the line tables. */
+ * relocation, the line tables, the unwind tables. */
 #ifndef SV_AOT_OBJECT_ELF_H
 #define SV_AOT_OBJECT_ELF_H
 
@@ -90,5 +90,26 @@ int sv_object_lines_read(struct sv_err *err, const struct sv_object *, struct sv
 /* Sort and join to rows (in place in `ranges`, which is the caller's still). */
 int sv_object_lines_join(struct sv_err *err, struct sv_object_ranges *ranges,
                          own struct sv_object_line **ret, uint32_t *ret_n);
+
+/* From code_offset on, in its function. */
+struct sv_object_row {
+    uint32_t code_offset;
+    struct sv_object_frame frame; /* cfa_register UINT32_MAX: not known */
+};
+/* The code in [start, end) is a function's, with these rows. */
+struct sv_object_span {
+    uint32_t start, end;
+    uint32_t first, nrows;
+};
+struct sv_object_unwinds {
+    SV_VEC(struct sv_object_row) rows;
+    SV_VEC(struct sv_object_span) spans;
+};
+/* Append what the object's .eh_frame says; its sections are placed. */
+int sv_object_unwinds_read(struct sv_err *err, const struct sv_object *,
+                           struct sv_object_unwinds *);
+/* Sort and join to the table of *out (in place in `unwinds`, which is the caller's still). */
+int sv_object_unwinds_join(struct sv_err *err, struct sv_object_unwinds *unwinds,
+                           struct sv_linked *out);
 
 #endif

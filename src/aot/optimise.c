@@ -8,17 +8,19 @@
 /* Also at level 0: locals into registers. */
 #define PASSES_0 "function(sroa<modify-cfg>,simplifycfg)"
 #define PASSES_1                                                                                   \
-    "function(sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"     \
-    "loop-mssa(licm,loop-rotate,licm),simplifycfg,instcombine<no-verify-fixpoint>,gvn,adce)"
+    "sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"              \
+    "loop-mssa(licm,loop-rotate,licm),simplifycfg,instcombine<no-verify-fixpoint>,gvn,adce"
 #define SIMPLIFY                                                                                   \
     "sroa<modify-cfg>,early-cse<memssa>,jump-threading,correlated-propagation,"                    \
     "simplifycfg<bonus-inst-threshold=1;no-forward-switch-cond;switch-range-to-icmp;"              \
     "no-switch-to-lookup;keep-loops>,instcombine<no-verify-fixpoint>,reassociate,"                 \
     "constraint-elimination,loop-mssa(loop-instsimplify,loop-simplifycfg,licm,loop-rotate,licm,"   \
-    "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,instcombine<no-verify-fixpoint>,"       \
-    "loop(indvars,loop-deletion,loop-unroll-full),sroa<modify-cfg>,gvn,sccp,bdce,"                 \
-    "instcombine<no-verify-fixpoint>,jump-threading,correlated-propagation,adce,dse,"              \
-    "loop-mssa(licm),simplifycfg,instcombine<no-verify-fixpoint>"
+    "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,instcombine<no-verify-fixpoint>,adce"
+/* Looks at the size of loops. */
+#define UNROLL "loop(indvars,loop-deletion,loop-unroll-full)"
+#define SIMPLIFY_MORE                                                                              \
+    "sroa<modify-cfg>,gvn,sccp,bdce,instcombine<no-verify-fixpoint>,jump-threading,"               \
+    "correlated-propagation,adce,loop-mssa(licm),simplifycfg,instcombine<no-verify-fixpoint>"
 #define VECTORISE "loop(loop-rotate,loop-deletion),loop-vectorize"
 #define FINISH                                                                                     \
     "loop-load-elim,instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"              \
@@ -65,6 +67,18 @@ static int scalarise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachine
     return r;
 }
 
+/* Passes that drop loads whose value nobody wants; their traps are wanted. */
+static int run_keeping(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm,
+                       const char *passes)
+{
+    int r;
+
+    lower_unit_keep_loads(u);
+    r = run(err, u, tm, passes);
+    lower_unit_free_loads(u);
+    return r;
+}
+
 static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
 {
     int r;
@@ -72,8 +86,12 @@ static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRe
     if (u->opts->opt_level == 0)
         return run(err, u, tm, PASSES_0);
     if (u->opts->opt_level == 1)
-        return run(err, u, tm, PASSES_1);
-    r = run(err, u, tm, "function(" SIMPLIFY ")");
+        return run_keeping(err, u, tm, "function(" PASSES_1 ")");
+    r = run_keeping(err, u, tm, "function(" SIMPLIFY ")");
+    if (r == 0)
+        r = run(err, u, tm, "function(" UNROLL ")");
+    if (r == 0)
+        r = run(err, u, tm, "function(" SIMPLIFY_MORE ")");
     if (r == 0)
         r = scalarise(err, u, tm);
     if (r == 0) {

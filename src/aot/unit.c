@@ -9,6 +9,8 @@
 
 /* llvm::CallingConv::Tail, which the C API has no name for. */
 #define TAILCC 18u
+/* llvm::UWTableKind::Async: exact at every instruction. */
+#define UWTABLE_ASYNC 2
 
 static void make_types(struct lower_unit *u)
 {
@@ -63,6 +65,9 @@ static void make_metadata(struct lower_unit *u)
     u->md_noalias = kind(u, "noalias");
     u->md_invariant = kind(u, "invariant.load");
     u->md_prof = kind(u, "prof");
+    weights[1] = LLVMValueAsMetadata(LLVMConstInt(u->t.i32, 1u << 20, false));
+    weights[2] = LLVMValueAsMetadata(LLVMConstInt(u->t.i32, 1, false));
+    u->md_likely = LLVMMetadataAsValue(u->ctx, LLVMMDNodeInContext2(u->ctx, weights, 3));
 }
 
 static void make_debug_info(struct lower_unit *u)
@@ -89,20 +94,24 @@ static void attribute(struct lower_unit *u, LLVMValueRef f, const char *key, con
                                                       (unsigned)strlen(value)));
 }
 
-static void enum_attribute(struct lower_unit *u, LLVMValueRef f, const char *name)
+static void enum_attribute(struct lower_unit *u, LLVMValueRef f, const char *name, uint64_t value)
 {
     unsigned id = LLVMGetEnumAttributeKindForName(name, strlen(name));
 
     LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateEnumAttribute(u->ctx, id, 0));
+                            LLVMCreateEnumAttribute(u->ctx, id, value));
 }
 
 void lower_unit_attributes(struct lower_unit *u, LLVMValueRef f)
 {
-    enum_attribute(u, f, "nounwind");
+    enum_attribute(u, f, "nounwind", 0);
+    enum_attribute(u, f, "uwtable", UWTABLE_ASYNC);
     attribute(u, f, "target-cpu", u->am->cpu);
     attribute(u, f, "target-features", u->am->features);
-    attribute(u, f, "frame-pointer", "all");
+    /* A tail call may move the end of the caller's arguments, and with it the stack pointer that
+     * the caller's unwind table knows: its frame is found by the frame pointer then. Debuggers have
+     * no other way. */
+    attribute(u, f, "frame-pointer", u->am->tail_calls || u->opts->debug ? "all" : "none");
     /* As clang does: 512-bit registers only where the CPU's tuning wants them. */
     attribute(u, f, "min-legal-vector-width", "0");
     attribute(u, f, "probe-stack", "inline-asm");
@@ -125,10 +134,11 @@ static bool used_once(LLVMValueRef v)
     return use && !LLVMGetNextUse(use);
 }
 
+#define PIN "llvm.fake.use"
+
 static void pin(struct lower_unit *u, LLVMValueRef load)
 {
-    static const char name[] = "llvm.fake.use";
-    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
+    unsigned id = LLVMLookupIntrinsicID(PIN, sizeof PIN - 1);
     LLVMValueRef use = LLVMGetIntrinsicDeclaration(u->mod, id, NULL, 0);
 
     LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(load));
@@ -136,16 +146,45 @@ static void pin(struct lower_unit *u, LLVMValueRef load)
     LLVMBuildCall2(u->b, LLVMIntrinsicGetType(u->ctx, id, NULL, 0), use, &load, 1, "");
 }
 
-void lower_unit_pin_loads(struct lower_unit *u)
+static void pin_loads(struct lower_unit *u, bool (*wanted)(LLVMValueRef load))
 {
     for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
         for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
             for (LLVMValueRef v = LLVMGetFirstInstruction(b); v; v = LLVMGetNextInstruction(v)) {
                 if (LLVMIsALoadInst(v) && LLVMGetMetadata(v, u->md_scope) != u->scope_host &&
-                    used_once(v))
+                    wanted(v))
                     pin(u, v);
             }
         }
+    }
+}
+
+void lower_unit_pin_loads(struct lower_unit *u)
+{
+    pin_loads(u, used_once);
+}
+
+static bool may_vanish(LLVMValueRef load)
+{
+    return LLVMIsAAllocaInst(LLVMGetOperand(load, 0)) == NULL && !LLVMGetVolatile(load);
+}
+
+void lower_unit_keep_loads(struct lower_unit *u)
+{
+    pin_loads(u, may_vanish);
+}
+
+void lower_unit_free_loads(struct lower_unit *u)
+{
+    LLVMValueRef f = LLVMGetNamedFunction(u->mod, PIN);
+    LLVMUseRef use;
+
+    while (f && (use = LLVMGetFirstUse(f))) {
+        LLVMValueRef call = LLVMGetUser(use), load = LLVMGetOperand(call, 0);
+
+        LLVMInstructionEraseFromParent(call);
+        if (LLVMIsALoadInst(load) && !LLVMGetFirstUse(load))
+            LLVMSetVolatile(load, true);
     }
 }
 
@@ -158,16 +197,9 @@ static LLVMTypeRef trap_type(struct lower_unit *u)
 
 static LLVMTypeRef thunk_type(struct lower_unit *u)
 {
-    LLVMTypeRef p[4] = {u->t.ptr, u->t.ptr, u->t.ptr, u->t.ptr};
+    LLVMTypeRef p[5] = {u->t.ptr, u->t.ptr, u->t.ptr, u->t.ptr, u->t.ptr};
 
-    return LLVMFunctionType(u->t.voidt, p, 4, false);
-}
-
-static LLVMTypeRef small_type(struct lower_unit *u, bool copy)
-{
-    LLVMTypeRef p[3] = {u->t.ptr, copy ? u->t.ptr : u->t.i64, u->t.i64};
-
-    return LLVMFunctionType(u->t.voidt, p, 3, false);
+    return LLVMFunctionType(u->t.voidt, p, u->gas ? 5 : 4, false);
 }
 
 static LLVMValueRef hidden_function(struct lower_unit *u, const char *name, LLVMTypeRef type)
@@ -176,6 +208,23 @@ static LLVMValueRef hidden_function(struct lower_unit *u, const char *name, LLVM
 
     LLVMSetVisibility(f, LLVMHiddenVisibility);
     return f;
+}
+
+/* A function that C enters. */
+static LLVMValueRef outer_function(struct lower_unit *u, const char *name)
+{
+    LLVMValueRef f = hidden_function(u, name, thunk_type(u));
+
+    if (u->gas)
+        LLVMAddAttributeAtIndex(f, LLVMCountParams(f), u->gas);
+    return f;
+}
+
+static LLVMTypeRef small_type(struct lower_unit *u, bool copy)
+{
+    LLVMTypeRef p[3] = {u->t.ptr, copy ? u->t.ptr : u->t.i64, u->t.i64};
+
+    return LLVMFunctionType(u->t.voidt, p, 3, false);
 }
 
 bool lower_unit_init(struct lower_unit *u, const struct sv_aot_module *am)
@@ -196,18 +245,23 @@ bool lower_unit_init(struct lower_unit *u, const struct sv_aot_module *am)
     make_metadata(u);
     make_debug_info(u);
     u->exceptions = am->exceptions;
+    u->layout = sv_instance_layout(m);
     if (!am->tail_calls)
         u->self = LLVMCreateEnumAttribute(
             u->ctx, LLVMGetEnumAttributeKindForName("swiftself", strlen("swiftself")), 0);
+    if (!am->tail_calls && am->opts->metered)
+        u->gas = LLVMCreateEnumAttribute(
+            u->ctx, LLVMGetEnumAttributeKindForName("swifterror", strlen("swifterror")), 0);
+    u->nest = LLVMCreateEnumAttribute(u->ctx, LLVMGetEnumAttributeKindForName("nest", 4), 0);
     u->cc = am->tail_calls ? TAILCC : LLVMCCallConv;
     u->trap = hidden_function(u, SV_AOT_TRAP_NAME, trap_type(u));
     u->copy = hidden_function(u, "copy", small_type(u, true));
     u->fill = hidden_function(u, "fill", small_type(u, false));
-    enum_attribute(u, u->copy, "nounwind");
-    enum_attribute(u, u->fill, "nounwind");
-    enum_attribute(u, u->trap, "noreturn");
-    enum_attribute(u, u->trap, "nounwind");
-    enum_attribute(u, u->trap, "cold");
+    enum_attribute(u, u->copy, "nounwind", 0);
+    enum_attribute(u, u->fill, "nounwind", 0);
+    enum_attribute(u, u->trap, "noreturn", 0);
+    enum_attribute(u, u->trap, "nounwind", 0);
+    enum_attribute(u, u->trap, "cold", 0);
     return true;
 }
 
@@ -227,8 +281,7 @@ void lower_unit_release(struct lower_unit *u)
 
 /* ---- What every image has ---- */
 
-/* A lowering for a function that is none of the module's. */
-static struct lower plain(struct lower_unit *u, LLVMValueRef fn)
+struct lower lower_unit_plain(struct lower_unit *u, LLVMValueRef fn)
 {
     struct lower l = {.u = u, .m = u->m, .b = u->b, .t = &u->t, .fn = fn};
 
@@ -244,7 +297,7 @@ static struct lower plain(struct lower_unit *u, LLVMValueRef fn)
 /* All traps of compiled code go through here: a jump, so that the return address is the trap's. */
 void lower_unit_trap(struct lower_unit *u)
 {
-    struct lower l = plain(u, u->trap);
+    struct lower l = lower_unit_plain(u, u->trap);
     LLVMValueRef args[3], call;
 
     /* Cold code would go behind all other; but what lies at offset 0 must be this. */
@@ -263,13 +316,15 @@ void lower_unit_trap(struct lower_unit *u)
 /* sv_native_thunk of a signature. */
 void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const char *name)
 {
-    LLVMValueRef fn = hidden_function(u, name, thunk_type(u)), slots, call, *args;
-    struct lower l = plain(u, fn);
+    LLVMValueRef fn = outer_function(u, name), slots, call, *args;
+    struct lower l = lower_unit_plain(u, fn);
     uint32_t n = 0, at = 0;
 
-    args = sv_alloc_array(type->func.nparams + 3, sizeof *args);
+    args = sv_alloc_array(type->func.nparams + 4, sizeof *args);
     if (!args)
         return;
+    l.metered = u->gas != NULL;
+    lower_gas_open(&l, true);
     slots = LLVMGetParam(fn, 3);
     args[n++] = l.inst;
     args[n++] = l.mem0;
@@ -279,48 +334,66 @@ void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const ch
         args[n++] = lower_slot_read(&l, slots, at, type->func.params[i]);
         at += sv_valtype_slots(type->func.params[i]);
     }
+    if (u->gas)
+        args[n++] = l.gas_ref;
+    if (l.metered)
+        lower_gas_pass(&l);
     call = lower_call_native(u, type, LLVMGetParam(fn, 2), args, n);
+    if (l.metered)
+        lower_gas_take(&l);
+    lower_gas_flush(&l);
     if (type->func.nresults == 1)
         lower_slot_write(&l, slots, 0, type->func.results[0], call);
     LLVMBuildRetVoid(u->b);
     sv_free(args);
 }
 
-/* Function `index` stays interpreted: for native callers, a call outside. */
-void lower_unit_stub(struct lower_unit *u, uint32_t index)
+void lower_unit_leave(struct lower *l, const struct sv_type *type, enum sv_native_helper h,
+                      LLVMValueRef *args, unsigned n)
 {
-    const struct sv_type *type = u->m->funcs[index].type;
-    LLVMValueRef fn = lower_func_decl(u, index), args[2];
-    struct lower l = plain(u, fn);
+    const struct lower_unit *u = l->u;
+    LLVMValueRef slots;
     uint32_t params = type->func.param_slots, results = type->func.result_slots,
              hidden = type->func.nresults > 1 ? 3 : 2, at = 0;
 
-    l.exceptions = u->exceptions;
-    args[0] = lower_i64(&l, index);
-    args[1] = LLVMBuildAlloca(
-        u->b, LLVMArrayType2(u->t.i64, (params > results ? params : results) + 1), "");
+    l->metered = u->gas != NULL;
+    lower_gas_open(l, false);
+    slots = LLVMBuildAlloca(
+        l->b, LLVMArrayType2(l->t->i64, (params > results ? params : results) + 1), "");
     if (type->func.nresults > 1 && results >= params)
-        args[1] = LLVMGetParam(fn, 2);
+        slots = LLVMGetParam(l->fn, 2);
     for (uint32_t i = 0; i < type->func.nparams; i++) {
-        lower_slot_write(&l, args[1], at, type->func.params[i], LLVMGetParam(fn, hidden + i));
+        lower_slot_write(l, slots, at, type->func.params[i], LLVMGetParam(l->fn, hidden + i));
         at += sv_valtype_slots(type->func.params[i]);
     }
-    lower_helper(&l, SV_NATIVE_CALL_IMPORT, args, 2);
+    args[n] = slots;
+    lower_helper(l, h, args, n + 1);
+    if (l->metered)
+        lower_gas_leave(l);
     if (type->func.nresults == 1) {
-        LLVMBuildRet(u->b, lower_slot_read(&l, args[1], 0, type->func.results[0]));
+        LLVMBuildRet(l->b, lower_slot_read(l, slots, 0, type->func.results[0]));
         return;
     }
-    for (uint32_t i = 0, s = 0; args[1] != LLVMGetParam(fn, 2) && i < type->func.nresults; i++) {
+    for (uint32_t i = 0, s = 0; slots != LLVMGetParam(l->fn, 2) && i < type->func.nresults; i++) {
         sv_valtype t = type->func.results[i];
 
-        lower_slot_write(&l, LLVMGetParam(fn, 2), s, t, lower_slot_read(&l, args[1], s, t));
+        lower_slot_write(l, LLVMGetParam(l->fn, 2), s, t, lower_slot_read(l, slots, s, t));
         s += sv_valtype_slots(t);
     }
-    LLVMBuildRetVoid(u->b);
+    LLVMBuildRetVoid(l->b);
+}
+
+/* Function `index` stays interpreted: for native callers, a call outside. */
+void lower_unit_stub(struct lower_unit *u, uint32_t index)
+{
+    struct lower l = lower_unit_plain(u, lower_func_decl(u, index));
+    LLVMValueRef args[2] = {lower_i64(&l, index)};
+
+    lower_unit_leave(&l, u->m->funcs[index].type, SV_NATIVE_CALL_IMPORT, args, 1);
 }
 
 /* The one function of an OSR image. */
 void lower_unit_osr(struct lower_unit *u)
 {
-    u->osr = hidden_function(u, SV_AOT_OSR_NAME, thunk_type(u));
+    u->osr = outer_function(u, SV_AOT_OSR_NAME);
 }

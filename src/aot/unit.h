@@ -14,12 +14,39 @@ void lower_unit_release(struct lower_unit *u);
  * it is: a load that became an operand has the place of what it is an operand of. After the passes.
  */
 void lower_unit_pin_loads(struct lower_unit *);
+/* Around passes that drop loads whose value nobody wants: their traps are wanted. */
+void lower_unit_keep_loads(struct lower_unit *);
+void lower_unit_free_loads(struct lower_unit *);
 void lower_unit_trap(struct lower_unit *u);
 void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const char *name);
 void lower_unit_stub(struct lower_unit *u, uint32_t index);
 void lower_unit_osr(struct lower_unit *u);
+/* A lowering for a function that is none of the module's. */
+struct lower lower_unit_plain(struct lower_unit *u, LLVMValueRef fn);
+/* The function's body is the call of a helper with args[0..n) and its arguments in slots, which
+ * become args[n]. */
+void lower_unit_leave(struct lower *l, const struct sv_type *type, enum sv_native_helper h,
+                      LLVMValueRef *args, unsigned n);
+
+/* ---- dispatch.c ---- */
+struct lower_pairs {
+    struct lower_pair *data;
+    size_t len, cap;
+};
+/* What the indirect calls of functions [from, to) name, each once, in order. *ret begins empty; its
+ * data is the caller's, to give to sv_free, in any case. False: out of memory. */
+bool sv_aot_find_pairs(const struct sv_module *m, uint32_t from, uint32_t to,
+                       struct lower_pairs *ret);
+/* The dispatcher, and what it needs. */
+void lower_unit_dispatch(struct lower_unit *u, struct lower_pair pair);
 /* small.c: the body of u->copy or u->fill. */
 void lower_unit_small(struct lower_unit *u, LLVMValueRef fn, bool copy);
+
+/* tables.c: which tables can be beside the code, in am->tables; what they hold. False: out of
+ * memory. */
+bool sv_aot_tables_init(struct sv_aot_module *am);
+void sv_aot_tables_release(struct sv_aot_module *am);
+bool lower_unit_tables(struct lower_unit *u);
 
 /* markers.c: bases for the loop vectoriser. And away with them. */
 void sv_aot_mark(struct lower_unit *u);

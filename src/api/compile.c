@@ -1,7 +1,7 @@
 /* Native code, as embedders ask for it. Where it comes from is tier.c. */
 #include "api/tier.h"
 
-#define OPTIONS_MIN sizeof(ssvm_compile_options)
+#define OPTIONS_MIN offsetof(ssvm_compile_options, debug)
 #define PLACE_MAX ((size_t)1 << 31)
 
 /* Module, head of the section, image: one file. */
@@ -44,8 +44,10 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
                                    .cpu = o.cpu,
                                    .opt_level = o.optimise,
                                    .jobs = o.jobs,
+                                   .processes = o.processes,
                                    .checked = o.checked,
                                    .metered = o.metered,
+                                   .debug = o.debug,
                                    .deterministic = m->engine->deterministic,
                                    .progress = o.progress,
                                    .progress_arg = o.progress_data,
@@ -65,7 +67,7 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
 
 own ssvm_error *ssvm_module_fill_cache(ssvm_module *m, unsigned form, uint32_t func, uint32_t loop)
 {
-    struct sv_tier_code code = {form, func, loop};
+    struct sv_tier_code code = {form, func, loop, true};
     struct sv_err err = {0};
 
     if (!m || form >= SV_NATIVE_FORMS)

@@ -13,6 +13,8 @@
 /* Below this a file is read: cheaper than a mapping, and safe from a file that shrinks. */
 #define READ_BELOW ((size_t)64 << 10)
 #define READ_STEP ((size_t)64 << 10)
+/* Validating less than this takes no longer than looking whether it was done before. */
+#define VALID_FROM ((size_t)8 << 10)
 
 static void free_bytes(void *bytes, size_t len)
 {
@@ -23,6 +25,21 @@ static void free_bytes(void *bytes, size_t len)
 static void unmap_bytes(void *bytes, size_t len)
 {
     munmap(bytes, len);
+}
+
+/* What was read from a file that was validated before is not validated again: what nobody could
+ * have changed unseen, and what uses nothing that is switched off now. */
+static void find_valid(ssvm_engine *e, const struct sv_cache_file *file, size_t len,
+                       struct sv_decode_options *ret)
+{
+    struct sv_tier *tier = e->engine->tier;
+    uint64_t used;
+
+    if (file && len >= VALID_FROM && tier->mode != SV_TIER_INTERP &&
+        sv_tier_find_valid(tier, file, len, &used) && (used & ~ret->features) == 0) {
+        ret->valid = true;
+        ret->used = used;
+    }
 }
 
 /* Takes the bytes, whatever happens. `name` goes before messages; may be NULL. */
@@ -40,6 +57,7 @@ static own ssvm_error *make(ssvm_engine *e, own void *bytes, size_t len,
         release(bytes, len);
         return sv_api_nomem();
     }
+    find_valid(e, file, len, &opts);
     if (sv_module_new(&err, e->engine->types, bytes, len, release, &opts, &m->module) < 0) {
         sv_free(m);
         if (name)
@@ -49,6 +67,8 @@ static own ssvm_error *make(ssvm_engine *e, own void *bytes, size_t len,
     if (tier->mode != SV_TIER_INTERP) {
         bool has_image = sv_image_find(bytes, len, &place);
 
+        if (file && len >= VALID_FROM && !opts.valid)
+            sv_tier_put_valid(tier, file, m->module);
         if (has_image)
             m->module->wasm_len = place.wasm_len;
         if (file)

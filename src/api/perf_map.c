@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/gdb.h"
 #include "api/tier.h"
 #include "base/buf.h"
 
@@ -27,40 +28,37 @@ own ssvm_error *sv_perf_map_open(int *ret_fd)
     return NULL;
 }
 
-/* Where something begins in the text; `func` UINT32_MAX: not a function. */
-struct begin {
-    uint32_t at, func;
-};
-
 static int by_place(const void *a, const void *b)
 {
-    const struct begin *x = a, *y = b;
+    const struct sv_native_begin *x = a, *y = b;
 
     if (x->at != y->at)
         return x->at < y->at ? -1 : 1;
     return x->func < y->func ? -1 : x->func > y->func;
 }
 
-/* Sorted; thunks and stubs only end what lies in front of them. */
-static size_t find_begins(const struct sv_native *n, struct begin *ret)
+size_t sv_native_begins(const struct sv_native *n, struct sv_native_begin *ret)
 {
     size_t count = 0;
 
     for (uint32_t i = 0; i < n->nfuncs; i++) {
         if (n->entry[i])
-            ret[count++] = (struct begin){n->entry[i], sv_native_has(n, i) ? i : UINT32_MAX};
+            ret[count++] =
+                (struct sv_native_begin){n->entry[i], sv_native_has(n, i) ? i : UINT32_MAX};
         if (n->thunk[i])
-            ret[count++] = (struct begin){n->thunk[i], UINT32_MAX};
+            ret[count++] = (struct sv_native_begin){n->thunk[i], UINT32_MAX};
     }
     qsort(ret, count, sizeof *ret, by_place);
+    ret[count++] = (struct sv_native_begin){n->text_len, UINT32_MAX};
     return count;
 }
 
 static void print_map(struct sv_buf *b, const struct sv_module *m, const struct sv_native *n,
-                      enum sv_native_kind kind, const struct begin *begins, size_t count)
+                      enum sv_native_kind kind, const struct sv_native_begin *begins, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t end = i + 1 < count ? begins[i + 1].at : n->text_len;
+    /* Thunks and stubs only end what lies in front of them. */
+    for (size_t i = 0; i + 1 < count; i++) {
+        uint32_t end = begins[i + 1].at;
 
         if (begins[i].func == UINT32_MAX || end <= begins[i].at || end > n->text_len)
             continue;
@@ -74,7 +72,7 @@ static void print_map(struct sv_buf *b, const struct sv_module *m, const struct 
 void sv_perf_map_add(struct sv_tier *t, const struct sv_module *m, const struct sv_native *n,
                      enum sv_native_kind kind)
 {
-    struct begin *begins;
+    struct sv_native_begin *begins;
     struct sv_buf b;
     size_t at = 0;
 
@@ -84,7 +82,7 @@ void sv_perf_map_add(struct sv_tier *t, const struct sv_module *m, const struct 
     if (!begins)
         return;
     sv_buf_init(&b, MAP_MAX);
-    print_map(&b, m, n, kind, begins, find_begins(n, begins));
+    print_map(&b, m, n, kind, begins, sv_native_begins(n, begins));
     sv_free(begins);
     pthread_mutex_lock(&t->lock);
     while (!b.failed && at < b.len) {

@@ -3,9 +3,12 @@
 #include "api/tier.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static bool copy(char **to, const char *from)
@@ -33,9 +36,16 @@ own ssvm_error *sv_tier_new(const ssvm_config *c, own struct sv_tier **ret)
     pthread_mutex_init(&t->lock, NULL);
     t->stop_fd = eventfd(0, EFD_CLOEXEC);
     t->opt_level = 3;
+    t->trust = c->trust_native;
     t->mode = !c->tier || strcmp(c->tier, "auto") == 0 ? SV_TIER_AUTO
               : strcmp(c->tier, "aot") == 0            ? SV_TIER_AOT
                                                        : SV_TIER_INTERP;
+    t->debug = c->debug;
+    if (t->debug) {
+        /* What is stepped through should be what is written; and all of it. */
+        t->opt_level = 0;
+        t->mode = t->mode == SV_TIER_AUTO ? SV_TIER_AOT : t->mode;
+    }
     if (!copy(&t->library, c->compiler_library) || !copy(&t->program, c->compiler_program) ||
         !copy(&t->cache_dir, c->cache_dir)) {
         sv_tier_delete(t);
@@ -58,6 +68,7 @@ void sv_tier_delete(own struct sv_tier *t)
 {
     if (!t)
         return;
+    sv_gdb_remove_all(t->debug_images);
     sv_cache_close(t->cache);
     if (t->stop_fd >= 0)
         close(t->stop_fd);
@@ -81,7 +92,8 @@ static void need_digest(struct sv_tier *t, struct sv_module *m)
 
 /* ---- The image of a module in a form ---- */
 
-static struct sv_image_id image_id(const struct sv_module *m, const struct sv_tier_code *c)
+static struct sv_image_id image_id(const struct sv_tier *t, const struct sv_module *m,
+                                   const struct sv_tier_code *c)
 {
     struct sv_image_id id = {.arch = SV_NATIVE_ARCH, .cpu = "native"};
 
@@ -90,17 +102,19 @@ static struct sv_image_id image_id(const struct sv_module *m, const struct sv_ti
     id.flags =
         sv_native_image_flags(m->features, c->form & SV_NATIVE_CHECKED, c->form & SV_NATIVE_METERED,
                               c->form & SV_NATIVE_DETERMINISTIC) |
-        (c->offset ? (uint32_t)SV_IMAGE_OSR : 0);
+        (c->offset ? (uint32_t)SV_IMAGE_OSR : 0) | (t->debug ? (uint32_t)SV_IMAGE_DEBUG : 0);
     sv_native_cpu(id.features_digest);
     return id;
 }
 
-static struct sv_cache_name entry_name(const struct sv_module *m, const struct sv_tier_code *c)
+static struct sv_cache_name entry_name(const struct sv_tier *t, const struct sv_module *m,
+                                       const struct sv_tier_code *c)
 {
     char options[64];
-    struct sv_image_id id = image_id(m, c);
-    int n = c->offset ? snprintf(options, sizeof options, "O3 %u:%u", c->func, c->offset)
-                      : snprintf(options, sizeof options, "O3");
+    const char *level = t->debug ? "O0" : "O3";
+    struct sv_image_id id = image_id(t, m, c);
+    int n = c->offset ? snprintf(options, sizeof options, "%s %u:%u", level, c->func, c->offset)
+                      : snprintf(options, sizeof options, "%s", level);
 
     return sv_cache_name_of(&id, options, (size_t)n + 1);
 }
@@ -110,22 +124,33 @@ static enum sv_native_kind kind_of(const struct sv_tier_code *c)
     return c->offset ? SV_NATIVE_LOOP : SV_NATIVE_WHOLE;
 }
 
-own struct sv_native *sv_tier_take_cached(struct sv_tier *t, const struct sv_module *m,
+/* What has to be compared: all of it once, if that is remembered. */
+static enum sv_native_depth depth_of(struct sv_tier *t, const struct sv_cache_file *file, bool seen)
+{
+    if (seen)
+        return SV_NATIVE_SEEN;
+    return sv_cache_remembers(t->cache, file) ? SV_NATIVE_ENTIRE : SV_NATIVE_CODE;
+}
+
+own struct sv_native *sv_tier_take_cached(struct sv_tier *t, struct sv_module *m,
                                           const struct sv_tier_code *c)
 {
-    struct sv_cache_name name = entry_name(m, c);
+    struct sv_cache_name name = entry_name(t, m, c);
     struct sv_native *native = NULL;
+    enum sv_native_depth depth;
     struct sv_cache_entry entry;
-    uint8_t key[SV_IMAGE_KEY_LEN];
+    uint8_t key[SV_IMAGE_KEY_LEN] = {0};
     struct sv_err err = {0};
     int r;
 
     if (!t->cache || sv_cache_find(&err, t->cache, &name, &entry) < 0 || entry.file.fd < 0)
         return NULL;
-    if (sv_cache_key(&err, t->cache, key) == 0) {
-        r = sv_native_open(&err, entry.file.fd, 0, (size_t)entry.len, m, m->digest, key,
-                           entry.verified, kind_of(c), &native);
-        if (r == 0 && !entry.verified)
+    depth = depth_of(t, &entry.file, entry.verified);
+    /* Five system calls that a marked entry can do without. */
+    if (depth == SV_NATIVE_SEEN || sv_cache_key(&err, t->cache, key) == 0) {
+        r = sv_native_open(&err, entry.file.fd, 0, (size_t)entry.len, m, m->digest, key, depth,
+                           kind_of(c), &native);
+        if (r == 0 && depth == SV_NATIVE_ENTIRE)
             sv_cache_mark(t->cache, &name, &entry);
         if (r < 0 && r != SV_EIO)
             sv_cache_remove(t->cache, &name);
@@ -134,12 +159,23 @@ own struct sv_native *sv_tier_take_cached(struct sv_tier *t, const struct sv_mod
     return native;
 }
 
+static void tell_debugger(struct sv_tier *t, const struct sv_module *m, struct sv_native *native)
+{
+    if (!t->debug)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->debug_images = sv_gdb_add(m, native, t->debug_images);
+    pthread_mutex_unlock(&t->lock);
+}
+
 bool sv_tier_set(struct sv_tier *t, struct sv_module *m, own struct sv_native *native)
 {
     if (!native)
         return false;
-    if (sv_module_set_native(m, native))
+    if (sv_module_set_native(m, native)) {
         sv_perf_map_add(t, m, native, SV_NATIVE_WHOLE);
+        tell_debugger(t, m, native);
+    }
     sv_native_unref(native);
     return true;
 }
@@ -152,20 +188,74 @@ void sv_tier_note_file(struct sv_tier *t, struct sv_module *m, const struct sv_c
     m->has_digest = true;
 }
 
+bool sv_tier_find_valid(struct sv_tier *t, const struct sv_cache_file *file, size_t len,
+                        uint64_t *ret_used)
+{
+    uint8_t engine[SV_SHA256_LEN];
+
+    if (!t->cache)
+        return false;
+    sv_native_build_id(engine);
+    return sv_cache_find_valid(t->cache, file, len, engine, ret_used);
+}
+
+void sv_tier_put_valid(struct sv_tier *t, const struct sv_cache_file *file,
+                       const struct sv_module *m)
+{
+    uint8_t engine[SV_SHA256_LEN];
+
+    if (!t->cache)
+        return;
+    sv_native_build_id(engine);
+    sv_cache_put_valid(t->cache, file, m->len, engine, m->features);
+}
+
+/* The image in a file whose pages may be used where they lie. */
+static int open_section(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
+                        const struct sv_image_place *place, const struct sv_cache_file *file,
+                        const uint8_t *key, own struct sv_native **ret)
+{
+    const uint8_t *mac = m->bytes + place->offset + offsetof(struct sv_image_header, mac);
+    enum sv_native_depth depth = SV_NATIVE_CODE;
+    int r;
+
+    if (place->len < sizeof(struct sv_image_header))
+        return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "damaged native image: unexpected end");
+    if (key) /* what was believed without a seal is not remembered */
+        depth = depth_of(t, file, sv_cache_find_sealed(t->cache, file, place->offset, mac, key));
+    r = sv_native_open(err, file->fd, place->offset, place->len, m, m->digest, key, depth,
+                       SV_NATIVE_WHOLE, ret);
+    if (r == 0 && depth == SV_NATIVE_ENTIRE)
+        sv_cache_put_sealed(t->cache, file, place->offset, mac, key);
+    return r;
+}
+
+/* Is the image of a module's file such that debuggers can follow it? */
+static bool is_for_debuggers(const struct sv_module *m, const struct sv_image_place *place)
+{
+    struct sv_image_header h;
+
+    if (place->len < sizeof h)
+        return false;
+    memcpy(&h, m->bytes + place->offset, sizeof h);
+    return (h.id.flags & SV_IMAGE_DEBUG) != 0;
+}
+
 void sv_tier_take_image(struct sv_tier *t, struct sv_module *m, const struct sv_image_place *place,
                         const struct sv_cache_file *file)
 {
-    uint8_t key[SV_IMAGE_KEY_LEN];
+    uint8_t bytes[SV_IMAGE_KEY_LEN];
+    const uint8_t *key = t->trust ? NULL : bytes;
     struct sv_native *native = NULL;
     struct sv_err err = {0};
     int r;
 
-    if (!t->cache || place->len == 0 || sv_cache_key(&err, t->cache, key) < 0)
+    if (place->len == 0 || (t->debug && !is_for_debuggers(m, place)) ||
+        (key && (!t->cache || sv_cache_key(&err, t->cache, bytes) < 0)))
         return;
     need_digest(t, m);
     if (file && sv_cache_file_private(&file->stat, geteuid()) && place->offset % SV_IMAGE_PAGE == 0)
-        r = sv_native_open(&err, file->fd, place->offset, place->len, m, m->digest, key, false,
-                           SV_NATIVE_WHOLE, &native);
+        r = open_section(&err, t, m, place, file, key, &native);
     else
         r = sv_native_new(&err, m->bytes + place->offset, place->len, m, m->digest, key,
                           SV_NATIVE_WHOLE, &native);
@@ -194,7 +284,9 @@ static struct sv_aot_options options_of(struct sv_tier *t, uint64_t features,
                                    .checked = c->form & SV_NATIVE_CHECKED,
                                    .metered = c->form & SV_NATIVE_METERED,
                                    .deterministic = c->form & SV_NATIVE_DETERMINISTIC,
+                                   .debug = t->debug,
                                    .features = features,
+                                   .processes = c->processes,
                                    .osr_func = c->func,
                                    .osr_offset = c->offset,
                                    .progress = go_on,
@@ -204,7 +296,7 @@ static struct sv_aot_options options_of(struct sv_tier *t, uint64_t features,
 static void store(struct sv_tier *t, const struct sv_module *m, const struct sv_tier_code *c,
                   const uint8_t *image, size_t len)
 {
-    struct sv_cache_name name = entry_name(m, c);
+    struct sv_cache_name name = entry_name(t, m, c);
     struct iovec io = {.iov_base = (void *)(uintptr_t)image, .iov_len = len};
     struct sv_err err = {0};
 
@@ -212,7 +304,7 @@ static void store(struct sv_tier *t, const struct sv_module *m, const struct sv_
         sv_cache_store(&err, t->cache, &name, &io, 1);
 }
 
-int sv_tier_make(struct sv_err *err, struct sv_tier *t, const struct sv_module *m,
+int sv_tier_make(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
                  const struct sv_tier_code *c, uint64_t features, own struct sv_native **ret)
 {
     struct sv_aot_options opts = options_of(t, features, c);
@@ -232,6 +324,21 @@ int sv_tier_make(struct sv_err *err, struct sv_tier *t, const struct sv_module *
     return r;
 }
 
+/* One that is at it already is waited for, as long as whoever started us is there to want it:
+ * starts of one program while it is compiled must not pile up here. */
+static int lock_entry(struct sv_err *err, struct sv_tier *t, const struct sv_cache_name *name,
+                      int *ret)
+{
+    int r = sv_cache_lock(err, t->cache, name, false, ret);
+
+    if (r < 0 || *ret >= 0)
+        return r;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    r = sv_cache_lock(err, t->cache, name, true, ret);
+    prctl(PR_SET_PDEATHSIG, 0);
+    return r;
+}
+
 int sv_tier_fill_cache(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
                        const struct sv_tier_code *c)
 {
@@ -242,9 +349,8 @@ int sv_tier_fill_cache(struct sv_err *err, struct sv_tier *t, struct sv_module *
     if (!t->cache)
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is no cache to compile into");
     need_digest(t, m);
-    name = entry_name(m, c);
-    /* One that is at it already is waited for: whoever started us wants to have it then. */
-    r = sv_cache_lock(err, t->cache, &name, true, &lock);
+    name = entry_name(t, m, c);
+    r = lock_entry(err, t, &name, &lock);
     if (r < 0)
         return r;
     native = sv_tier_take_cached(t, m, c);

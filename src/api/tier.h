@@ -7,6 +7,7 @@
 
 #include "aot/compile.h"
 #include "api/api.h"
+#include "api/gdb.h"
 #include "runtime/cache.h"
 #include "runtime/exec.h"
 #include "runtime/native_image.h"
@@ -17,6 +18,7 @@ enum sv_tier_mode { SV_TIER_INTERP, SV_TIER_AUTO, SV_TIER_AOT };
 struct sv_tier_code {
     uint32_t form;
     uint32_t func, offset; /* of the loop in the module; offset 0: the whole module */
+    bool processes;        /* compile in such */
 };
 
 /* The compiler's library, opened when something is compiled. */
@@ -38,8 +40,11 @@ struct sv_tier {
     bool stop;
     int stop_fd; /* readable when it is time to stop */
     unsigned opt_level;
+    bool trust;  /* native code in module files, without this installation's seal */
     bool verify; /* LLVM checks what it is given (tests) */
     int perf_fd; /* the perf map; -1: none is wanted */
+    bool debug;  /* code that debuggers can follow, and they are told of it */
+    struct sv_gdb_image *debug_images;
 };
 
 /* From a configuration; a cache folder that may not be used is a warning, kept for
@@ -65,16 +70,22 @@ int sv_tier_find(struct sv_err *err, struct sv_engine *, struct sv_module *, uin
  * is compiled again. `file`: what the bytes were read from; NULL: nothing. */
 void sv_tier_take_image(struct sv_tier *, struct sv_module *, const struct sv_image_place *,
                         const struct sv_cache_file *file);
+/* Whether the module of `len` bytes, which were read from the file, was validated before by this
+ * engine; and to remember that of one that was just now. */
+bool sv_tier_find_valid(struct sv_tier *, const struct sv_cache_file *file, size_t len,
+                        uint64_t *ret_used);
+void sv_tier_put_valid(struct sv_tier *, const struct sv_cache_file *file,
+                       const struct sv_module *);
 /* The module's digest, if it is to be had without reading much. */
 void sv_tier_note_file(struct sv_tier *, struct sv_module *, const struct sv_cache_file *file);
 /* The same in a process for the purpose: compile into the cache if it is not there yet. */
 int sv_tier_fill_cache(struct sv_err *err, struct sv_tier *, struct sv_module *,
                        const struct sv_tier_code *);
 /* From the cache; NULL: not there, or not to be used. */
-own struct sv_native *sv_tier_take_cached(struct sv_tier *, const struct sv_module *,
+own struct sv_native *sv_tier_take_cached(struct sv_tier *, struct sv_module *,
                                           const struct sv_tier_code *);
 /* Compile in this process, and into the cache if there is one. */
-int sv_tier_make(struct sv_err *err, struct sv_tier *, const struct sv_module *,
+int sv_tier_make(struct sv_err *err, struct sv_tier *, struct sv_module *,
                  const struct sv_tier_code *, uint64_t features, own struct sv_native **ret);
 /* Give it to the module; false: it is NULL. */
 bool sv_tier_set(struct sv_tier *, struct sv_module *, own struct sv_native *);

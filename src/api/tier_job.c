@@ -109,6 +109,10 @@ static pid_t spawn(const struct sv_tier *t, int in, const struct sv_tier_code *c
     posix_spawn_file_actions_adddup2(&actions, in, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    /* It may outlive the program, whose pipes and locks must not live as long. */
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+#endif
     posix_spawnattr_init(&attr);
     /* A session of its own: the terminal's signals are for the program, and it may outlive us. */
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
@@ -120,7 +124,8 @@ static pid_t spawn(const struct sv_tier *t, int in, const struct sv_tier_code *c
     return pid;
 }
 
-/* Until the child has ended, or the tier stops: then it goes on without us. */
+/* Until the child has ended, or the tier stops: then the child ends when asked, having left the
+ * work to a process that goes on without us. */
 static bool wait_child(const struct sv_tier *t, pid_t pid)
 {
     struct pollfd fds[2] = {{.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN},
@@ -132,7 +137,7 @@ static bool wait_child(const struct sv_tier *t, pid_t pid)
             continue;
         close(fds[0].fd);
         if (!(fds[0].revents & POLLIN))
-            return false;
+            kill(pid, SIGTERM);
     }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;

@@ -57,6 +57,7 @@ enum cli_option_id {
     CLI_CACHE,
     CLI_CPU,
     CLI_CPU_LIMIT,
+    CLI_DEBUG,
     CLI_DETERMINISTIC,
     CLI_DIR,
     CLI_ENABLE_ALL,
@@ -93,6 +94,7 @@ enum cli_option_id {
     CLI_TARGET,
     CLI_TIER,
     CLI_TIME_LIMIT,
+    CLI_TRUST_NATIVE,
     CLI_VERSION
 };
 

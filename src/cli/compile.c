@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -19,10 +20,11 @@ struct compile {
     unsigned long form;
     uint32_t func, loop; /* of --fill-cache; 0: the whole module */
     bool progress;       /* on a terminal */
+    bool level;          /* -O was given */
     char cache[4096];
 };
 
-/* What a compiler of hostile input may use, of its own process. */
+/* What a compiler of hostile input may use, of its own process; each part has limits too. */
 #define CPU_SECONDS_MAX 1800
 #ifdef SSVM_SANITIZED /* they want address space */
 #define MEMORY_MAX RLIM_INFINITY
@@ -81,7 +83,10 @@ static bool set_option(struct compile *c, int id)
         if (!number(c, 3, &n))
             return false;
         c->options.optimise = (unsigned)n;
+        c->level = true;
         return true;
+    case CLI_DEBUG:
+        return c->options.debug = true;
     case CLI_JOBS:
         if (!number(c, 64, &n))
             return false;
@@ -167,13 +172,33 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
     return status;
 }
 
+/* Whoever started us waits for us, or wants to be rid of us at once without a zombie, while the
+ * work is of use for later starts all the same. So another process does it. */
+static void hand_over(void)
+{
+    int status = 0;
+    pid_t pid;
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    pid = fork();
+    if (pid == 0)
+        return;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    _exit(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : CLI_STATUS_ERROR);
+}
+
 static int run(struct compile *c, const char *file)
 {
     ssvm_engine *engine = NULL;
     int status;
 
-    if (c->fill)
+    if (c->fill) {
+        hand_over();
         c->config.cache_dir = c->fill;
+    }
+    if (c->options.debug && !c->level)
+        c->options.optimise = 0;
     c->config.tier = "aot";
     status = check(NULL, ssvm_engine_new(&c->config, &engine));
     if (status == 0)
@@ -189,6 +214,7 @@ int cli_compile(int argc, char **argv)
     int id;
 
     c.config.cache_dir = cli_cache_dir(c.cache, sizeof c.cache);
+    c.options.processes = true;
     c.progress = isatty(2);
     cli_args_init(&c.args, argc, argv);
     /* Options may stand behind the file. */

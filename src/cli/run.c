@@ -279,6 +279,10 @@ static bool set_option(struct run *r, int id)
         return true;
     case CLI_PERF_MAP:
         return r->config.perf_map = true;
+    case CLI_TRUST_NATIVE:
+        return r->config.trust_native = true;
+    case CLI_DEBUG:
+        return r->config.debug = true;
     case CLI_ENABLE_ALL:
         r->disable[0] = '\0';
         return true;

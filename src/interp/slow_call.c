@@ -238,23 +238,6 @@ SLOW(XRET)
     SLOW_GO;
 }
 
-static int table_func(const struct sv_instance *inst, u32 table, u64 i, const struct sv_type *type,
-                      struct sv_func **ret)
-{
-    const struct sv_table *t = inst->tables[table];
-    struct sv_func *f;
-
-    if (i >= t->size)
-        return SV_TRAP_UNDEFINED_ELEMENT;
-    f = (struct sv_func *)(uintptr_t)t->elems[i];
-    if (!f)
-        return SV_TRAP_UNINITIALIZED_ELEMENT;
-    if (!sv_type_matches(f->type, type))
-        return SV_TRAP_INDIRECT_TYPE;
-    *ret = f;
-    return 0;
-}
-
 SLOW(call_indirect)
 {
     SLOW_BEGIN;
@@ -300,7 +283,7 @@ SLOW(RETURN_CALL_INDIRECT)
     struct sv_func *f = NULL;
     u64 i = fp[A16(10)].i64 & ((u64)A32(16) << 32 | 0xffffffffu);
 
-    int r = table_func(inst, A32(12), i, (const struct sv_type *)(uintptr_t)A64(20), &f);
+    int r = sv_table_func(inst->tables[A32(12)], i, (const struct sv_type *)(uintptr_t)A64(20), &f);
 
     if (r)
         SLOW_TRAP(r);

@@ -405,11 +405,15 @@ static void index_put(struct sv_cache *c, enum sv_index_kind kind, const struct 
     pthread_mutex_unlock(&c->lock);
 }
 
+static bool is_indexed(const struct sv_cache *c, const struct sv_cache_file *file)
+{
+    return c && file && S_ISREG(file->stat.st_mode) && sv_cache_file_private(&file->stat, c->user);
+}
+
 bool sv_cache_digest(struct sv_cache *c, const struct sv_cache_file *file, const void *bytes,
                      size_t len, uint8_t ret[SV_SHA256_LEN])
 {
-    bool indexed =
-        c && file && S_ISREG(file->stat.st_mode) && sv_cache_file_private(&file->stat, c->user);
+    bool indexed = is_indexed(c, file);
 
     /* The bytes have to be of the state that was looked at: hence the second look. */
     if (indexed && index_find(c, SV_INDEX_WASM, file, len, ret) && sv_index_same(file))
@@ -418,6 +422,70 @@ bool sv_cache_digest(struct sv_cache *c, const struct sv_cache_file *file, const
     if (indexed) /* if they are of a later state, the one that they are put down to is gone */
         index_put(c, SV_INDEX_WASM, file, len, ret);
     return false;
+}
+
+/* A record's 32 bytes: what is used, and a part of the engine's build id. */
+#define VALID_ID_LEN (SV_SHA256_LEN - sizeof(uint64_t))
+
+bool sv_cache_find_valid(struct sv_cache *c, const struct sv_cache_file *file, size_t len,
+                         const uint8_t engine[SV_SHA256_LEN], uint64_t *ret_used)
+{
+    uint8_t found[SV_SHA256_LEN];
+
+    if (!is_indexed(c, file) || !index_find(c, SV_INDEX_VALID, file, len, found) ||
+        !sv_index_same(file) || memcmp(found + sizeof *ret_used, engine, VALID_ID_LEN) != 0)
+        return false;
+    memcpy(ret_used, found, sizeof *ret_used);
+    return true;
+}
+
+void sv_cache_put_valid(struct sv_cache *c, const struct sv_cache_file *file, size_t len,
+                        const uint8_t engine[SV_SHA256_LEN], uint64_t used)
+{
+    uint8_t record[SV_SHA256_LEN];
+
+    memcpy(record, &used, sizeof used);
+    memcpy(record + sizeof used, engine, VALID_ID_LEN);
+    if (is_indexed(c, file))
+        index_put(c, SV_INDEX_VALID, file, len, record);
+}
+
+/* With the key, so that a new key makes all forgotten. */
+static void seal_of(const uint8_t mac[SV_SHA256_LEN], const uint8_t key[SV_IMAGE_KEY_LEN],
+                    uint8_t ret[SV_SHA256_LEN])
+{
+    struct sv_hmac m;
+
+    sv_hmac_init(&m, key, SV_IMAGE_KEY_LEN);
+    sv_hmac_add(&m, mac, SV_SHA256_LEN);
+    sv_hmac_end(&m, ret);
+}
+
+bool sv_cache_find_sealed(struct sv_cache *c, const struct sv_cache_file *file, uint64_t at,
+                          const uint8_t mac[SV_SHA256_LEN], const uint8_t key[SV_IMAGE_KEY_LEN])
+{
+    uint8_t want[SV_SHA256_LEN], found[SV_SHA256_LEN];
+
+    if (!is_indexed(c, file) || !index_find(c, SV_INDEX_SECTION, file, at, found) ||
+        !sv_index_same(file))
+        return false;
+    seal_of(mac, key, want);
+    return sv_secret_eq(found, want, sizeof want);
+}
+
+void sv_cache_put_sealed(struct sv_cache *c, const struct sv_cache_file *file, uint64_t at,
+                         const uint8_t mac[SV_SHA256_LEN], const uint8_t key[SV_IMAGE_KEY_LEN])
+{
+    uint8_t record[SV_SHA256_LEN];
+
+    seal_of(mac, key, record);
+    if (is_indexed(c, file))
+        index_put(c, SV_INDEX_SECTION, file, at, record);
+}
+
+bool sv_cache_remembers(struct sv_cache *c, const struct sv_cache_file *file)
+{
+    return is_indexed(c, file) && sv_index_takes(file);
 }
 
 /* ---- Entries ---- */

@@ -43,6 +43,24 @@ bool sv_cache_file_look(int fd, struct sv_cache_file *ret); /* false: errno */
 bool sv_cache_digest(struct sv_cache *, const struct sv_cache_file *file, const void *bytes,
                      size_t len, uint8_t ret[SV_SHA256_LEN]);
 
+/* ---- What else is known of a file in the state it was looked at in ----
+ * As sv_cache_digest: from the index, for private files. The bytes that it is said of must have
+ * been read after the look. `file` NULL and the cache NULL are allowed: nothing is known. */
+
+/* The module in the file, all of its `len` bytes, was validated by this build of the engine
+ * (`engine`); *ret is what it uses. */
+bool sv_cache_find_valid(struct sv_cache *, const struct sv_cache_file *, size_t len,
+                         const uint8_t engine[SV_SHA256_LEN], uint64_t *ret_used);
+void sv_cache_put_valid(struct sv_cache *, const struct sv_cache_file *, size_t len,
+                        const uint8_t engine[SV_SHA256_LEN], uint64_t used);
+/* The image with this MAC at `at` in the file was verified, all of it, with `key`. */
+bool sv_cache_find_sealed(struct sv_cache *, const struct sv_cache_file *, uint64_t at,
+                          const uint8_t mac[SV_SHA256_LEN], const uint8_t key[SV_IMAGE_KEY_LEN]);
+void sv_cache_put_sealed(struct sv_cache *, const struct sv_cache_file *, uint64_t at,
+                         const uint8_t mac[SV_SHA256_LEN], const uint8_t key[SV_IMAGE_KEY_LEN]);
+/* Would it be remembered, that is, does it pay to find out? */
+bool sv_cache_remembers(struct sv_cache *, const struct sv_cache_file *);
+
 /* ---- Entries ---- */
 
 struct sv_cache_name {

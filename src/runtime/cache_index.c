@@ -202,6 +202,11 @@ bool sv_index_may_write(uint64_t end)
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && end <= limit.rlim_cur;
 }
 
+bool sv_index_takes(const struct sv_cache_file *file)
+{
+    return settled(&file->stat, file->seen_ns) && times_tell(file->fd);
+}
+
 void sv_index_put(int index, enum sv_index_kind kind, const struct sv_cache_file *file,
                   uint64_t len, const uint8_t digest[SV_SHA256_LEN])
 {
@@ -212,8 +217,7 @@ void sv_index_put(int index, enum sv_index_kind kind, const struct sv_cache_file
     size_t slot = 0;
     bool fresh;
 
-    if (!settled(st, file->seen_ns) || !times_tell(file->fd) ||
-        !sv_index_may_write((uint64_t)offset + PAGE))
+    if (!sv_index_takes(file) || !sv_index_may_write((uint64_t)offset + PAGE))
         return;
     fresh = !read_page(index, offset, &page);
     if (fresh) {

@@ -182,10 +182,20 @@ uint64_t sv_data_images_size(const struct sv_module *m)
     return size;
 }
 
-static bool write_at(int fd, const uint8_t *p, uint64_t len, uint64_t offset)
+/* Where pages go: to memory, or to a file. */
+struct sink {
+    uint8_t *to; /* NULL: the file */
+    int fd;
+};
+
+static bool write_at(const struct sink *s, const uint8_t *p, uint64_t len, uint64_t offset)
 {
+    if (s->to) {
+        memcpy(s->to + offset, p, len);
+        return true;
+    }
     while (len) {
-        ssize_t n = pwrite(fd, p, len, (off_t)offset);
+        ssize_t n = pwrite(s->fd, p, len, (off_t)offset);
 
         if (n <= 0)
             return false;
@@ -197,9 +207,9 @@ static bool write_at(int fd, const uint8_t *p, uint64_t len, uint64_t offset)
 }
 
 static bool write_ranges(const struct sv_module *m, const struct range *ranges, uint32_t ndatas,
-                         int fd, uint64_t offset)
+                         const struct sink *s)
 {
-    uint64_t at = 0;
+    uint64_t at = 0, offset = 0;
 
     for (uint32_t k = 0; k < m->nmemories; k++) {
         const struct range *r = &ranges[k];
@@ -208,7 +218,7 @@ static bool write_ranges(const struct sv_module *m, const struct range *ranges, 
             const struct sv_data_decl *d = &m->datas[i];
 
             if (d->mode == SV_SEGMENT_ACTIVE && d->memory == k && fixed_place(m, d, &at) &&
-                !write_at(fd, m->bytes + d->bytes_offset, d->len, offset + (at - r->start)))
+                !write_at(s, m->bytes + d->bytes_offset, d->len, offset + (at - r->start)))
                 return false;
         }
         offset += r->end - r->start;
@@ -216,11 +226,12 @@ static bool write_ranges(const struct sv_module *m, const struct range *ranges, 
     return true;
 }
 
-bool sv_data_images_write(const struct sv_module *m, int fd, uint64_t offset)
+bool sv_data_images_write(const struct sv_module *m, uint8_t *to)
 {
+    struct sink s = {.to = to};
     uint32_t ndatas;
     struct range *ranges = new_ranges(m, &ndatas);
-    bool ok = ranges && write_ranges(m, ranges, ndatas, fd, offset);
+    bool ok = ranges && write_ranges(m, ranges, ndatas, &s);
 
     sv_free(ranges);
     return ok;
@@ -307,9 +318,10 @@ static void make_images(struct sv_module *m)
     struct range *ranges = new_ranges(m, &ndatas);
     uint64_t size = ranges ? size_of(m, ranges) : 0;
     int fd = size ? memfd_create("ssvm-data", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
+    struct sink s = {.fd = fd};
 
     /* Sealed: nobody who gets hold of the descriptor changes what others have mapped. */
-    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 && write_ranges(m, ranges, ndatas, fd, 0) &&
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 && write_ranges(m, ranges, ndatas, &s) &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
         set_images(m, ranges, ndatas, fd, 0);
     if (fd >= 0)

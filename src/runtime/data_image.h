@@ -32,11 +32,10 @@ struct sv_data_images {
 const struct sv_data_images *sv_module_data_images(struct sv_module *);
 /* Bytes of a file that holds the module's images; 0: the module has none. */
 uint64_t sv_data_images_size(const struct sv_module *);
-/* Write them into the file from `offset` (whole pages) on; what lies between them must be zero
- * already. False: the system refuses. */
-bool sv_data_images_write(const struct sv_module *, int fd, uint64_t offset);
-/* Use those in the file, which never changes again, from the module's first instance on. The
- * descriptor is duplicated. False: not done. */
+/* Write them to `to`, which has so many zeros. False: out of memory. */
+bool sv_data_images_write(const struct sv_module *, uint8_t *to);
+/* Use those in the file from `offset` (whole pages) on, which never change again, from the module's
+ * first instance on. The descriptor is duplicated. False: not done. */
 bool sv_data_images_use_file(struct sv_module *, int fd, uint64_t offset);
 
 #endif

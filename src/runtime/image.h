@@ -11,7 +11,7 @@
 #include "base/sha256.h"
 
 #define SV_IMAGE_MAGIC "ssvmimg" /* with its NUL: 8 bytes */
-#define SV_IMAGE_VERSION 1u
+#define SV_IMAGE_VERSION 2u
 #define SV_IMAGE_PAGE 4096u
 #define SV_IMAGE_CPU_MAX 64u
 #define SV_IMAGE_KEY_LEN 32u
@@ -23,7 +23,7 @@
     FLAG(METERED, 1, "metered") /* counts gas */                                                   \
     FLAG(DETERMINISTIC, 2, "deterministic")                                                        \
     FLAG(EXCEPTIONS, 3, "exceptions") /* throws or catches */                                      \
-    FLAG(DEBUG, 4, "debug")           /* carries DWARF */                                          \
+    FLAG(DEBUG, 4, "debug")           /* frame pointers, as debuggers want */                      \
     FLAG(THREADS, 5, "threads")       /* has a shared memory */                                    \
     FLAG(GC, 6, "gc")                 /* has references to the collected heap on its stack */      \
     FLAG(OSR, 7, "osr")               /* one loop, to be entered from the interpreter */
@@ -48,6 +48,8 @@ enum sv_image_flags {
     PART(THUNKS, "thunks", ALWAYS)                                                                 \
     PART(TRAPS, "traps", ALWAYS)                                                                   \
     PART(LINES, "lines", ALWAYS)                                                                   \
+    PART(UNWIND, "unwind", ALWAYS)                                                                 \
+    PART(FRAMES, "frames", ALWAYS)                                                                 \
     PART(NAMES, "names", ALWAYS)                                                                   \
     PART(DATA_DIGESTS, "data digests", ALWAYS)                                                     \
     PART(DATA, "data", INSTALL)                                                                    \

@@ -208,33 +208,23 @@ static int check_imports(struct sv_err *err, struct sv_store *s, const struct sv
 /* ---- Making an instance
  * ------------------------------------------------------------------------------------ */
 
-/* Bytes of the arrays behind an instance, 8-byte ones first. One allocation: the store's arena
- * frees all together. */
+/* One allocation: the store's arena frees all together. */
 static struct sv_instance *allocate(struct sv_store *s, struct sv_module *m)
 {
-    size_t pointers =
-        (size_t)m->nglobals + m->ntables + m->nmemories + m->nfuncs + m->ntags + m->nelems;
-    size_t size = sizeof(struct sv_instance) + pointers * sizeof(void *) + m->nelems + m->ndatas;
-    struct sv_instance *inst = sv_arena_zero(&s->arena, size);
-    void **p;
+    struct sv_instance_layout l = sv_instance_layout(m);
+    struct sv_instance *inst = sv_arena_zero(&s->arena, l.size);
+    uint8_t *p = (uint8_t *)inst;
 
     if (!inst)
         return NULL;
-    p = (void **)(inst + 1);
-    inst->globals = (struct sv_global **)p;
-    p += m->nglobals;
-    inst->tables = (struct sv_table **)p;
-    p += m->ntables;
-    inst->memories = (struct sv_memory **)p;
-    p += m->nmemories;
-    inst->funcs = (struct sv_func **)p;
-    p += m->nfuncs;
-    inst->tags = (struct sv_tag **)p;
-    p += m->ntags;
-    inst->elem_refs = (sv_ref **)p;
-    p += m->nelems;
-    inst->elem_dropped = (uint8_t *)p;
-    inst->data_dropped = inst->elem_dropped + m->nelems;
+    inst->globals = (void *)(p + l.globals);
+    inst->tables = (void *)(p + l.tables);
+    inst->memories = (void *)(p + l.memories);
+    inst->funcs = (void *)(p + l.funcs);
+    inst->tags = (void *)(p + l.tags);
+    inst->elem_refs = (void *)(p + l.elem_refs);
+    inst->elem_dropped = p + l.elem_dropped;
+    inst->data_dropped = p + l.data_dropped;
     inst->store = s;
     inst->types = m->types;
     inst->helpers = sv_native_helpers;
@@ -289,10 +279,8 @@ static int make_globals(struct sv_err *err, struct sv_instance *inst)
     const struct sv_module *m = inst->module;
     struct sv_store *s = inst->store;
     uint32_t first = m->nimports_of[SV_EXTERN_GLOBAL], n = m->nglobals - first;
-    struct sv_global *g = n ? sv_arena_array_zero(&s->arena, n, sizeof *g) : NULL;
+    struct sv_global *g = (void *)((uint8_t *)inst + sv_instance_layout(m).own_globals);
 
-    if (n && !g)
-        return sv_fail_nomem(err, "globals");
     for (uint32_t i = 0; i < n; i++) {
         union sv_slot v[2] = {{.i64 = 0}, {.i64 = 0}};
         int code;
@@ -479,18 +467,34 @@ static int run_start(struct sv_err *err, struct sv_instance *inst)
                  : 0;
 }
 
+/* Native code that was just found may have brought images for memories that are there already. */
+static int take_images(struct sv_err *err, struct sv_instance *inst,
+                       const struct sv_data_images **images)
+{
+    int r = 0;
+
+    if (*images)
+        return 0;
+    *images = atomic_load_explicit(&inst->module->data_images, memory_order_acquire);
+    for (uint32_t i = 0; *images && i < inst->module->nmemories && r == 0; i++)
+        r = sv_memory_use_image(err, inst->memories[i], (*images)->of[i]);
+    return r;
+}
+
 static int define(struct sv_err *err, struct sv_instance *inst, const struct sv_extern *imports,
-                  const struct sv_data_images *images)
+                  const struct sv_data_images **images)
 {
     const struct sv_exec_ops *exec = inst->store->engine->exec;
     int r = take_imports(err, inst, imports);
 
     if (r == 0)
-        r = make_memories(err, inst, images);
+        r = make_memories(err, inst, *images);
     /* The form of the memories decides the form of the code; constant expressions need functions.
      */
     if (r == 0)
         r = sv_native_attach_module(err, inst);
+    if (r == 0)
+        r = take_images(err, inst, images);
     if (r == 0 && exec)
         r = exec->attach(err, inst);
     if (r == 0)
@@ -527,7 +531,7 @@ int sv_instance_new(struct sv_err *err, struct sv_store *s, struct sv_module *m,
     s->instances = inst;
     s->ninstances++;
     images = sv_module_data_images(m);
-    r = define(err, inst, imports, images);
+    r = define(err, inst, imports, &images);
     if (r < 0)
         return r;
     code = run_elems(inst);

@@ -87,6 +87,7 @@ struct sv_instance {
     const void *const *helpers;         /* sv_native_helpers */
     sv_ref exn;                         /* thrown, on its way out of native frames; 0: none */
     const struct sv_native *native;     /* the image attached; NULL: interpreted */
+    int64_t gas; /* left, as metered native code noted it last: th->gas at its traps */
 
     struct sv_module *module;
     struct sv_store *store;
@@ -95,6 +96,29 @@ struct sv_instance {
                            sv_elem_ref, or dropped */
     struct sv_instance *next; /* in the store */
 };
+
+/* Where what lies behind an instance is, in bytes from its beginning: native code goes by it. */
+struct sv_instance_layout {
+    size_t globals, tables, memories, funcs, tags, elem_refs; /* the arrays of pointers */
+    size_t own_globals;                                       /* struct sv_global, not imported */
+    size_t elem_dropped, data_dropped, size;
+};
+static inline struct sv_instance_layout sv_instance_layout(const struct sv_module *m)
+{
+    struct sv_instance_layout l = {.globals = sizeof(struct sv_instance)};
+
+    l.tables = l.globals + m->nglobals * sizeof(struct sv_global *);
+    l.memories = l.tables + m->ntables * sizeof(struct sv_table *);
+    l.funcs = l.memories + m->nmemories * sizeof(struct sv_memory *);
+    l.tags = l.funcs + m->nfuncs * sizeof(struct sv_func *);
+    l.elem_refs = l.tags + m->ntags * sizeof(struct sv_tag *);
+    l.own_globals = l.elem_refs + m->nelems * sizeof(sv_ref *);
+    l.elem_dropped =
+        l.own_globals + (m->nglobals - m->nimports_of[SV_EXTERN_GLOBAL]) * sizeof(struct sv_global);
+    l.data_dropped = l.elem_dropped + m->nelems;
+    l.size = l.data_dropped + m->ndatas;
+    return l;
+}
 
 /* Function instance `index` of the instance (made on first request). NULL = out of memory. */
 struct sv_func *sv_instance_func(struct sv_instance *, uint32_t index);

@@ -212,6 +212,14 @@ fail:
     return r;
 }
 
+int sv_memory_use_image(struct sv_err *err, struct sv_memory *m, struct sv_data_image *image)
+{
+    /* With checks: none, as when it is made. */
+    if (!image || !m->guarded || sv_region_set_image(m->region, image))
+        return 0;
+    return sv_fail(err, SV_ENOMEM, SV_NO_OFFSET, "an image of a memory cannot be mapped");
+}
+
 int sv_memory_adopt(struct sv_err *err, struct sv_store *s, struct sv_memory *m)
 {
     int r;

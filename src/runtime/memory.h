@@ -53,6 +53,9 @@ struct sv_memory {
  * from it. */
 int sv_memory_new(struct sv_err *err, struct sv_store *store, const struct sv_memory_type *type,
                   const void *owner, struct sv_data_image *image, struct sv_memory **ret);
+/* The same contents for one that was just made without them. Fails when the system refuses: the
+ * memory is then not to be used. */
+int sv_memory_use_image(struct sv_err *err, struct sv_memory *, struct sv_data_image *);
 /* A shared memory made in another store: list it in this one (once) and take a reference. */
 int sv_memory_adopt(struct sv_err *err, struct sv_store *store, struct sv_memory *);
 struct sv_memory *sv_memory_ref(struct sv_memory *);

@@ -19,10 +19,13 @@ static bool part_fits(uint64_t at, uint64_t n, uint64_t size, uint64_t len)
 static bool layout_fits(const struct sv_native_layout *l, uint64_t len)
 {
     return l->text % sv_page_size() == 0 && l->text_len > 0 && l->text_len <= UINT32_MAX &&
-           l->nlines <= UINT32_MAX && part_fits(l->text, l->text_len, 1, len) &&
+           l->nlines <= UINT32_MAX && l->nunwind <= UINT32_MAX && l->nframes <= UINT32_MAX &&
+           part_fits(l->text, l->text_len, 1, len) &&
            part_fits(l->entries, l->nfuncs, sizeof(uint32_t), len) &&
            part_fits(l->thunks, l->nfuncs, sizeof(uint32_t), len) &&
-           part_fits(l->lines, l->nlines, sizeof(struct sv_native_line), len);
+           part_fits(l->lines, l->nlines, sizeof(struct sv_native_line), len) &&
+           part_fits(l->unwind, l->nunwind, sizeof(struct sv_native_unwind), len) &&
+           part_fits(l->frames, l->nframes, sizeof(struct sv_native_frame), len);
 }
 
 /* Over a mapping of the bytes, which it takes whatever happens. */
@@ -55,6 +58,10 @@ static int make(struct sv_err *err, own void *map, size_t len, const struct sv_n
     n->thunk = (const uint32_t *)(const void *)(base + l->thunks);
     n->lines = (const struct sv_native_line *)(const void *)(base + l->lines);
     n->nlines = (uint32_t)l->nlines;
+    n->unwind = (const struct sv_native_unwind *)(const void *)(base + l->unwind);
+    n->nunwind = (uint32_t)l->nunwind;
+    n->frames = (const struct sv_native_frame *)(const void *)(base + l->frames);
+    n->nframes = (uint32_t)l->nframes;
     n->flags = l->flags;
     n->map = map;
     n->map_len = len;

@@ -12,8 +12,8 @@
  *
  * Guest code runs on a stack of its own and owns nothing of the host. C is called through
  * `helpers`: each is a stub that notes where the guest is (th->ip, fp, inst), switches to the C
- * stack, and leaves the guest if the C function returns a negative code. Every function keeps a
- * frame pointer (rbp, x29): frames are walked by it.
+ * stack, and leaves the guest if the C function returns a negative code. Frames are walked by the
+ * image's unwind table: it says for each instruction where the caller is.
  *
  * A thrown exception is pending in inst->exn while frames return; code of images with
  * SV_NATIVE_EXCEPTIONS looks at it after each call. Other images are left whole. */
@@ -73,6 +73,20 @@ struct sv_native_line {
     uint32_t code_offset, wasm_offset;
 };
 
+/* The frame of a function: where its caller's part of the stack begins (the CFA), and what lies
+ * below it. Registers by DWARF's numbers. */
+struct sv_native_frame {
+    uint32_t cfa_register, cfa_offset;
+    uint32_t ret_below; /* the return address, so many bytes below the CFA; 0: it is in x30 */
+    uint32_t fp_below;  /* likewise the caller's rbp or x29; 0: the register holds it */
+};
+
+/* From `code_offset` on, functions have this frame of the image's; one that it has not: nothing is
+ * known. */
+struct sv_native_unwind {
+    uint32_t code_offset, frame;
+};
+
 /* A mapped image. Shared by the instances of its module, immutable. */
 struct sv_native {
     const uint8_t *text;
@@ -84,6 +98,9 @@ struct sv_native {
     const uint32_t *thunk;
     const struct sv_native_line *lines; /* sorted */
     uint32_t nlines;
+    const struct sv_native_unwind *unwind; /* sorted */
+    uint32_t nunwind, nframes;
+    const struct sv_native_frame *frames;
     uint32_t flags; /* enum sv_native_flags */
     void *map;      /* what to unmap */
     size_t map_len;
@@ -96,6 +113,8 @@ struct sv_native_layout {
     uint64_t text, text_len;
     uint64_t entries, thunks; /* nfuncs numbers each */
     uint64_t lines, nlines;
+    uint64_t unwind, nunwind;
+    uint64_t frames, nframes;
     uint32_t nfuncs, flags;
 };
 /* Map the image of `len` bytes at `at` in the file (copied when that is not a page). The layout
@@ -149,13 +168,15 @@ struct sv_native_activation {
 
 /* ---- For signal handlers and backtraces (native_walk.c) ---- */
 bool sv_native_in_guest(const struct sv_thread *, const void *pc);
-/* In a helper's stub where it pushes: a fault of the guest's stack there is the guest's. */
+/* In a helper's stub up to where it has pushed: a fault of the guest's stack there is the guest's.
+ */
 bool sv_native_in_stub(const void *pc);
-/* Note where native code was; false: it was not native. `code`: of the trap. */
+/* Note where native code, or a stub of it, was; false: it was not native. Code: of the trap that it
+ * ends with, 0 for none. */
 bool sv_native_note(struct sv_thread *, const void *ucontext, int code);
 struct sv_backtrace;
-/* The frames of the activation `e`, left at ip in the frame fp. */
-void sv_native_frames(struct sv_thread *, const struct sv_entry *e, const void *ip, const void *fp,
+/* The frames of the activation `e`, left for what returns to ip with the stack pointer sp. */
+void sv_native_frames(struct sv_thread *, const struct sv_entry *e, const void *ip, const void *sp,
                       struct sv_backtrace *);
 
 #endif

@@ -9,7 +9,7 @@
 #define ENTRY_ROOM 4096
 
 /* Offsets that the assembly knows. */
-#define INST_STORE 104
+#define INST_STORE 112
 #define STORE_THREAD 56
 #define TH_INTERRUPT 24
 #define TH_IP 32
@@ -41,276 +41,266 @@ int sv_native_enter(struct sv_thread *th, const void *thunk, struct sv_instance 
     ".globl " #name "\n.hidden " #name "\n.type " #name ", " type "function\n" #name ":\n"
 #define LABEL(name) ".globl " #name "\n.hidden " #name "\n" #name ":\n"
 
-/* sv_native_enter keeps a frame pointer, so that debuggers find the way from the guest's stack to
- * C's. sv_native_leave: C code has returned the code to leave with, so SP is what it was at
- * host_sp.
+/* sv_native_enter keeps a frame pointer: guests preserve it, while SP is theirs. sv_native_leave: C
+ * code has returned the code to leave with, so SP is what it was at host_sp.
  *
  * A stub notes the place, pushes the registers that the guest may hold references in, and goes on
  * on the C stack. Up to sv_native_stub_end a fault of the guest's stack is the guest's, and the
  * place is noted before. The guest's SP waits in a callee-saved register: th->native_sp may have
  * changed.
  */
+/* clang-format off */
 #if defined(__x86_64__)
 __asm__(
     ".text\n"
-    ".p2align 4\n" FUNCTION(
-        sv_native_enter,
-        "@") "  .cfi_startproc\n"
-             "  endbr64\n"
-             "  push %rbp\n"
-             "  .cfi_def_cfa_offset 16\n"
-             "  .cfi_offset %rbp, -16\n"
-             "  mov %rsp, %rbp\n"
-             "  .cfi_def_cfa_register %rbp\n"
-             "  push %rbx\n"
-             "  push %r12\n"
-             "  push %r13\n"
-             "  push %r14\n"
-             "  push %r15\n"
-             "  .cfi_offset %rbx, -24\n"
-             "  .cfi_offset %r12, -32\n"
-             "  .cfi_offset %r13, -40\n"
-             "  .cfi_offset %r14, -48\n"
-             "  .cfi_offset %r15, -56\n"
-             "  sub $8, %rsp\n"
-             "  mov %rsp, " NUMBER(
-                 TH_HOST_SP) "(%rdi)\n"
-                             "  mov " NUMBER(TH_NATIVE_SP) "(%rdi), %rsp\n"
-                                                           "  mov %rsi, %rax\n"
-                                                           "  mov %rdx, %rdi\n"
-                                                           "  mov %rcx, %rsi\n"
-                                                           "  mov %r8, %rdx\n"
-                                                           "  mov %r9, %rcx\n"
-                                                           "  call *%rax\n" LABEL(
-                                                               sv_native_returned) "  lea "
-                                                                                   "-48(%rbp), "
-                                                                                   "%rsp\n"
-                                                                                   "  xor %eax, "
-                                                                                   "%eax\n"
-                                                                                   "sv_native_"
-                                                                                   "leave:\n"
-                                                                                   "  add $8, "
-                                                                                   "%rsp\n"
-                                                                                   "  pop %r15\n"
-                                                                                   "  pop %r14\n"
-                                                                                   "  pop %r13\n"
-                                                                                   "  pop %r12\n"
-                                                                                   "  pop %rbx\n"
-                                                                                   "  pop %rbp\n"
-                                                                                   "  .cfi_def_cfa "
-                                                                                   "%rsp, 8\n"
-                                                                                   "  ret\n"
-                                                                                   "  "
-                                                                                   ".cfi_endproc\n"
-                                                                                   ".size "
-                                                                                   "sv_native_"
-                                                                                   "enter, "
-                                                                                   ".-sv_native_"
-                                                                                   "enter\n"
-
-                                                                                   ".p2align "
-                                                                                   "4\n" FUNCTION(sv_native_stub,
-                                                                                                  "@") "  .cfi_startproc\n"
-                                                                                                       "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n"
-                                                                                                                                   "  add $" NUMBER(STORE_THREAD) ", %r10\n"
-                                                                                                                                                                  "  mov (%rsp), %rax\n"
-                                                                                                                                                                  "  mov %rax, " NUMBER(TH_IP) "(%r10)\n"
-                                                                                                                                                                                               "  mov %rbp, " NUMBER(TH_FP) "(%r10)\n"
-                                                                                                                                                                                                                            "  mov %rdi, " NUMBER(TH_INST) "(%r10)\n"
-                                                                                                                                                                                                                                                           "  push %rbp\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %rbp, 0\n"
-                                                                                                                                                                                                                                                           "  push %rbx\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %rbx, 0\n"
-                                                                                                                                                                                                                                                           "  push %r12\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %r12, 0\n"
-                                                                                                                                                                                                                                                           "  push %r13\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %r13, 0\n"
-                                                                                                                                                                                                                                                           "  push %r14\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %r14, 0\n"
-                                                                                                                                                                                                                                                           "  push %r15\n"
-                                                                                                                                                                                                                                                           "  .cfi_adjust_cfa_offset 8\n"
-                                                                                                                                                                                                                                                           "  .cfi_rel_offset %r15, 0\n" LABEL(
-                                                                                                                                                                                                                                                               sv_native_stub_end) "  mov %r10, %rbx\n"
-                                                                                                                                                                                                                                                                                   "  mov %rsp, %r12\n"
-                                                                                                                                                                                                                                                                                   "  .cfi_def_cfa_register %r12\n"
-                                                                                                                                                                                                                                                                                   "  mov %rsp, " NUMBER(TH_NATIVE_SP) "(%rbx)\n"
-                                                                                                                                                                                                                                                                                                                       "  mov " NUMBER(TH_HOST_SP) "(%rbx), %rsp\n"
-                                                                                                                                                                                                                                                                                                                                                   "  call *%r11\n"
-                                                                                                                                                                                                                                                                                                                                                   "  test %eax, %eax\n"
-                                                                                                                                                                                                                                                                                                                                                   "  jne sv_native_leave\n"
-                                                                                                                                                                                                                                                                                                                                                   "  cmpl $0, " NUMBER(
-                                                                                                                                                                                                                                                                                                                                                       TH_INTERRUPT) "(%rbx)\n"
-                                                                                                                                                                                                                                                                                                                                                                     "  jne 1f\n"
-                                                                                                                                                                                                                                                                                                                                                                     "  mov " NUMBER(TH_NATIVE_RET) "(%rbx), %rax\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  mov %r12, %rsp\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_remember_state\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_def_cfa_register %rsp\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %r15\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %r15\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %r14\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %r14\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %r13\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %r13\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %r12\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %r12\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %rbx\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %rbx\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  pop %rbp\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_adjust_cfa_offset -8\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore %rbp\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  ret\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "1:\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_restore_state\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  mov %rbx, %rdi\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  call sv_thread_interrupted\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  jmp sv_native_leave\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    "  .cfi_endproc\n"
-                                                                                                                                                                                                                                                                                                                                                                                                    ".size sv_native_stub, .-sv_native_stub\n");
-#define STUB(name, fn)                                                                             \
-    ".p2align 4\n" LABEL(sv_native_stub_##name) "  endbr64\n"                                      \
-                                                "  lea " #fn "(%rip), %r11\n"                      \
-                                                "  jmp sv_native_stub\n"
+    ".p2align 4\n"
+    FUNCTION(sv_native_enter, "@")
+    "  .cfi_startproc\n"
+    "  endbr64\n"
+    "  push %rbp\n"
+    "  .cfi_def_cfa_offset 16\n"
+    "  .cfi_offset %rbp, -16\n"
+    "  mov %rsp, %rbp\n"
+    "  .cfi_def_cfa_register %rbp\n"
+    "  push %rbx\n"
+    "  push %r12\n"
+    "  push %r13\n"
+    "  push %r14\n"
+    "  push %r15\n"
+    "  .cfi_offset %rbx, -24\n"
+    "  .cfi_offset %r12, -32\n"
+    "  .cfi_offset %r13, -40\n"
+    "  .cfi_offset %r14, -48\n"
+    "  .cfi_offset %r15, -56\n"
+    "  sub $8, %rsp\n"
+    "  mov %rsp, " NUMBER(TH_HOST_SP) "(%rdi)\n"
+    "  mov " NUMBER(TH_NATIVE_SP) "(%rdi), %rsp\n"
+    "  mov %rsi, %rax\n"
+    "  mov %rdx, %rdi\n"
+    "  mov %rcx, %rsi\n"
+    "  mov %r8, %rdx\n"
+    "  mov %r9, %rcx\n"
+    "  call *%rax\n"
+    LABEL(sv_native_returned)
+    "  lea -48(%rbp), %rsp\n"
+    "  xor %eax, %eax\n"
+    "sv_native_leave:\n"
+    "  add $8, %rsp\n"
+    "  pop %r15\n"
+    "  pop %r14\n"
+    "  pop %r13\n"
+    "  pop %r12\n"
+    "  pop %rbx\n"
+    "  pop %rbp\n"
+    "  .cfi_def_cfa %rsp, 8\n"
+    "  ret\n"
+    "  .cfi_endproc\n"
+    ".size sv_native_enter, .-sv_native_enter\n"
+    ".p2align 4\n"
+    FUNCTION(sv_native_stub, "@")
+    "  .cfi_startproc\n"
+    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n"
+    "  add $" NUMBER(STORE_THREAD) ", %r10\n"
+    "  mov (%rsp), %rax\n"
+    "  mov %rax, " NUMBER(TH_IP) "(%r10)\n"
+    "  lea 8(%rsp), %rax\n"
+    "  mov %rax, " NUMBER(TH_FP) "(%r10)\n"
+    "  mov %rdi, " NUMBER(TH_INST) "(%r10)\n"
+    "  push %rbp\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %rbp, 0\n"
+    "  push %rbx\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %rbx, 0\n"
+    "  push %r12\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %r12, 0\n"
+    "  push %r13\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %r13, 0\n"
+    "  push %r14\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %r14, 0\n"
+    "  push %r15\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %r15, 0\n"
+    LABEL(sv_native_stub_end)
+    "  mov %r10, %rbx\n"
+    "  mov %rsp, %r12\n"
+    "  .cfi_def_cfa_register %r12\n"
+    "  mov %rsp, " NUMBER(TH_NATIVE_SP) "(%rbx)\n"
+    "  mov " NUMBER(TH_HOST_SP) "(%rbx), %rsp\n"
+    "  call *%r11\n"
+    "  test %eax, %eax\n"
+    "  jne sv_native_leave\n"
+    "  cmpl $0, " NUMBER(TH_INTERRUPT) "(%rbx)\n"
+    "  jne 1f\n"
+    "  mov " NUMBER(TH_NATIVE_RET) "(%rbx), %rax\n"
+    "  mov %r12, %rsp\n"
+    "  .cfi_remember_state\n"
+    "  .cfi_def_cfa_register %rsp\n"
+    "  pop %r15\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %r15\n"
+    "  pop %r14\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %r14\n"
+    "  pop %r13\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %r13\n"
+    "  pop %r12\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %r12\n"
+    "  pop %rbx\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %rbx\n"
+    "  pop %rbp\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_restore %rbp\n"
+    "  ret\n"
+    "1:\n"
+    "  .cfi_restore_state\n"
+    "  mov %rbx, %rdi\n"
+    "  call sv_thread_interrupted\n"
+    "  jmp sv_native_leave\n"
+    "  .cfi_endproc\n"
+    ".size sv_native_stub, .-sv_native_stub\n");
+#define STUB(name, fn) \
+    ".p2align 4\n" LABEL(sv_native_stub_##name) "  endbr64\n" \
+    "  lea " #fn "(%rip), %r11\n" \
+    "  jmp sv_native_stub\n"
 #elif defined(__aarch64__)
 #define TH(field) "#" NUMBER(STORE_THREAD) " + " NUMBER(field)
-__asm__(".text\n"
-        ".p2align 4\n" FUNCTION(
-            sv_native_enter,
-            "%") "  .cfi_startproc\n"
-                 "  hint #34\n" /* bti c */
-                 "  stp x29, x30, [sp, #-160]!\n"
-                 "  .cfi_def_cfa_offset 160\n"
-                 "  .cfi_offset x29, -160\n"
-                 "  .cfi_offset x30, -152\n"
-                 "  mov x29, sp\n"
-                 "  .cfi_def_cfa_register x29\n"
-                 "  stp x19, x20, [sp, #16]\n"
-                 "  stp x21, x22, [sp, #32]\n"
-                 "  stp x23, x24, [sp, #48]\n"
-                 "  stp x25, x26, [sp, #64]\n"
-                 "  stp x27, x28, [sp, #80]\n"
-                 "  stp d8, d9, [sp, #96]\n"
-                 "  stp d10, d11, [sp, #112]\n"
-                 "  stp d12, d13, [sp, #128]\n"
-                 "  stp d14, d15, [sp, #144]\n"
-                 "  .cfi_offset x19, -144\n"
-                 "  .cfi_offset x20, -136\n"
-                 "  .cfi_offset x21, -128\n"
-                 "  .cfi_offset x22, -120\n"
-                 "  .cfi_offset x23, -112\n"
-                 "  .cfi_offset x24, -104\n"
-                 "  .cfi_offset x25, -96\n"
-                 "  .cfi_offset x26, -88\n"
-                 "  .cfi_offset x27, -80\n"
-                 "  .cfi_offset x28, -72\n"
-                 "  mov x9, sp\n"
-                 "  str x9, [x0, #" NUMBER(TH_HOST_SP) "]\n"
-                                                       "  ldr x9, [x0, #" NUMBER(
-                                                           TH_NATIVE_SP) "]\n"
-                                                                         "  mov sp, x9\n"
-                                                                         "  mov x10, x1\n"
-                                                                         "  mov x0, x2\n"
-                                                                         "  mov x1, x3\n"
-                                                                         "  mov x2, x4\n"
-                                                                         "  mov x3, x5\n"
-                                                                         "  blr x10\n" LABEL(sv_native_returned) "  mov sp, x29\n"
-                                                                                                                 "  mov w0, #0\n"
-                                                                                                                 "sv_native_leave:\n"
-                                                                                                                 "  ldp x19, x20, [sp, #16]\n"
-                                                                                                                 "  ldp x21, x22, [sp, #32]\n"
-                                                                                                                 "  ldp x23, x24, [sp, #48]\n"
-                                                                                                                 "  ldp x25, x26, [sp, #64]\n"
-                                                                                                                 "  ldp x27, x28, [sp, #80]\n"
-                                                                                                                 "  ldp d8, d9, [sp, #96]\n"
-                                                                                                                 "  ldp d10, d11, [sp, #112]\n"
-                                                                                                                 "  ldp d12, d13, [sp, #128]\n"
-                                                                                                                 "  ldp d14, d15, [sp, #144]\n"
-                                                                                                                 "  ldp x29, x30, [sp], #160\n"
-                                                                                                                 "  .cfi_def_cfa sp, 0\n"
-                                                                                                                 "  ret\n"
-                                                                                                                 "  .cfi_endproc\n"
-                                                                                                                 ".size sv_native_enter, .-sv_native_enter\n"
-
-                                                                                                                 ".p2align 4\n" FUNCTION(
-                                                                                                                     sv_native_stub, "%") "  .cfi_startproc\n"
-                                                                                                                                          "  ldr x9, [x0, #" NUMBER(INST_STORE) "]\n"
-                                                                                                                                                                                "  str x30, [x9, " TH(TH_IP) "]\n"
-                                                                                                                                                                                                             "  str x29, [x9, " TH(TH_FP) "]\n"
-                                                                                                                                                                                                                                          "  str x0, [x9, " TH(TH_INST) "]\n"
-                                                                                                                                                                                                                                                                        "  stp x29, x30, [sp, #-96]!\n"
-                                                                                                                                                                                                                                                                        "  .cfi_def_cfa_offset 96\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x29, -96\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x30, -88\n"
-                                                                                                                                                                                                                                                                        "  stp x19, x20, [sp, #16]\n"
-                                                                                                                                                                                                                                                                        "  stp x21, x22, [sp, #32]\n"
-                                                                                                                                                                                                                                                                        "  stp x23, x24, [sp, #48]\n"
-                                                                                                                                                                                                                                                                        "  stp x25, x26, [sp, #64]\n"
-                                                                                                                                                                                                                                                                        "  stp x27, x28, [sp, #80]\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x19, -80\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x20, -72\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x21, -64\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x22, -56\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x23, -48\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x24, -40\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x25, -32\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x26, -24\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x27, -16\n"
-                                                                                                                                                                                                                                                                        "  .cfi_offset x28, -8\n" LABEL(sv_native_stub_end) "  mov x19, x9\n"
-                                                                                                                                                                                                                                                                                                                            "  mov x20, sp\n"
-                                                                                                                                                                                                                                                                                                                            "  .cfi_def_cfa_register x20\n"
-                                                                                                                                                                                                                                                                                                                            "  str x20, [x19, " TH(
-                                                                                                                                                                                                                                                                                                                                TH_NATIVE_SP) "]\n"
-                                                                                                                                                                                                                                                                                                                                              "  ldr x9, [x19, " TH(
-                                                                                                                                                                                                                                                                                                                                                  TH_HOST_SP) "]\n"
-                                                                                                                                                                                                                                                                                                                                                              "  mov sp, x9\n"
-                                                                                                                                                                                                                                                                                                                                                              "  blr x16\n"
-                                                                                                                                                                                                                                                                                                                                                              "  cbnz w0, sv_native_leave\n"
-                                                                                                                                                                                                                                                                                                                                                              "  ldr w9, [x19, " TH(
-                                                                                                                                                                                                                                                                                                                                                                  TH_INTERRUPT) "]\n"
-                                                                                                                                                                                                                                                                                                                                                                                "  cbnz w9, 1f\n"
-                                                                                                                                                                                                                                                                                                                                                                                "  ldr x0, [x19, " TH(
-                                                                                                                                                                                                                                                                                                                                                                                    TH_NATIVE_RET) "]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  mov sp, x20\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  .cfi_remember_state\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  .cfi_def_cfa_register sp\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x19, x20, [sp, #16]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x21, x22, [sp, #32]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x23, x24, [sp, #48]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x25, x26, [sp, #64]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x27, x28, [sp, #80]\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ldp x29, x30, [sp], #96\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  .cfi_def_cfa_offset 0\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  ret\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "1:\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  .cfi_restore_state\n"
-                                                                                                                                                                                                                                                                                                                                                                                                   "  add x0, x19, #" NUMBER(
-                                                                                                                                                                                                                                                                                                                                                                                                       STORE_THREAD) "\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                     "  bl sv_thread_interrupted\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                     "  b sv_native_leave\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                     "  .cfi_endproc\n"
-                                                                                                                                                                                                                                                                                                                                                                                                                     ".size sv_native_stub, .-sv_native_stub\n");
-#define STUB(name, fn)                                                                             \
-    ".p2align 4\n" LABEL(sv_native_stub_##name) "  hint #34\n"                                     \
-                                                "  adrp x16, " #fn "\n"                            \
-                                                "  add x16, x16, #:lo12:" #fn "\n"                 \
-                                                "  b sv_native_stub\n"
+__asm__(
+    ".text\n"
+    ".p2align 4\n"
+    FUNCTION(sv_native_enter, "%")
+    "  .cfi_startproc\n"
+    "  hint #34\n" /* bti c */
+    "  stp x29, x30, [sp, #-160]!\n"
+    "  .cfi_def_cfa_offset 160\n"
+    "  .cfi_offset x29, -160\n"
+    "  .cfi_offset x30, -152\n"
+    "  mov x29, sp\n"
+    "  .cfi_def_cfa_register x29\n"
+    "  stp x19, x20, [sp, #16]\n"
+    "  stp x21, x22, [sp, #32]\n"
+    "  stp x23, x24, [sp, #48]\n"
+    "  stp x25, x26, [sp, #64]\n"
+    "  stp x27, x28, [sp, #80]\n"
+    "  stp d8, d9, [sp, #96]\n"
+    "  stp d10, d11, [sp, #112]\n"
+    "  stp d12, d13, [sp, #128]\n"
+    "  stp d14, d15, [sp, #144]\n"
+    "  .cfi_offset x19, -144\n"
+    "  .cfi_offset x20, -136\n"
+    "  .cfi_offset x21, -128\n"
+    "  .cfi_offset x22, -120\n"
+    "  .cfi_offset x23, -112\n"
+    "  .cfi_offset x24, -104\n"
+    "  .cfi_offset x25, -96\n"
+    "  .cfi_offset x26, -88\n"
+    "  .cfi_offset x27, -80\n"
+    "  .cfi_offset x28, -72\n"
+    "  mov x9, sp\n"
+    "  str x9, [x0, #" NUMBER(TH_HOST_SP) "]\n"
+    "  ldr x9, [x0, #" NUMBER(TH_NATIVE_SP) "]\n"
+    "  mov sp, x9\n"
+    "  mov x10, x1\n"
+    "  mov x0, x2\n"
+    "  mov x1, x3\n"
+    "  mov x2, x4\n"
+    "  mov x3, x5\n"
+    "  blr x10\n"
+    LABEL(sv_native_returned)
+    "  mov sp, x29\n"
+    "  mov w0, #0\n"
+    "sv_native_leave:\n"
+    "  ldp x19, x20, [sp, #16]\n"
+    "  ldp x21, x22, [sp, #32]\n"
+    "  ldp x23, x24, [sp, #48]\n"
+    "  ldp x25, x26, [sp, #64]\n"
+    "  ldp x27, x28, [sp, #80]\n"
+    "  ldp d8, d9, [sp, #96]\n"
+    "  ldp d10, d11, [sp, #112]\n"
+    "  ldp d12, d13, [sp, #128]\n"
+    "  ldp d14, d15, [sp, #144]\n"
+    "  ldp x29, x30, [sp], #160\n"
+    "  .cfi_def_cfa sp, 0\n"
+    "  ret\n"
+    "  .cfi_endproc\n"
+    ".size sv_native_enter, .-sv_native_enter\n"
+    ".p2align 4\n"
+    FUNCTION(sv_native_stub, "%")
+    "  .cfi_startproc\n"
+    "  ldr x9, [x0, #" NUMBER(INST_STORE) "]\n"
+    "  str x30, [x9, " TH(TH_IP) "]\n"
+    "  mov x10, sp\n"
+    "  str x10, [x9, " TH(TH_FP) "]\n"
+    "  str x0, [x9, " TH(TH_INST) "]\n"
+    "  stp x29, x30, [sp, #-96]!\n"
+    "  .cfi_def_cfa_offset 96\n"
+    "  .cfi_offset x29, -96\n"
+    "  .cfi_offset x30, -88\n"
+    "  stp x19, x20, [sp, #16]\n"
+    "  stp x21, x22, [sp, #32]\n"
+    "  stp x23, x24, [sp, #48]\n"
+    "  stp x25, x26, [sp, #64]\n"
+    "  stp x27, x28, [sp, #80]\n"
+    "  .cfi_offset x19, -80\n"
+    "  .cfi_offset x20, -72\n"
+    "  .cfi_offset x21, -64\n"
+    "  .cfi_offset x22, -56\n"
+    "  .cfi_offset x23, -48\n"
+    "  .cfi_offset x24, -40\n"
+    "  .cfi_offset x25, -32\n"
+    "  .cfi_offset x26, -24\n"
+    "  .cfi_offset x27, -16\n"
+    "  .cfi_offset x28, -8\n"
+    LABEL(sv_native_stub_end)
+    "  mov x19, x9\n"
+    "  mov x20, sp\n"
+    "  .cfi_def_cfa_register x20\n"
+    "  str x20, [x19, " TH(TH_NATIVE_SP) "]\n"
+    "  ldr x9, [x19, " TH(TH_HOST_SP) "]\n"
+    "  mov sp, x9\n"
+    "  blr x16\n"
+    "  cbnz w0, sv_native_leave\n"
+    "  ldr w9, [x19, " TH(TH_INTERRUPT) "]\n"
+    "  cbnz w9, 1f\n"
+    "  ldr x0, [x19, " TH(TH_NATIVE_RET) "]\n"
+    "  mov sp, x20\n"
+    "  .cfi_remember_state\n"
+    "  .cfi_def_cfa_register sp\n"
+    "  ldp x19, x20, [sp, #16]\n"
+    "  ldp x21, x22, [sp, #32]\n"
+    "  ldp x23, x24, [sp, #48]\n"
+    "  ldp x25, x26, [sp, #64]\n"
+    "  ldp x27, x28, [sp, #80]\n"
+    "  ldp x29, x30, [sp], #96\n"
+    "  .cfi_def_cfa_offset 0\n"
+    "  ret\n"
+    "1:\n"
+    "  .cfi_restore_state\n"
+    "  add x0, x19, #" NUMBER(STORE_THREAD) "\n"
+    "  bl sv_thread_interrupted\n"
+    "  b sv_native_leave\n"
+    "  .cfi_endproc\n"
+    ".size sv_native_stub, .-sv_native_stub\n");
+#define STUB(name, fn) \
+    ".p2align 4\n" LABEL(sv_native_stub_##name) "  hint #34\n" \
+    "  adrp x16, " #fn "\n" \
+    "  add x16, x16, #:lo12:" #fn "\n" \
+    "  b sv_native_stub\n"
 #else
 #error "no native code for this CPU: x86-64 and aarch64 only"
 #endif
+/* clang-format on */
 
 #define HELPER(name, kind, fn) STUB(name, fn)
-__asm__(
+__asm__(LABEL(sv_native_stubs)
 #include "runtime/native.def"
-);
+            LABEL(sv_native_stubs_end));
 #undef HELPER
 
 #define HELPER(name, kind, fn) extern const char sv_native_stub_##name[];
@@ -322,11 +312,12 @@ const void *const sv_native_helpers[SV_NATIVE_HELPERS] = {
 #undef HELPER
 };
 
-/* Words from the SP of a waiting stub to what it pushed. */
+/* Words from the SP of a waiting stub to the return address, and to where SP was before the call.
+ */
 #if defined(__x86_64__)
-enum { PUSHED_FP = 5, PUSHED_IP = 6 };
+enum { PUSHED_IP = 6, PUSHED_END = 7 };
 #else
-enum { PUSHED_FP = 0, PUSHED_IP = 1 };
+enum { PUSHED_IP = 1, PUSHED_END = 12 };
 #endif
 
 void sv_native_note_again(struct sv_thread *th)
@@ -334,7 +325,7 @@ void sv_native_note_again(struct sv_thread *th)
     void **sp = th->native_sp;
 
     th->ip = sp[PUSHED_IP];
-    th->fp = sp[PUSHED_FP];
+    th->fp = (union sv_slot *)(sp + PUSHED_END);
 }
 
 /* The guest's stack, made at the store's first entry. */
@@ -383,6 +374,7 @@ static int activate(struct sv_thread *th, struct sv_instance *inst, const struct
     a->native_sp = th->native_sp;
     sv_entry_push(th, &a->entry, native);
     th->native_sp = a;
+    inst->gas = th->gas;
     inst->exn = SV_REF_NULL; /* of an activation that was left while it was passing */
     r = sv_native_enter(th, thunk, inst, inst->mem0, code, slots);
     th->host_sp = a->host_sp;

@@ -37,8 +37,11 @@ static inline void *pointer(uint64_t v)
 HELPER_FN(sv_native_trap)
 {
     UNUSED(c), UNUSED(d), UNUSED(e);
+    /* What is noted may have been charged already for a block that is not to run. */
+    if (inst->native->flags & SV_NATIVE_METERED)
+        thread(inst)->gas = inst->gas + HIGH(a);
     thread(inst)->native_offset = LOW(b);
-    return sv_trap_raise(thread(inst), (int)a);
+    return sv_trap_raise(thread(inst), (int)LOW(a));
 }
 
 /* An exception that an inner activation threw goes on in the frames of this one. */
@@ -85,6 +88,15 @@ HELPER_FN(sv_native_call_import)
     if (__builtin_expect(!f, 0))
         f = sv_instance_func(inst, LOW(a));
     return f ? call(inst, f, pointer(b)) : SV_ENOMEM;
+}
+
+HELPER_FN(sv_native_call_indirect)
+{
+    struct sv_func *f = NULL;
+    int code = sv_table_func(inst->tables[HIGH(a)], b, inst->types[LOW(a)], &f);
+
+    UNUSED(d), UNUSED(e);
+    return code ? sv_trap_raise(thread(inst), code) : call(inst, f, pointer(c));
 }
 
 HELPER_FN(sv_native_func)

@@ -9,6 +9,7 @@
 /* native_entry.c */
 extern const char sv_native_returned[]; /* where thunks return to */
 extern const char sv_native_stub[], sv_native_stub_end[];
+extern const char sv_native_stubs[], sv_native_stubs_end[]; /* the ways in, one for each helper */
 
 static bool in_text(const struct sv_native *n, const void *pc)
 {
@@ -32,10 +33,15 @@ bool sv_native_in_guest(const struct sv_thread *th, const void *pc)
     return th->entry && th->entry->native && image_at(th->entry, pc);
 }
 
+static bool within(const void *pc, const char *begin, const char *end)
+{
+    return (uintptr_t)pc - (uintptr_t)begin < (uintptr_t)(end - begin);
+}
+
 bool sv_native_in_stub(const void *pc)
 {
-    return (uintptr_t)pc - (uintptr_t)sv_native_stub <
-           (uintptr_t)(sv_native_stub_end - sv_native_stub);
+    return within(pc, sv_native_stub, sv_native_stub_end) ||
+           within(pc, sv_native_stubs, sv_native_stubs_end);
 }
 
 /* The function whose code begins last before pc; UINT32_MAX: none. */
@@ -50,333 +56,196 @@ static uint32_t func_of(const struct sv_native *n, const void *pc)
     return found;
 }
 
-/* ---- Frames: [fp] the caller's fp, [fp + 8] the return address ---- */
+/* ---- Frames, by the unwind table ---- */
 
+/* Registers by DWARF's numbers, and how the stub of a helper leaves the frame pointer: as a word
+ * below the stack pointer that it was called with. */
+#if defined(__x86_64__)
+enum { FP = 6, SP = 7, STUB_FP = 2, STUB_PUSHES = 6 };
+#else
+enum { FP = 29, SP = 31, STUB_FP = 12 };
+#endif
+
+/* Registers behind a call: at ip, which the function called returns to. */
 struct frame {
-    const void *ip; /* return address into the frame's function */
-    const void *fp;
+    const void *ip;
+    uintptr_t sp, fp;
 };
 
-/* n words at p, on the stack below the activation's record? */
-static bool on_stack(const struct sv_thread *th, const struct sv_entry *e, const void *p, size_t n)
+/* n words at `at`, on the stack below the activation's record? */
+static bool on_stack(const struct sv_thread *th, const struct sv_entry *e, uintptr_t at, size_t n)
 {
-    uintptr_t low = (uintptr_t)th->store->native_region->base, at = (uintptr_t)p;
+    uintptr_t low = (uintptr_t)th->store->native_region->base;
 
     return at % sizeof(void *) == 0 && at >= low && at < (uintptr_t)e &&
            ((uintptr_t)e - at) / sizeof(void *) >= n;
 }
 
-/* To the caller; false: there is none that makes sense. */
-static bool walk_out(const struct sv_thread *th, const struct sv_entry *e, struct frame *f)
+/* The word so far below the CFA; false: it is not on the stack. */
+static bool read_below(const struct sv_thread *th, const struct sv_entry *e, uintptr_t cfa,
+                       uint32_t below, uintptr_t *ret)
 {
-    const void *const *p = f->fp;
-
-    if (!on_stack(th, e, p, 2))
+    if (below > cfa || !on_stack(th, e, cfa - below, 1))
         return false;
-    f->ip = p[1];
-    /* The thunk's caller is on C's stack. */
-    if (f->ip != sv_native_returned && (uintptr_t)p[0] <= (uintptr_t)p)
-        return false;
-    f->fp = p[0];
+    *ret = *(const uintptr_t *)(cfa - below);
     return true;
+}
+
+/* Of the function whose code is at pc, there; NULL: not known. */
+static const struct sv_native_frame *frame_at(const struct sv_native *n, const void *pc)
+{
+    uint32_t at = (uint32_t)((uintptr_t)pc - (uintptr_t)n->text), low = 0, high = n->nunwind;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (n->unwind[middle].code_offset <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && n->unwind[low - 1].frame < n->nframes ? &n->frames[n->unwind[low - 1].frame]
+                                                        : NULL;
+}
+
+/* From the registers `at` in a function with this frame, where the CFA's is `base` and the return
+ * address may be in `link` (0: it is not), to its caller; false: there is none that makes sense. */
+static bool unwind(const struct sv_thread *th, const struct sv_entry *e,
+                   const struct sv_native_frame *f, uintptr_t base, uintptr_t link,
+                   struct frame *at)
+{
+    uintptr_t cfa = base + f->cfa_offset, ip = link, fp = at->fp;
+
+    /* The outermost frame ends at the record. */
+    if (cfa < base || cfa < at->sp || cfa > (uintptr_t)e)
+        return false;
+    if (f->ret_below ? !read_below(th, e, cfa, f->ret_below, &ip) : !link)
+        return false;
+    if (f->fp_below && !read_below(th, e, cfa, f->fp_below, &fp))
+        return false;
+    *at = (struct frame){.ip = (const void *)ip, .sp = cfa, .fp = fp};
+    return true;
+}
+
+/* The place of a call. */
+static const void *before(const void *ip)
+{
+    return (const void *)((uintptr_t)ip - 1);
+}
+
+/* To the caller of the function that called, in the image; false: there is none that makes sense.
+ */
+static bool walk_out(const struct sv_thread *th, const struct sv_entry *e,
+                     const struct sv_native *n, struct frame *at)
+{
+    const struct sv_native_frame *f = frame_at(n, before(at->ip));
+    uintptr_t sp = at->sp;
+
+    if (!f || !f->ret_below || (f->cfa_register != SP && f->cfa_register != FP))
+        return false;
+    return unwind(th, e, f, f->cfa_register == SP ? sp : at->fp, 0, at) && at->sp > sp;
 }
 
 /* ---- What the registers of an interrupted context say ---- */
 
-/* Where the function that begins there ends at the latest. */
-static const uint8_t *end_of(const struct sv_native *n, const uint8_t *begin)
-{
-    uint32_t from = (uint32_t)(begin - n->text), end = n->text_len;
-
-    for (uint32_t i = 0; i < n->nfuncs; i++)
-        if (n->entry[i] > from && n->entry[i] < end)
-            end = n->entry[i];
-    return n->text + end;
-}
-
-/* The function's own frame may not be there yet, or not any more: what its instructions say.
- * Compilers put off the frame in functions that have a short way that does not need it. */
 #if defined(__x86_64__)
-#define PUSH_RBP 0x55
-#define POP_RBP 0x5d
-#define RET 0xc3
-#define RET_POP 0xc2
-
-static bool at_bytes(const struct sv_native *n, const uint8_t *p, const char *bytes, size_t len)
+static uintptr_t register_of(const ucontext_t *uc, uint32_t number)
 {
-    return in_text(n, p) && in_text(n, p + len - 1) && memcmp(p, bytes, len) == 0;
+    static const uint8_t registers[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                        REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                        REG_R12, REG_R13, REG_R14, REG_R15};
+
+    return number < SV_COUNT(registers) ? (uintptr_t)uc->uc_mcontext.gregs[registers[number]] : 0;
 }
 
-/* Behind the frame: at the return, or at a jump that a call became. */
-static bool frame_gone(const struct sv_native *n, const uint8_t *pc)
+static uintptr_t link_of(const ucontext_t *uc)
 {
-    const uint8_t *p = at_bytes(n, pc, "\xc5\xf8\x77", 3) ? pc + 3 : pc; /* vzeroupper first */
-
-    if (in_text(n, p) && (*p == RET || *p == RET_POP))
-        return true;
-    return in_text(n, pc - 1) && pc[-1] == POP_RBP && (*pc == 0xe9 || *pc == 0xeb || *pc == 0xff);
-}
-
-/* push %rbp; mov %rsp, %rbp */
-#define MAKE_FRAME "\x55\x48\x89\xe5"
-
-/* Before the frame is made: at the push, at the beginning. */
-static bool frame_to_come(const struct sv_native *n, const uint8_t *pc)
-{
-    return *pc == PUSH_RBP || at_bytes(n, pc, "\xf3\x0f\x1e\xfa\x55", 5); /* endbr64 first */
-}
-
-/* Is sp where the prologue of the function put it? Read off its pushes and its subtraction. */
-static bool sp_fits_frame(const struct sv_native *n, const uint8_t *begin, uintptr_t sp,
-                          uintptr_t fp)
-{
-    const uint8_t *end = end_of(n, begin), *p = memmem(begin, (size_t)(end - begin), MAKE_FRAME, 4);
-    uint32_t size = 0, room = 0;
-
-    if (!p)
-        return false;
-    for (p += 4; p + 8 <= end; size += 8) {
-        if (*p == 0x41) /* of r8 to r15 */
-            p++;
-        if (*p < 0x50 || *p > 0x57)
-            break;
-        p++;
-    }
-    if (p + 8 <= end && at_bytes(n, p, "\x48\x83\xec", 3))
-        room = p[3];
-    else if (p + 8 <= end && at_bytes(n, p, "\x48\x81\xec", 3))
-        memcpy(&room, p + 3, sizeof room);
-    return fp - sp == size + room;
-}
-
-/* How much `ret` looks like the return address of a call of the function at `begin`: 2 of just
- * that one, 1 of any. */
-static int returns_from(const struct sv_entry *e, const uint8_t *begin, const uint8_t *ret)
-{
-    const struct sv_native *n = ret ? image_at(e, ret) : NULL;
-    int32_t distance;
-
-    if (!n)
-        return ret == (const uint8_t *)sv_native_returned;
-    if (in_text(n, ret - 5) && ret[-5] == 0xe8) {
-        memcpy(&distance, ret - 4, sizeof distance);
-        if (ret + distance == begin)
-            return 2;
-    }
-    for (int k = 2; k <= 7; k++)
-        if (in_text(n, ret - k) && ret[-k] == 0xff && (ret[1 - k] >> 3 & 7) == 2)
-            return 1;
+    (void)uc;
     return 0;
 }
 
-static uintptr_t register_sp(const ucontext_t *uc)
+/* In a stub rsp is moved by pushes alone, which come behind the note. */
+static void find_stub(struct sv_thread *th, const ucontext_t *uc)
 {
-    return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
-}
+    uintptr_t sp = register_of(uc, SP), noted = (uintptr_t)th->fp - sizeof(void *);
 
-static uintptr_t register_fp(const ucontext_t *uc)
-{
-    return (uintptr_t)uc->uc_mcontext.gregs[REG_RBP];
-}
-
-/* Of the function at pc, if it has no frame: on the top of the stack, or behind a pushed rbp. */
-static const void *return_address(const struct sv_thread *th, const ucontext_t *uc,
-                                  const uint8_t *pc)
-{
-    const struct sv_entry *e = th->entry;
-    const void *const *sp = (const void *const *)register_sp(uc);
-    size_t above = at_bytes(image_at(e, pc), pc - 1, MAKE_FRAME, 4);
-
-    return on_stack(th, e, sp, above + 1) ? sp[above] : NULL;
-}
-
-/* Between the push and the move, in front of them, or behind the frame. */
-static bool frameless(const struct sv_native *n, const uint8_t *pc)
-{
-    return at_bytes(n, pc - 1, MAKE_FRAME, 4) || frame_to_come(n, pc) || frame_gone(n, pc);
-}
-
-/* Is the frame put off, and not made yet? Of the return address in the frame and the one that holds
- * without a frame, the more likely one is believed. */
-static bool frame_put_off(const struct sv_thread *th, const ucontext_t *uc, const uint8_t *pc,
-                          const void *const *fp)
-{
-    const struct sv_entry *e = th->entry;
-    const struct sv_native *n = image_at(e, pc);
-    uint32_t index = func_of(n, pc);
-    const uint8_t *begin = n->text + (index == UINT32_MAX ? 0 : n->entry[index]);
-    int with, without;
-
-    if (index == UINT32_MAX || frame_to_come(n, begin))
-        return false;
-    with = returns_from(e, begin, on_stack(th, e, fp, 2) ? fp[1] : NULL);
-    without = returns_from(e, begin, return_address(th, uc, pc));
-    return with == without ? !sp_fits_frame(n, begin, register_sp(uc), (uintptr_t)fp)
-                           : without > with;
-}
-
-static bool at_call(const uint8_t *pc)
-{
-    const uint8_t *p = *pc == 0x41 ? pc + 1 : pc;
-
-    return *pc == 0xe8 || (*p == 0xff && (p[1] >> 3 & 7) == 2);
+    if (noted - sp <= STUB_PUSHES * sizeof(void *) && on_stack(th, th->entry, noted, 1) &&
+        *(const void **)noted == th->ip)
+        return;
+    if (on_stack(th, th->entry, sp, 1)) {
+        th->ip = *(const void **)sp;
+        th->fp = (union sv_slot *)(sp + sizeof(void *));
+    }
 }
 #else
-#define RET 0xd65f03c0u
-/* Instructions of a prologue, and of an epilogue. */
-#define FRAME_MAX 16
-/* Blocks that are looked at in front of a frame. */
-#define BLOCKS_MAX 64
-
-/* add x29, sp, #n (with n = 0: mov x29, sp). */
-static bool makes_frame(uint32_t insn)
+static uintptr_t register_of(const ucontext_t *uc, uint32_t number)
 {
-    return (insn & 0xffc003ffu) == 0x910003fdu;
+    if (number == SP)
+        return (uintptr_t)uc->uc_mcontext.sp;
+    return number < SP ? (uintptr_t)uc->uc_mcontext.regs[number] : 0;
 }
 
-/* Branches, calls, returns, traps; not hints and barriers, which are of their group. */
-static bool branches(uint32_t insn)
+static uintptr_t link_of(const ucontext_t *uc)
 {
-    return (insn & 0x1c000000u) == 0x14000000u && insn >> 24 != 0xd5;
+    return register_of(uc, 30);
 }
 
-/* Loads x29: the frame is gone behind it. */
-static bool drops_frame(uint32_t insn)
+/* In a stub x30 is what it was; sp, moved at once, only at the end. */
+static void find_stub(struct sv_thread *th, const ucontext_t *uc)
 {
-    return (insn & 0xfe407fffu) == 0xa8407bfdu || (insn & 0xffc07fffu) == 0xa9407bfdu;
-}
+    uintptr_t sp = register_of(uc, SP);
 
-static const uint32_t *insns(const uint8_t *p)
-{
-    return (const uint32_t *)(const void *)p;
-}
-
-static bool frame_to_come(const struct sv_native *n, const uint8_t *pc)
-{
-    const uint32_t *p = insns(pc);
-
-    for (int i = 0; i < FRAME_MAX && in_text(n, p) && !branches(*p); i++)
-        if (makes_frame(*p++))
-            return true;
-    return false;
-}
-
-static bool frameless(const struct sv_native *n, const uint8_t *pc)
-{
-    const uint32_t *p = insns(pc);
-
-    if (frame_to_come(n, pc) || *p == RET)
-        return true;
-    for (int i = 0; i < FRAME_MAX && in_text(n, p) && !branches(*p); i++)
-        p++;
-    if (!in_text(n, p) || *p != RET)
-        return false;
-    p = insns(pc);
-    for (int i = 0; i < FRAME_MAX && in_text(n, p - 1) && !branches(p[-1]); i++)
-        if (drops_frame(*--p))
-            return true;
-    return false;
-}
-
-static uintptr_t register_fp(const ucontext_t *uc)
-{
-    return (uintptr_t)uc->uc_mcontext.regs[29];
-}
-
-static const void *return_address(const struct sv_thread *th, const ucontext_t *uc,
-                                  const uint8_t *pc)
-{
-    (void)th;
-    (void)pc;
-    return (const void *)(uintptr_t)uc->uc_mcontext.regs[30];
-}
-
-/* Where a branch inside a function goes; NULL: it is none, or leads elsewhere. */
-static const uint32_t *target_of(const uint32_t *p)
-{
-    uint32_t insn = *p;
-
-    if (insn >> 26 == 0x05) /* b */
-        return p + ((int32_t)(insn << 6) >> 6);
-    if ((insn & 0xff000010u) == 0x54000000u || (insn & 0x7e000000u) == 0x34000000u)
-        return p + ((int32_t)(insn << 8) >> 13); /* b.cond, cbz, cbnz */
-    if ((insn & 0x7e000000u) == 0x36000000u)     /* tbz, tbnz */
-        return p + ((int32_t)(insn << 13) >> 18);
-    return NULL;
-}
-
-/* Is the frame put off, and not made yet? So it is where control gets from the beginning without
- * making it. */
-static bool frame_put_off(const struct sv_thread *th, const ucontext_t *uc, const uint8_t *pc,
-                          const void *const *fp)
-{
-    const struct sv_native *n = image_at(th->entry, pc);
-    uint32_t index = func_of(n, pc), count = 1, at = 0;
-    const uint32_t *blocks[BLOCKS_MAX], *end, *p;
-
-    (void)uc;
-    (void)fp;
-    if (index == UINT32_MAX)
-        return false;
-    blocks[0] = insns(n->text + n->entry[index]);
-    end = insns(end_of(n, n->text + n->entry[index]));
-    while (at < count) {
-        for (p = blocks[at++]; p >= blocks[0] && p < end && !makes_frame(*p); p++) {
-            const uint32_t *to = target_of(p);
-            uint32_t i = 0;
-
-            if (p == insns(pc))
-                return true;
-            while (to && i < count && blocks[i] != to)
-                i++;
-            if (to && i == count && count < BLOCKS_MAX)
-                blocks[count++] = to;
-            if (branches(*p) && (!to || *p >> 26 == 0x05))
-                break; /* a return, a jump: nothing behind it */
-        }
-    }
-    return false;
-}
-
-/* A call pushes nothing here: only prologues find the guard. */
-static bool at_call(const uint8_t *pc)
-{
-    (void)pc;
-    return false;
+    th->ip = (const void *)link_of(uc);
+    if ((uintptr_t)th->fp != sp + STUB_FP * sizeof(void *))
+        th->fp = (union sv_slot *)sp;
 }
 #endif
 
-/* Where the function at pc was called from, and the caller's fp; false: not known. */
-static bool called_from(const struct sv_thread *th, const ucontext_t *uc, struct frame *ret)
+/* Where the function at pc was called from. */
+static struct frame called_from(const struct sv_thread *th, const ucontext_t *uc, const void *pc)
 {
-    const uint8_t *pc = sv_context_pc(uc);
-    const void *fp = (const void *)register_fp(uc);
+    const struct sv_native_frame *f = frame_at(image_at(th->entry, pc), pc);
+    struct frame at = {.sp = register_of(uc, SP), .fp = register_of(uc, FP)};
 
-    *ret = (struct frame){.ip = return_address(th, uc, pc), .fp = fp};
-    if (frameless(image_at(th->entry, pc), pc) || frame_put_off(th, uc, pc, fp))
-        return ret->ip != NULL;
-    return walk_out(th, th->entry, ret);
+    if (f && unwind(th, th->entry, f, register_of(uc, f->cfa_register), link_of(uc), &at))
+        return at;
+    return (struct frame){0};
+}
+
+/* The counter is in a register. It was noted before an access that may fault; elsewhere what was
+ * noted last is the nearest to it, unless a helper or the host wrote the counter since. */
+static void take_gas(struct sv_thread *th, int code)
+{
+    const struct sv_instance *inst = th->inst;
+
+    if ((inst->native->flags & SV_NATIVE_METERED) &&
+        (code == SV_TRAP_MEMORY_BOUNDS || inst->gas < th->gas))
+        th->gas = inst->gas;
 }
 
 bool sv_native_note(struct sv_thread *th, const void *ucontext, int code)
 {
     const void *pc = sv_context_pc(ucontext);
-    struct frame f;
+    struct frame at;
 
-    if (sv_native_in_stub(pc))
-        return true; /* the stub noted the place */
-    if (!sv_native_in_guest(th, pc))
+    if (sv_native_in_stub(pc)) {
+        if (!th->entry || !th->entry->native)
+            return true;
+        find_stub(th, ucontext);
+        at = (struct frame){th->ip, (uintptr_t)th->fp, register_of(ucontext, FP)};
+    } else if (sv_native_in_guest(th, pc)) {
+        at = called_from(th, ucontext, pc);
+    } else {
         return false;
-    if (!called_from(th, ucontext, &f))
-        f = (struct frame){NULL, NULL};
+    }
     th->inst = ((const struct sv_native_activation *)th->entry)->inst;
+    if (code)
+        take_gas(th, code);
     th->native_leaf = pc;
     th->native_offset = 0;
-    th->ip = f.ip;
-    th->fp = (void *)(uintptr_t)f.fp;
-    /* The stack ended in a prologue: as in the interpreter, the caller is where it happened. */
-    if (code == SV_TRAP_STACK && !at_call(pc))
-        th->native_leaf = NULL;
+    th->ip = at.ip;
+    th->fp = (union sv_slot *)at.sp;
+    th->native_fp = at.fp;
     return true;
 }
 
@@ -431,6 +300,12 @@ static uint32_t access_of(const struct sv_native *n, const struct sv_module *m, 
     return here;
 }
 
+/* Calls, tail calls among them. */
+static bool calls(const struct sv_module *m, uint32_t offset)
+{
+    return offset && offset < m->wasm_len && m->bytes[offset] >= 0x10 && m->bytes[offset] <= 0x15;
+}
+
 static void add_frame(const struct sv_native_activation *a, const void *pc, uint32_t offset,
                       bool fault, struct sv_backtrace *b)
 {
@@ -477,26 +352,50 @@ static bool in_function(const struct sv_native *n, const void *pc, bool returns_
     return true;
 }
 
+/* Is the place that a signal handler found a frame of the backtrace? Where the stack ended, it is
+ * one at a call: as in the interpreter, a function that has no room for its frame was not entered.
+ */
+static bool counts(const struct sv_thread *th, const struct sv_native_activation *a,
+                   const void *leaf, const struct sv_backtrace *b)
+{
+    const struct sv_native *n = image_at(&a->entry, leaf);
+
+    return n && (b->sample || th->trap.code != SV_TRAP_STACK ||
+                 calls(a->inst->module, line_of(n, leaf)));
+}
+
+/* The frame pointer behind the call that left `e` at sp. */
+static uintptr_t fp_at(const struct sv_thread *th, const struct sv_entry *e, uintptr_t sp)
+{
+    uintptr_t fp = 0;
+
+    if (e == th->entry && th->native_leaf)
+        return th->native_fp;
+    return read_below(th, e, sp, STUB_FP * sizeof(void *), &fp) ? fp : 0;
+}
+
 void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void *ip,
-                      const void *fp, struct sv_backtrace *b)
+                      const void *sp, struct sv_backtrace *b)
 {
     const struct sv_native_activation *a = (const struct sv_native_activation *)e;
     const void *leaf = e == th->entry ? th->native_leaf : NULL;
     uint32_t told = e == th->entry ? th->native_offset : 0;
-    struct frame f = {.ip = ip, .fp = fp}; /* the caller's of the function at pc */
-    const char *pc = leaf ? leaf : (const char *)((uintptr_t)ip - 1);
-    bool more = leaf || walk_out(th, e, &f);
+    struct frame at = {.ip = ip, .sp = (uintptr_t)sp, .fp = fp_at(th, e, (uintptr_t)sp)};
     struct seen seen = {.next = 0};
 
-    for (const struct sv_native *n; !sv_backtrace_full(b) && (n = image_at(e, pc)) != NULL;) {
-        bool returns_to_c = f.ip == sv_native_returned;
+    if (leaf && counts(th, a, leaf, b) &&
+        in_function(image_at(e, leaf), leaf, ip == sv_native_returned, &seen))
+        add_frame(a, leaf, 0, th->trap.code == SV_TRAP_MEMORY_BOUNDS, b);
+    if (!sp)
+        return;
+    for (const struct sv_native *n;
+         !sv_backtrace_full(b) && (n = image_at(e, before(at.ip))) != NULL; told = 0) {
+        const void *pc = before(at.ip);
+        bool more = walk_out(th, e, n, &at), returns_to_c = at.ip == sv_native_returned;
 
-        if (told || in_function(n, pc, returns_to_c, &seen))
-            add_frame(a, pc, told, pc == leaf && th->trap.code == SV_TRAP_MEMORY_BOUNDS, b);
+        if (told || in_function(n, pc, more && returns_to_c, &seen))
+            add_frame(a, pc, told, false, b);
         if (!more || returns_to_c)
             return;
-        told = 0;
-        pc = (const char *)((uintptr_t)f.ip - 1);
-        more = walk_out(th, e, &f);
     }
 }

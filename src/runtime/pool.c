@@ -159,6 +159,10 @@ void sv_pool_give_memory(struct sv_pool *p, own struct sv_region *r, bool exclus
 {
     struct sv_region *old = NULL;
 
+    if (r->broken) {
+        sv_region_delete(r);
+        return;
+    }
     sv_region_clean(r, exclusive);
     pthread_mutex_lock(&p->lock);
     if (p->nmemories == SV_POOL_MEMORIES_MAX)

@@ -42,11 +42,14 @@ static void take_sample(struct sv_sample *s, struct sv_landing *l, const void *u
     union sv_slot *fp = th->fp;
     struct sv_instance *inst = th->inst;
     const void *ip = th->ip, *leaf = th->native_leaf;
+    uintptr_t native_fp = th->native_fp;
     uint32_t offset = th->native_offset;
 
     s->n = 0;
     if (!sv_context_in_guest(l, ucontext)) {
         add_pseudo(s, SV_PROFILE_RUNTIME);
+        if (sv_native_in_stub(sv_context_pc(ucontext)))
+            sv_native_note(th, ucontext, 0);
     } else {
         th->ip = th->native_leaf = NULL;
         th->fp = NULL;
@@ -63,6 +66,7 @@ static void take_sample(struct sv_sample *s, struct sv_landing *l, const void *u
     th->inst = inst;
     th->ip = ip;
     th->native_leaf = leaf;
+    th->native_fp = native_fp;
     th->native_offset = offset;
 }
 

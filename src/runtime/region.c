@@ -291,9 +291,16 @@ bool sv_region_adopt(struct sv_region *r, const void *owner, struct sv_data_imag
         return true;
     sv_data_image_unref(r->image);
     r->image = NULL;
-    if (image && !sv_data_image_map(image, r->base))
+    return !image || sv_region_set_image(r, image);
+}
+
+bool sv_region_set_image(struct sv_region *r, struct sv_data_image *image)
+{
+    r->broken = !sv_data_image_map(image, r->base);
+    if (r->broken)
         return false;
     r->image = sv_data_image_ref(image);
+    r->tracked = false; /* the mapping is a new one */
     return true;
 }
 

@@ -30,6 +30,7 @@ struct sv_region {
     bool tracked;          /* no huge pages: what is written faults, or is hot */
     bool huge;             /* this owner asked for huge pages: not worth tracking */
     bool moved;            /* the last tenant made faults */
+    bool broken;           /* mapped nobody knows how: not for the next tenant */
     uint8_t nhot;          /* in hot */
     const void *owner;     /* whose tenants are learned; compared, never followed */
     struct sv_data_image *image;     /* a reference; mapped at its place */
@@ -56,6 +57,9 @@ bool sv_region_resize(struct sv_region *, uint64_t size);
 /* Another owner, with these contents (NULL: zeros), which must fit in `size` bytes, and that size.
  * False as above. */
 bool sv_region_adopt(struct sv_region *, const void *owner, struct sv_data_image *, uint64_t size);
+/* The image for a region without one that is clean and was adopted with a size in which it fits.
+ * False as above. */
+bool sv_region_set_image(struct sv_region *, struct sv_data_image *);
 /* Access to `size` bytes, more than now, for the tenant that is in it. False: the system refuses.
  */
 bool sv_region_grow(struct sv_region *, uint64_t size);

@@ -94,15 +94,17 @@ struct sv_thread {
     union sv_slot *fp;
     struct sv_instance *inst; /* of the frame at fp */
     struct sv_entry *entry;   /* of the innermost activation */
-    /* Native code (native.h): ip is a return address, fp a frame pointer. While it runs: where C
-     * goes on, and what a helper returned. While C runs: below native_sp the guest's native stack
-     * is free; NULL: there is none yet. */
+    /* Native code (native.h): ip is a return address, fp the stack pointer behind the return. While
+     * it runs: where C goes on, and what a helper returned. While C runs: below native_sp the
+     * guest's native stack is free; NULL: there is none yet. */
     void *host_sp;
     void *native_sp;
     uint64_t native_ret;
-    /* Of the trap on its way out of native code. A place that a signal handler found: ip and fp are
-     * its caller's. The offset that a trap helper was told; 0: none. */
+    /* Of the trap on its way out of native code. A place that a signal handler found: ip, fp and
+     * native_fp, the frame pointer, are its caller's. The offset that a trap helper was told; 0:
+     * none. */
     const void *native_leaf;
+    uintptr_t native_fp;
     uint32_t native_offset;
     /* Where the exception now passing native frames was thrown, if in an inner activation
      * (entry not NULL). */

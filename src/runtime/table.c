@@ -209,3 +209,19 @@ void sv_elem_drop(struct sv_instance *inst, uint32_t elem)
     inst->elem_dropped[elem] = 1;
     inst->elem_refs[elem] = NULL; /* no roots any more */
 }
+
+int sv_table_func(const struct sv_table *t, uint64_t i, const struct sv_type *type,
+                  struct sv_func **ret)
+{
+    struct sv_func *f;
+
+    if (i >= t->size)
+        return SV_TRAP_UNDEFINED_ELEMENT;
+    f = (struct sv_func *)(uintptr_t)t->elems[i];
+    if (!f)
+        return SV_TRAP_UNINITIALIZED_ELEMENT;
+    if (!sv_type_matches(f->type, type))
+        return SV_TRAP_INDIRECT_TYPE;
+    *ret = f;
+    return 0;
+}

@@ -6,6 +6,7 @@
 #include "runtime/value.h"
 #include "wasm/module.h"
 
+struct sv_func;
 struct sv_store;
 struct sv_thread;
 
@@ -26,5 +27,8 @@ int64_t sv_table_grow(struct sv_table *, uint64_t delta, sv_ref init); /* old si
  * code. */
 int sv_table_grow_op(struct sv_thread *, struct sv_table *, uint64_t delta, sv_ref init,
                      int64_t *ret);
+/* The function of this type that is called through element i; 0 or an SV_TRAP_* code. */
+int sv_table_func(const struct sv_table *, uint64_t i, const struct sv_type *type,
+                  struct sv_func **ret);
 
 #endif

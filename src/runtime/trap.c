@@ -8,6 +8,7 @@
 
 #include "runtime/profile.h"
 #include "runtime/store.h"
+#include "wasm/dwarf.h"
 #include "wasm/module.h"
 
 const char *sv_trap_text(int code)
@@ -121,6 +122,40 @@ static void print_name(struct sv_buf *b, struct sv_str s)
     }
 }
 
+#define PATH_MAX_LEN 4096
+
+static void print_place(struct sv_buf *b, const struct sv_dwarf_place *p)
+{
+    struct sv_buf path;
+
+    sv_buf_init(&path, PATH_MAX_LEN);
+    if (p->file)
+        sv_dwarf_print_file(&path, p->file, false);
+    print_name(b, path.len ? (struct sv_str){(const char *)path.data, path.len} : sv_str_of("?"));
+    sv_buf_release(&path);
+    sv_buf_printf(b, ":%u", p->line);
+}
+
+/* Where the source has it: (file:line), and if calls were inlined there (file:line in callee,
+ * inlined at file:line). */
+static void print_source(struct sv_buf *b, const struct sv_frame *f)
+{
+    const struct sv_dwarf *d = sv_module_dwarf(f->module);
+    struct sv_dwarf_place places[SV_DWARF_PLACES];
+    uint32_t n = d ? sv_dwarf_places(d, f->offset, places) : 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        sv_buf_puts(b, i == 0 ? " (" : ", inlined at ");
+        print_place(b, &places[i]);
+        if (places[i].func.len) {
+            sv_buf_puts(b, " in ");
+            print_name(b, places[i].func);
+        }
+    }
+    if (n > 0)
+        sv_buf_putc(b, ')');
+}
+
 static void print_frame(struct sv_buf *b, uint32_t number, const struct sv_frame *f)
 {
     struct sv_str module, func;
@@ -140,8 +175,10 @@ static void print_frame(struct sv_buf *b, uint32_t number, const struct sv_frame
         print_name(b, func);
     else
         sv_buf_printf(b, "function %u", f->func);
-    if (f->offset)
+    if (f->offset) {
         sv_buf_printf(b, " at 0x%x", f->offset);
+        print_source(b, f);
+    }
 }
 
 void sv_trap_print(struct sv_buf *b, const struct sv_trap *t)

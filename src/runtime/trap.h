@@ -41,8 +41,8 @@ void sv_trap_clear(struct sv_trap *);
 /* The one text form of a trap, for every tier: the message line, then a line a frame:
  *   trap: out of bounds memory access
  *     0: fib at 0x1c4
- *     1: module!main at 0x2f0
- */
+ *     1: module!main at 0x2f0 (main.c:12)
+ * with file and line where the module has debug information. */
 void sv_trap_print(struct sv_buf *, const struct sv_trap *);
 
 /* Set th->trap (code, text) unless one is set; the backtrace is taken by sv_exec when the guest is

@@ -70,6 +70,8 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
     const char *message = ssvm_error_message(error);
 
     note(&conn->work->request, message);
+    if (*ssvm_error_backtrace(error) && !conn->work->request.backtrace)
+        conn->work->request.backtrace = strdup(ssvm_error_backtrace(error));
     if (expired) {
         fail_trap(conn, SSVM_TRAP_DEADLINE);
         ssvm_error_delete(error);

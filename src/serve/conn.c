@@ -235,6 +235,7 @@ void srv_request_init(struct srv_conn *conn)
     request->note[0] = '\0';
     request->errors = NULL;
     request->errors_len = 0;
+    request->backtrace = NULL;
     request->path[0] = '\0';
     request->start_ns = conn->loop->now_ns;
     make_id(conn->loop->server, request->id);
@@ -251,6 +252,7 @@ void srv_request_clear(struct srv_conn *conn)
         atomic_fetch_sub(&conn->loop->server->bodies, request->body_cap);
     free(request->body_buf);
     free(request->errors);
+    free(request->backtrace);
     if (request->version)
         srv_version_unref(request->version);
     srv_reply_clear(&conn->work->reply);

@@ -84,6 +84,7 @@ struct srv_request {
     char note[SRV_NOTE_MAX]; /* what the operator should know, "" = nothing */
     own char *errors;        /* what the function wrote to standard error, NULL = nothing */
     size_t errors_len;
+    own char *backtrace; /* of the trap that ended it, NULL = none */
     char id[SRV_ID_LEN + 1];
     char path[SRV_PATH_MAX + 1];
 };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "serve/log.h"
+#include "serve/snapshot.h"
 
 #define NS_PER_MS 1000000
 #define FILE_PATH_MAX (SRV_FUNCTION_NAME_MAX + 32)
@@ -264,7 +265,37 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
     return bytes;
 }
 
-static void load_module(struct srv_functions *fs, struct srv_version *version, int fd)
+/* Let instances begin where `_initialize` ended, where that is the same to everybody. */
+static void use_snapshot(const struct srv_functions *fs, struct srv_version *version,
+                         const char *name, const char *bytes)
+{
+    char why[BROKEN_MAX] = "";
+    ssvm_module *module = NULL;
+    ssvm_error *error = NULL;
+    char *snapshot;
+    size_t len;
+
+    if (!srv_snapshot_wanted(version->module))
+        return;
+    snapshot = srv_snapshot_make(bytes, (size_t)version->id.size, (size_t)fs->max, &fs->limits,
+                                 &len, why, sizeof why);
+    if (snapshot)
+        error = ssvm_module_new(fs->engine, snapshot, len, &module);
+    ssvm_string_delete(snapshot);
+    if (error)
+        snprintf(why, sizeof why, "%s", ssvm_error_message(error));
+    ssvm_error_delete(error);
+    if (!module) {
+        srv_log_event(fs->log, "function_no_snapshot", name, why);
+        return;
+    }
+    ssvm_module_delete(version->module);
+    version->module = module;
+    srv_log_event(fs->log, "function_initialised", name, "its instances begin with a snapshot");
+}
+
+static void load_module(struct srv_functions *fs, struct srv_version *version, const char *name,
+                        int fd)
 {
     char *bytes = read_file(fs, fd, version);
     ssvm_error *error;
@@ -272,6 +303,8 @@ static void load_module(struct srv_functions *fs, struct srv_version *version, i
     if (!bytes)
         return;
     error = ssvm_module_new(fs->engine, bytes, (size_t)version->id.size, &version->module);
+    if (!error)
+        use_snapshot(fs, version, name, bytes);
     free(bytes);
     if (!error)
         error = make_template(fs->engine, version);
@@ -313,7 +346,7 @@ static own struct srv_version *read_version(struct srv_functions *fs, const char
         return NULL;
     }
     read_id(&st, &version->id);
-    load_module(fs, version, fd);
+    load_module(fs, version, name, fd);
     close(fd);
     clock_gettime(CLOCK_REALTIME, &now);
     version->writing =
@@ -499,12 +532,13 @@ uint32_t srv_functions_load_all(struct srv_functions *fs, uint32_t *ret_broken)
 }
 
 bool srv_functions_init(struct srv_functions *fs, ssvm_engine *engine, int root,
-                        uint64_t max_module, struct srv_log *log)
+                        uint64_t max_module, const ssvm_limits *limits, struct srv_log *log)
 {
     memset(fs, 0, sizeof *fs);
     fs->engine = engine;
     fs->root = root;
     fs->max = max_module;
+    fs->limits = *limits;
     fs->log = log;
     return pthread_mutex_init(&fs->lock, NULL) == 0;
 }

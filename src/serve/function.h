@@ -63,8 +63,9 @@ struct srv_function {
 };
 
 struct srv_functions {
-    int root;     /* DIR */
-    uint64_t max; /* bytes of a file */
+    int root;           /* DIR */
+    uint64_t max;       /* bytes of a file */
+    ssvm_limits limits; /* of an initialisation */
     ssvm_engine *engine;
     struct srv_log *log;
     pthread_mutex_t lock; /* of adding */
@@ -79,9 +80,10 @@ enum srv_find {
     SRV_FIND_LOAD /* the file must be loaded first: srv_function_load, which may take time */
 };
 
-/* False: out of memory. A folder that is missing is no error. */
+/* `limits`: of what initialises a function for all its instances. False: out of memory. A folder
+ * that is missing is no error. */
 bool srv_functions_init(struct srv_functions *, ssvm_engine *, int root, uint64_t max_module,
-                        struct srv_log *);
+                        const ssvm_limits *limits, struct srv_log *);
 void srv_functions_release(struct srv_functions *);
 /* Load every file there is now. Returns how many there are; *ret_broken of them are broken. Logs
  * those. */

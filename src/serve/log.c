@@ -223,17 +223,21 @@ static char *put_function(char *p, const struct srv_request *request)
     return put_number(p, ",\"memory\":", request->memory);
 }
 
-static void log_errors(struct srv_log *log, const struct srv_request *request)
+/* A line of its own for a long text of the request. */
+static void log_text(struct srv_log *log, const struct srv_request *request, const char *event,
+                     const char *text, size_t text_len)
 {
-    size_t len = request->errors_len < ERRORS_MAX_BYTES ? request->errors_len : ERRORS_MAX_BYTES;
+    size_t len = text_len < ERRORS_MAX_BYTES ? text_len : ERRORS_MAX_BYTES;
     char *line = malloc(6 * len + 128), *p = line;
 
     if (!line)
         return;
-    p = put(p, "{\"event\":\"stderr\",\"id\":\"");
+    p = put(p, "{\"event\":\"");
+    p = put(p, event);
+    p = put(p, "\",\"id\":\"");
     p = put(p, request->id);
     p = put(p, "\",\"text\":\"");
-    p += srv_format_json(p, request->errors, len, false);
+    p += srv_format_json(p, text, len, false);
     p = put(p, "\"}\n");
     srv_log_line(log, line, (size_t)(p - line));
     free(line);
@@ -270,8 +274,11 @@ static void log_request(struct srv_conn *conn)
         p = put(p, ",\"lost\":true");
     p = put(p, "}\n");
     srv_log_line(&loop->server->log, line, (size_t)(p - line));
+    if (request->backtrace)
+        log_text(&loop->server->log, request, "backtrace", request->backtrace,
+                 strlen(request->backtrace));
     if (request->errors_len > 0)
-        log_errors(&loop->server->log, request);
+        log_text(&loop->server->log, request, "stderr", request->errors, request->errors_len);
 }
 
 enum srv_step srv_log_stage(struct srv_conn *conn)

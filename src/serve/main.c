@@ -103,6 +103,17 @@ static bool open_root(struct srv_server *server)
     return true;
 }
 
+/* Of initialising a function for all its instances: those of a call, whose part it would be. */
+static ssvm_limits init_limits(const struct srv_config *config)
+{
+    ssvm_limits limits = SSVM_LIMITS_INIT;
+
+    limits.memory_bytes = limits.gc_heap_bytes = config->memory;
+    limits.gas = config->gas;
+    limits.wall_ms = config->call_ms;
+    return limits;
+}
+
 static bool open_engine(struct srv_server *server)
 {
     ssvm_config config = SSVM_CONFIG_INIT;
@@ -226,6 +237,7 @@ int main(int argc, char **argv)
 {
     static struct srv_server server = {
         .root = -1, .listener = -1, .spare_fd = -1, .log = {.fd = -1}};
+    ssvm_limits limits;
     uint64_t seed;
     int status = STATUS_ERROR;
 
@@ -242,9 +254,10 @@ int main(int argc, char **argv)
     raise_files(&server);
     count_loops(&server);
     share_address_space(&server);
+    limits = init_limits(&server.config);
     if (!open_root(&server) || !open_engine(&server) ||
         !srv_functions_init(&server.functions, server.engine, server.root, server.config.module,
-                            &server.log))
+                            &limits, &server.log))
         return STATUS_ERROR;
     status = server.config.check ? check(&server) : serve(&server);
     srv_functions_release(&server.functions);

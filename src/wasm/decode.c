@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "wasm/binary.h"
+#include "wasm/dwarf.h"
 #include "wasm/rec.h"
 
 #define HEADER_BYTES 8
@@ -260,7 +261,9 @@ int sv_module_new(struct sv_err *err, struct sv_types *types, const uint8_t *byt
     r = decode_header(d);
     if (r == 0)
         r = decode_sections(d);
-    if (r == 0 && !(opts && opts->no_validate_bodies))
+    if (r == 0 && opts && opts->valid)
+        m->features |= opts->used;
+    else if (r == 0)
         r = validate_bodies(d);
     hand_over(d);
     sv_free(d);
@@ -292,6 +295,7 @@ void sv_module_unref(struct sv_module *m)
     for (unsigned i = 0; m->native_release && i < SV_NATIVE_FORMS; i++)
         m->native_release(atomic_load(&m->natives[i]));
     sv_free(atomic_load(&m->names));
+    sv_dwarf_delete(atomic_load(&m->dwarf));
     sv_types_unref(m->types_registry, m->type_groups, m->ntype_groups);
     sv_free(m->type_groups);
     sv_free(m->types);

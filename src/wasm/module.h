@@ -153,6 +153,7 @@ struct sv_module {
     uint32_t code_offset, code_len; /* of the code section's contents */
 
     _Atomic(void *) names; /* parsed name and branch hint sections, made on first use (names.c) */
+    _Atomic(void *) dwarf; /* debug information, made on first use (dwarf.c) */
 
     /* For native code: the part of the bytes that is the module itself, its digest when somebody
      * knows it, and the forms that were asked for (bits). */
@@ -176,8 +177,10 @@ struct sv_module {
 };
 
 struct sv_decode_options {
-    uint64_t features;       /* allowed ones; bits of enum sv_feature; SV_FEATURES_DEFAULT */
-    bool no_validate_bodies; /* benchmarks only */
+    uint64_t features; /* allowed ones; bits of enum sv_feature; SV_FEATURES_DEFAULT */
+    /* These very bytes were validated before and use the features `used`: bodies are believed. */
+    bool valid;
+    uint64_t used;
 };
 extern const uint64_t sv_features_default;
 const char *sv_feature_name(enum sv_feature);

@@ -141,7 +141,7 @@ SV_LANES2(sv_i16x8_q15mulr_sat_s, s16x8, s16x8, 8, SV_CLAMP((x * y + 0x4000) >> 
 #define SV_NARROW(name, R, A, n, min, max)                                                         \
     SV_INLINE v128 name(v128 a, v128 b)                                                            \
     {                                                                                              \
-        R r;                                                                                       \
+        R r = {0};                                                                                 \
         for (unsigned i = 0; i < (n); i++) {                                                       \
             r[i] = (__typeof__(r[0]))SV_CLAMP(((A)a)[i], min, max);                                \
             r[i + (n)] = (__typeof__(r[0]))SV_CLAMP(((A)b)[i], min, max);                          \

@@ -46,6 +46,12 @@ expect "natively from the beginning" "native 0" "$(stat_of tier) $(stat_of nativ
 expect "and nothing was compiled for it" "" "$(find "$cache" -name '????????????????*')"
 check "without the key" 0 "$want"$'\n' "" "$SSVM" --cache "$PWD/other" --stats=json --invoke loop out.wasm $n
 expect "it is interpreted first" interpreted "$(stat_of tier | sed 's/native/interpreted/')"
+check "trusted without the key" 0 "$want"$'\n' "" "$SSVM" --cache none --trust-native --stats=json --invoke loop out.wasm $n
+expect "natively from the beginning (trusted)" "native 0" "$(stat_of tier) $(stat_of native_after_ns)"
+chmod o+w out.wasm
+check "trusted in a file that others can write" 0 "$want"$'\n' "" "$SSVM" --cache "$cache" --trust-native --stats=json --invoke loop out.wasm $n
+expect "natively all the same" "native 0" "$(stat_of tier) $(stat_of native_after_ns)"
+chmod o-w out.wasm
 check "where only the interpreter is wanted" 0 "$want"$'\n' "" "$SSVM" --tier interp --stats=json --invoke loop out.wasm $n
 expect "it is interpreted" interpreted "$(stat_of tier)"
 check "inspect sees the code's section" 0 "*" "" "$SSVM" inspect out.wasm
@@ -72,6 +78,13 @@ check "for another machine" 0 "" "" compile --cpu generic --target "$foreign" "$
 check "which runs here, not natively" 0 "$want"$'\n' "" "$SSVM" --tier interp --invoke loop foreign.wasm $n
 check "or compiled here" 0 "$want"$'\n' "" "$SSVM" --tier aot --cache none --invoke loop foreign.wasm $n
 
+# Where memory is short LLVM aborts, or cannot be loaded: one message and the status of an error; nothing half made.
+for kib in 100000 200000 300000; do
+    check "with $kib KiB of address space" 1 "" "ssvm: '$wasm': " bash -c "ulimit -v $kib; '$SSVM' compile --cache '$cache' '$wasm' -o short.wasm"
+    expect "one line ($kib KiB)" 1 "$(wc -l <stderr.txt)"
+    expect "nothing is left ($kib KiB)" "" "$(ls short.wasm* 2>/dev/null)"
+done
+
 # Damage in the file: of the image, the module is run without it; cut, it is no module any more.
 size=$(stat -c %s out.wasm)
 for at in $(seq 1 7); do
@@ -79,6 +92,7 @@ for at in $(seq 1 7); do
     offset=$((($(stat -c %s "$wasm") / 4096 + 1) * 4096 + at * 700))
     [ $offset -lt "$size" ] || offset=$((size - 1))
     printf '\xa5' | dd of=bad.wasm bs=1 seek=$offset conv=notrunc status=none
+    check "a damaged image, trusted, byte $at" 0 "$want"$'\n' "" "$SSVM" --trust-native --cache none --invoke loop bad.wasm $n
     check "a damaged image, byte $at" 0 "$want"$'\n' "" "$SSVM" --cache "$cache" --invoke loop bad.wasm $n
 done
 head -c $((size - 5000)) out.wasm >cut.wasm
@@ -127,3 +141,24 @@ check "an entry that others can write" 0 "$want"$'\n' "" aot --cache "$PWD/made"
 rm -f "$entry"
 ln -s "$PWD/good" "$entry"
 check "a link for an entry" 0 "$want"$'\n' "" aot --cache "$PWD/made" --invoke loop "$wasm" $n
+# Calls through tables that nothing writes, and through others.
+calls() { # STDOUT FUNCTION ARGUMENT...
+    line "$1" "call through a table: ${*:2}" aot --cache "$PWD/tables" --invoke "$2" "$GUESTS/table.wasm" "${@:3}"
+}
+calls 1 fixed 0
+calls 2 fixed 1
+calls 0 fixed 2
+calls 7 param 4
+for f in set fill copy init; do
+    calls 12 $f
+done
+calls 12 grow
+fails() { # TEXT FUNCTION ARGUMENT
+    check "call through a table: ${*:2}" 134 "" "$1" aot --cache "$PWD/tables" --invoke "$2" "$GUESTS/table.wasm" "$3"
+}
+fails "uninitialized element" fixed 3
+fails "indirect call type mismatch" fixed 4
+fails "uninitialized element" fixed 5
+fails "undefined element" fixed 6
+fails "undefined element" fixed -1
+fails "indirect call type mismatch" param 0

@@ -42,7 +42,7 @@ result=$(loop $n)
 check "in a thread, without a cache" 0 "$result"$'\n' "" "$SSVM" --cache none --stats=json --invoke loop "$wasm" $n
 expect "became native there too" native "$(stat_of tier)"
 
-# A killed compiler: the program runs on.
+# Killed compilers: the program runs on. The one that it started, and all of them.
 "$SSVM" --cache "$PWD/killed" --stats=json --invoke loop "$wasm" $n >out.txt 2>stderr.txt &
 pid=$!
 for _ in $(seq 400); do
@@ -55,6 +55,32 @@ expect "no zombie is left" "" "$(pgrep -P $pid -r Z)"
 wait $pid
 expect "a killed compiler" "0 $result" "$? $(cat out.txt)"
 expect "interpreted then" interpreted "$(stat_of tier)"
+settle killed
+rm -rf killed
+"$SSVM" --cache "$PWD/killed" --stats=json --invoke loop "$wasm" $n >out.txt 2>stderr.txt &
+pid=$!
+# As often as the loop asks for one.
+while kill -0 $pid 2>/dev/null; do
+    for child in $(compilers killed); do kill -9 "$child" 2>/dev/null; done
+    sleep 0.01
+done
+wait $pid
+expect "all compilers killed" "0 $result" "$? $(cat out.txt)"
+expect "interpreted without them" interpreted "$(stat_of tier)"
+settle killed
+expect "nothing half made is left in the cache" "" "$(find killed -name 'tmp.*')"
+
+# A compiler that stands still: later starts of the same program do not leave more of them behind.
+"$SSVM" --cache "$PWD/still" --invoke loop "$wasm" 500000 >out.txt 2>&1
+for child in $(compilers still); do kill -STOP "$child" 2>/dev/null; done
+stopped=$(compilers still)
+if [ -n "$stopped" ]; then
+    for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" 500000 >out.txt 2>&1; done
+    for _ in $(seq 100); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
+    expect "who waits for a compiler ends with who wanted it" "$stopped" "$(compilers still)"
+    for child in $stopped; do kill -CONT "$child" 2>/dev/null; done
+fi
+settle still
 
 # An end before the compiler's: it goes on.
 check "ends first" 0 "*" "" "$SSVM" --cache "$PWD/after" --invoke loop "$wasm" 500000

@@ -17,6 +17,7 @@ static const char usage[] =
     "usage: diff-tiers [OPTION...] [< modules]\n"
     "  --make N      N modules made here, not from standard input\n"
     "  --traps N     N modules of traps, each under some frames\n"
+    "  --loops N     N modules of counted loops\n"
     "  --seed N      other modules, other arguments (default 1)\n"
     "  --form N      one form: 1 deterministic, 2 checked, 4 collecting always, 8 metered (a sum)\n"
     "  --optimise N  one level of optimisation\n"
@@ -616,7 +617,7 @@ static void run_input(void)
     }
 }
 
-static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
+static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps, uint64_t *loops,
                          struct make_options *o)
 {
     for (int i = 1; i < argc; i++) {
@@ -637,6 +638,8 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
             *make = n;
         else if (strcmp(argv[i], "--traps") == 0)
             *traps = n;
+        else if (strcmp(argv[i], "--loops") == 0)
+            *loops = n;
         else if (strcmp(argv[i], "--seed") == 0)
             run.seed = n;
         else if (strcmp(argv[i], "--form") == 0)
@@ -657,10 +660,10 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
 int main(int argc, char **argv)
 {
     struct make_options o = {.funcs = 24, .statements = 8};
-    uint64_t make = 0, traps = 0;
+    uint64_t make = 0, traps = 0, loops = 0;
     struct sv_err err = {0};
 
-    if (!read_options(argc, argv, &make, &traps, &o)) {
+    if (!read_options(argc, argv, &make, &traps, &loops, &o)) {
         fputs(usage, stderr);
         return 2;
     }
@@ -671,7 +674,11 @@ int main(int argc, char **argv)
     o.traps = true;
     if (traps)
         run_made(traps, o);
-    if (!make && !traps)
+    o.traps = false;
+    o.loops = true;
+    if (loops)
+        run_made(loops, o);
+    if (!make && !traps && !loops)
         run_input();
     for (unsigned i = 0; i < TIERS * 8; i++)
         sv_engine_unref(run.engines[i / 8][i % 8]);

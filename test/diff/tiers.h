@@ -15,11 +15,20 @@ struct make_options {
     unsigned funcs;      /* bodies in the module */
     unsigned statements; /* in a body, about */
     bool traps;          /* one trap in each body, of every kind in turn */
+    bool loops;          /* counted loops only */
     bool quiet;          /* no float arithmetic: it shows which NaN it made */
+};
+/* Locals of a counted loop, by index; memory 0 has 64-bit addresses. */
+struct make_loop {
+    unsigned counter, pointer, bound, stride, i32, i64;
+    bool memory64;
+    bool ends; /* only by its count, or a trap */
 };
 /* splitmix64 */
 uint64_t make_random(uint64_t *seed);
 /* A valid module of the seed, appended. */
 void make_module(struct sv_buf *, uint64_t seed, const struct make_options *);
+/* A counted loop, appended to a body (tiers_loop.c). */
+void make_loop(struct sv_buf *, uint64_t *seed, const struct make_loop *);
 
 #endif

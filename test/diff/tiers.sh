@@ -44,6 +44,13 @@ add made
 add smith
 "$build/test/diff-tiers" --make "$((n / 4 + 1))" --plain --optimise 1 --form 2 --seed "$seed" --save "$out" >"$out/checked.log" || true
 add checked
+loops="--loops $((n / 2 + 2)) --funcs 12 --statements 4"
+# shellcheck disable=SC2086
+"$build/test/diff-tiers" $loops --seed "$seed" --save "$out" >"$out/loops.log" || true
+add loops
+# shellcheck disable=SC2086
+"$build/test/diff-tiers" $loops --plain --form 8 --seed "$seed" --save "$out" >"$out/metered.log" || true
+add metered
 
 # A short run takes the scripts whose business is control and traps.
 few='/(address|br_table|call.*|if|labels|left-to-right|loop|memory_grow|memory_trap.*|return_call.*|table_.*|traps.*|try_.*|throw.*|unwind|array.*|struct.*)/'

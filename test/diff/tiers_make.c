@@ -52,6 +52,7 @@ struct gen {
     unsigned nlabels, counters, size, limit;
     unsigned funcs;
     enum type type; /* of the function */
+    uint8_t memory; /* its flags */
     bool exceptions, legacy, gc, calls, tails, wild, quiet;
 };
 
@@ -1350,6 +1351,24 @@ static void put_objects(struct gen *g)
     op(g, 0x21, L_ARRAY);
 }
 
+static void counted(struct gen *g)
+{
+    struct make_loop o = {.counter = L_COUNTER,
+                          .pointer = L_ADDRESS + rnd(g, 2),
+                          .bound = L_I32,
+                          .stride = L_I32 + 1,
+                          .i32 = L_I32 + 2,
+                          .i64 = L_I64,
+                          .memory64 = g->memory & 4,
+                          .ends = g->quiet};
+
+    make_loop(g->b, &g->seed, &o);
+    op(g, 0x20, o.i32);
+    op(g, 0x24, GLOBAL_I32);
+    op(g, 0x20, o.i64);
+    op(g, 0x24, GLOBAL_I64);
+}
+
 static void body(struct gen *g, unsigned index, const struct make_options *o)
 {
     struct sv_buf code, *module = g->b;
@@ -1373,9 +1392,16 @@ static void body(struct gen *g, unsigned index, const struct make_options *o)
         put_objects(g);
     if (o->traps)
         trap_body(g, index);
-    for (unsigned n = o->traps ? 0 : o->statements; n > 0; n--)
-        statement(g, 0);
-    values_of(g, label, 0);
+    for (unsigned n = o->traps ? 0 : o->statements; n > 0; n--) {
+        if (o->loops)
+            counted(g);
+        else
+            statement(g, 0);
+    }
+    if (o->loops)
+        zeros(g, label);
+    else
+        values_of(g, label, 0);
     end(g);
     g->b = module;
     leb(g, code.len);
@@ -1533,7 +1559,9 @@ static void put_functions(struct gen *g)
 }
 static void put_memory(struct gen *g)
 {
-    sv_buf_append(g->b, "\x01\x01\x02\x04", 4);
+    byte(g, 1);
+    byte(g, g->memory);
+    sv_buf_append(g->b, "\x02\x04", 2);
 }
 void make_module(struct sv_buf *b, uint64_t seed, const struct make_options *o)
 {
@@ -1548,6 +1576,13 @@ void make_module(struct sv_buf *b, uint64_t seed, const struct make_options *o)
     g.tails = how & 16;
     g.wild = rnd(&g, 3) == 0;
     g.quiet = o->quiet;
+    g.memory = 1;
+    if (o->loops) { /* shared, of 64-bit addresses */
+        static const uint8_t flags[] = {1, 1, 3, 5};
+
+        g.memory = PICK(&g, flags);
+        g.gc = false;
+    }
     sv_buf_append(b, "\0asm\x01\0\0\0", 8);
     put_section(&g, 1, put_types);
     put_section(&g, 2, put_imports);

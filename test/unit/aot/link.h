@@ -146,19 +146,30 @@ static inline struct sv_linked *link_good(const char *names, uint32_t page_size)
 
 /* The same with ld.lld and no merging, to OUTPUT (an ELF file), at the places that we chose. For
  * aarch64 its relaxing makes adr of adrp and add; for x86-64 lea of mov, as we do. */
-static inline void link_other(const char *names, const struct sv_linked *linked, int machine,
-                              const char *output)
+static inline void link_with(const char *names, const struct sv_linked *linked, int machine,
+                             const char *unwind, const char *output)
 {
     char script[1024];
 
     snprintf(script, sizeof script,
              "SECTIONS { . = 0; .text : { *(.text .text.*) } =%s\n"
              "  . = %zu; .rodata : { *(.rodata .rodata.* .data.rel.ro .data.rel.ro.*) }\n"
-             "  /DISCARD/ : { *(.eh_frame) *(.comment) *(.note*) } }\n",
-             machine == X86_64 ? "0xcccccccc" : "0", linked->rodata_at);
+             "  %s : { *(.eh_frame) } /DISCARD/ : { *(.comment) *(.note*) } }\n",
+             machine == X86_64 ? "0xcccccccc" : "0", linked->rodata_at, unwind);
     file_write("script", script, strlen(script));
     assert_true(run_tool("cd '%s' && ld.lld-22 -O0 %s -T script -e 0 %s -o %s", scratch,
                          machine == AARCH64 ? "--no-relax" : "", names, output));
+}
+static inline void link_other(const char *names, const struct sv_linked *linked, int machine,
+                              const char *output)
+{
+    link_with(names, linked, machine, "/DISCARD/", output);
+}
+/* The same with the unwind tables. */
+static inline void link_unwinding(const char *names, const struct sv_linked *linked, int machine,
+                                  const char *output)
+{
+    link_with(names, linked, machine, ".eh_frame", output);
 }
 
 #endif

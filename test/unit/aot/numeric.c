@@ -243,9 +243,9 @@ LLVMBasicBlockRef lower_block_new(struct lower *l, const char *name)
 {
     return LLVMAppendBasicBlockInContext(l->u->ctx, l->fn, name);
 }
-void lower_trap_value(struct lower *l, LLVMValueRef code)
+LLVMValueRef lower_trap_value(struct lower *l, LLVMValueRef code)
 {
-    LLVMBuildRet(l->b, code);
+    return LLVMBuildRet(l->b, code);
 }
 void lower_trap_if(struct lower *l, LLVMValueRef cond, int code)
 {

@@ -35,6 +35,12 @@ static void check_linked(const struct sv_linked *linked)
         assert_true(linked->lines[i].code_offset <= linked->text_len);
     for (uint32_t i = 1; i < linked->nlines; i++)
         assert_true(linked->lines[i].code_offset > linked->lines[i - 1].code_offset);
+    for (uint32_t i = 0; i < linked->nunwind; i++)
+        assert_true(
+            linked->unwind[i].code_offset <= linked->text_len &&
+            (linked->unwind[i].frame < linked->nframes || linked->unwind[i].frame == UINT32_MAX));
+    for (uint32_t i = 1; i < linked->nunwind; i++)
+        assert_true(linked->unwind[i].code_offset > linked->unwind[i - 1].code_offset);
 }
 
 static bool link_pair(struct file first, struct file second)
@@ -56,7 +62,8 @@ static bool link_pair(struct file first, struct file second)
 static void compile_pair(int machine, struct file *ret_first, struct file *ret_second)
 {
     compile(machine, "first.c", "-gline-tables-only", "first.o");
-    compile(machine, "second.c", "-gline-tables-only -ffunction-sections", "second.o");
+    compile(machine, "second.c",
+            "-gline-tables-only -ffunction-sections -fasynchronous-unwind-tables", "second.o");
     *ret_first = file_read("first.o");
     *ret_second = file_read("second.o");
     assert_true(link_pair(*ret_first, *ret_second));

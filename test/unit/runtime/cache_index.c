@@ -30,7 +30,8 @@ enum {
     POOL_DAMAGED,
     POOL_FOREIGN,
     POOL_LIMIT,
-    POOL_CALLS
+    POOL_CALLS,
+    POOL_NOTES
 };
 static char pool[64];
 static char memory_path[] = "/dev/shm/ssvm-index-XXXXXX";
@@ -311,6 +312,50 @@ static void changed_between(void **state)
     assert_false(sv_cache_digest(c, &young, text, 24, found));
     close(file.fd);
     close(young.fd);
+    sv_cache_close(c);
+}
+
+/* What else is remembered: only of the file, the engine, the seal and the key that it was said of.
+ */
+static void notes(void **state)
+{
+    uint8_t engine[SV_SHA256_LEN] = {1}, other[SV_SHA256_LEN] = {2}, mac[SV_SHA256_LEN] = {3};
+    uint8_t key[SV_IMAGE_KEY_LEN] = {4};
+    struct sv_cache *c = ready_cache();
+    struct sv_cache_file file, young;
+    uint64_t used = 0;
+
+    (void)state;
+    assert_true(sv_cache_file_look(open(old_file(POOL_NOTES), O_RDONLY), &file));
+    assert_true(sv_cache_remembers(c, &file));
+    assert_false(sv_cache_find_valid(c, &file, 24, engine, &used));
+    assert_false(sv_cache_find_sealed(c, &file, 8, mac, key));
+    sv_cache_put_valid(c, &file, 24, engine, UINT64_C(0x8000000000000005));
+    sv_cache_put_sealed(c, &file, 8, mac, key);
+    assert_true(sv_cache_find_valid(c, &file, 24, engine, &used));
+    assert_true(used == UINT64_C(0x8000000000000005));
+    assert_true(sv_cache_find_sealed(c, &file, 8, mac, key));
+    assert_false(sv_cache_find_valid(c, &file, 23, engine, &used));
+    assert_false(sv_cache_find_valid(c, &file, 24, other, &used));
+    assert_false(sv_cache_find_sealed(c, &file, 4096, mac, key));
+    assert_false(sv_cache_find_sealed(c, &file, 8, other, key));
+    assert_false(sv_cache_find_sealed(c, &file, 8, mac, other));
+    assert_false(sv_cache_find_valid(NULL, &file, 24, engine, &used));
+    assert_false(sv_cache_find_sealed(c, NULL, 8, mac, key));
+    edited(old_path);
+    assert_false(sv_cache_find_valid(c, &file, 24, engine, &used));
+    assert_false(sv_cache_find_sealed(c, &file, 8, mac, key));
+    write_file(in_base("young"), "text", 4, 0600);
+    assert_true(sv_cache_file_look(open(path_, O_RDONLY), &young));
+    assert_false(sv_cache_remembers(c, &young));
+    sv_cache_put_valid(c, &young, 4, engine, 1);
+    assert_false(sv_cache_find_valid(c, &young, 4, engine, &used));
+    close(young.fd);
+    write_file(in_base("open"), "text", 4, 0666);
+    assert_true(sv_cache_file_look(open(path_, O_RDONLY), &young));
+    assert_false(sv_cache_remembers(c, &young));
+    close(young.fd);
+    close(file.fd);
     sv_cache_close(c);
 }
 
@@ -717,11 +762,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(changed_files),  TEST(names_and_processes), TEST(changed_between),
-        TEST(without_a_file), TEST(memory_file_system),  TEST(private_files),
-        TEST(times),          TEST(read_only_index),     TEST(damaged_index),
-        TEST(foreign_index),  TEST(full_index),          TEST(file_limit),
-        TEST(marks),
+        TEST(changed_files),   TEST(names_and_processes),
+        TEST(changed_between), TEST(notes),
+        TEST(without_a_file),  TEST(memory_file_system),
+        TEST(private_files),   TEST(times),
+        TEST(read_only_index), TEST(damaged_index),
+        TEST(foreign_index),   TEST(full_index),
+        TEST(file_limit),      TEST(marks),
 #ifndef SSVM_SANITIZED
         TEST(system_calls),
 #endif

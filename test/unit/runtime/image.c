@@ -40,7 +40,8 @@ static struct sv_image_expect expected(void)
 static const uint64_t part_len[SV_IMAGE_PART_COUNT] = {
     [SV_IMAGE_TEXT] = 9001,  [SV_IMAGE_RODATA] = 4096, [SV_IMAGE_FUNCTIONS] = 1,
     [SV_IMAGE_THUNKS] = 100, [SV_IMAGE_TRAPS] = 4097,  [SV_IMAGE_LINES] = 4095,
-    [SV_IMAGE_DATA] = 20000, [SV_IMAGE_DWARF] = 3,
+    [SV_IMAGE_UNWIND] = 80,  [SV_IMAGE_FRAMES] = 16,   [SV_IMAGE_DATA] = 20000,
+    [SV_IMAGE_DWARF] = 3,
 };
 
 static uint8_t *make(struct sv_image_header *ret)

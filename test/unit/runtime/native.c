@@ -95,8 +95,17 @@ _Static_assert(SV_NATIVE_TRAP == 0 && SV_NATIVE_CALL == 1 && SV_NATIVE_CALL_IMPO
 #define AT(offset)                                                                                 \
     "77: .pushsection .rodata.image_lines, \"a\"\n.long 77b - image_text, " #offset                \
     "\n.popsection\n"
-#define BEGIN(name, offset) #name ":\n" AT(offset) "  push %rbp\n  mov %rsp, %rbp\n"
-#define END "  pop %rbp\n  ret\n"
+/* An unwind row: from here on a frame of `frames`. */
+#define ROW(frame)                                                                                 \
+    "78: .pushsection .rodata.image_unwind, \"a\"\n.long 78b - image_text, " #frame                \
+    "\n.popsection\n"
+#define PUSH ROW(0) "  push %rbp\n" ROW(1)
+#define FRAME PUSH "  mov %rsp, %rbp\n" ROW(2)
+#define UNFRAME "  pop %rbp\n" ROW(0) "  ret\n"
+#define BEGIN(name, offset) #name ":\n" AT(offset) FRAME
+#define END UNFRAME ROW(2)
+static const struct sv_native_frame frames[] = {
+    {7, 8, 8, 0}, {7, 16, 8, 16}, {6, 16, 8, 16}, {7, 32, 8, 16}, {11, 32, 8, 16}};
 /* inst in rdi. */
 #define HELPER(number) "  mov " STRING(INST_HELPERS) "(%rdi), %rax\n  call *8*" #number "(%rax)\n"
 /* Function `index` with slots at rsp; inst in rbx. */
@@ -112,9 +121,9 @@ _Static_assert(SV_NATIVE_TRAP == 0 && SV_NATIVE_CALL == 1 && SV_NATIVE_CALL_IMPO
 /* clang-format off */
 __asm__(".text\n.balign 16\nimage_text:\n  ud2\n"
     ".pushsection .rodata.image_lines, \"a\"\nimage_lines:\n.popsection\n"
+    ".pushsection .rodata.image_unwind, \"a\"\nimage_unwind:\n.popsection\n"
     /* (i32) -> i32 */
-    "image_thunk:\n" AT(0)
-    "  push %rbp\n  mov %rsp, %rbp\n  push %rbx\n  push %rax\n"
+    "image_thunk:\n" AT(0) FRAME "  push %rbx\n  push %rax\n"
     "  mov %rcx, %rbx\n  mov %rdx, %rax\n  mov (%rcx), %edx\n  call *%rax\n  mov %eax, %eax\n  mov %rax, (%rbx)\n"
     "  pop %rcx\n  pop %rbx\n" END
     BEGIN(image_fib, 0x9f)
@@ -145,20 +154,29 @@ __asm__(".text\n.balign 16\nimage_text:\n  ud2\n"
     "  mov %rbx, %rdi\n  xor %esi, %esi\n  mov (%rsp), %edx\n" AT(0x12d) HELPER(8) DROP_SLOT END
     BEGIN(image_far, 0x132) SLOT AT(0x134) CALL(2) UNSLOT AT(0x138) "  inc %eax\n" DROP_SLOT END
     /* Without a frame where it is not needed. */
-    "image_short:\n" AT(0xbe) "  mov (%rsi, %rdx), %eax\n  ret\n"
+    "image_short:\n" AT(0xbe) ROW(0) "  mov (%rsi, %rdx), %eax\n  ret\n"
     BEGIN(image_near, 0x132) "  mov %edx, %edx\n" AT(0x134) "  call image_short\n" AT(0x138) "  inc %eax\n" END
     BEGIN(image_near_indirect, 0x132) "  mov %edx, %edx\n  lea image_short(%rip), %rax\n" AT(0x134) "  call *%rax\n"
     AT(0x138) "  inc %eax\n" END
-    "image_put_off:\n" AT(0xc6) "  test %edx, %edx\n  jz 1f\n  push %rbp\n  mov %rsp, %rbp\n  push %rbx\n  push %r12\n  sub $16, %rsp\n"
+    "image_put_off:\n" AT(0xc6) ROW(0) "  test %edx, %edx\n  jz 1f\n" FRAME "  push %rbx\n  push %r12\n  sub $16, %rsp\n"
     "  dec %edx\n" AT(0xd0) "  call image_put_off\n" AT(0xd4) "  inc %eax\n  add $16, %rsp\n  pop %r12\n  pop %rbx\n" END
-    AT(0xc9) "1: mov 70000(%rsi), %eax\n  ret\n"
+    AT(0xc9) ROW(0) "1: mov 70000(%rsi), %eax\n  ret\n"
+    /* By the stack pointer alone, with the frame pointer's register used for something else; the end found while room is made. */
+    "image_sp:\n" AT(0xc6) ROW(0) "  test %edx, %edx\n  jz 1f\n" PUSH "  lea -16(%rsp), %r11\n" ROW(4) "  mov $-1, %rbp\n  mov %r11, %rsp\n" ROW(3)
+    "  dec %edx\n" AT(0xd0) "  call image_sp\n" AT(0xd4) "  inc %eax\n  add $16, %rsp\n" ROW(1) UNFRAME
+    AT(0xc9) ROW(0) "1: mov 70000(%rsi), %eax\n  ret\n"
+    /* In turns. */
+    "image_turn:\n" AT(0xc6) PUSH "  sub $16, %rsp\n" ROW(3) "  mov $0x1234567, %ebp\n" AT(0xd0) "  call image_turns\n"
+    AT(0xd4) "  add $16, %rsp\n" ROW(1) UNFRAME
+    BEGIN(image_turns, 0xc6) "  push %rbx\n  sub $40, %rsp\n  test %edx, %edx\n  jz 1f\n  dec %edx\n" AT(0xd0) "  call image_turn\n"
+    AT(0xd4) "  inc %eax\n  add $40, %rsp\n  pop %rbx\n" END AT(0xc9) "1: mov 70000(%rsi), %eax\n"
     /* Catches 300,000 exceptions. */
     BEGIN(image_catch_all, 0x110) SLOT "  movl $300000, 8(%rsp)\n1:" AT(0x114) CALL(9)
     "  movq $0, " STRING(INST_EXN) "(%rbx)\n  decl 8(%rsp)\n  jnz 1b\n" DROP_SLOT END
     /* Native only. Endless recursion in which the stub of a helper finds the guard. */
     BEGIN(image_stub, 0xe1) SLOT AT(0xe4) "  mov $5, %esi\n" HELPER(4) "  mov %rbx, %rdi\n  call image_stub\n" DROP_SLOT END
     /* () of module_gc: two objects, known by an address inside it in a saved register, and in the frame only, while others are made. */
-    "image_gc_thunk:\n" AT(0) "  push %rbp\n  mov %rsp, %rbp\n  call *%rdx\n" END
+    "image_gc_thunk:\n" AT(0) FRAME "  call *%rdx\n" END
     BEGIN(image_gc, 1)
     "  push %rbx\n  push %r12\n  push %r13\n  push $0\n  mov %rdi, %r12\n  mov $50, %r13d\n"
     "  xor %esi, %esi\n" HELPER(19) "  lea 12(%rax), %rbx\n  movq $111, 16(%rax)\n"
@@ -168,31 +186,62 @@ __asm__(".text\n.balign 16\nimage_text:\n  ud2\n"
     "  mov " STRING(INST_GLOBALS) "(%r12), %rax\n  mov 8(%rax), %rax\n  mov %rbx, (%rax)\n"
     "  pop %rax\n  pop %r13\n  pop %r12\n  pop %rbx\n" END
     "image_text_end:\n"
-    ".pushsection .rodata.image_lines, \"a\"\nimage_lines_end:\n.popsection\n");
+    ".pushsection .rodata.image_lines, \"a\"\nimage_lines_end:\n.popsection\n"
+    ".pushsection .rodata.image_unwind, \"a\"\nimage_unwind_end:\n.popsection\n");
 /* clang-format on */
 
-extern const uint8_t image_text[], image_text_end[], image_lines[], image_lines_end[];
+extern const uint8_t image_text[], image_text_end[], image_lines[], image_lines_end[],
+    image_unwind[], image_unwind_end[];
 extern const uint8_t image_thunk[], image_gc_thunk[], image_fib[], image_load[], image_below[],
     image_deep[], image_mid[], image_forever[], image_spin[], image_host[], image_throw[],
-    image_short[], image_near[], image_near_indirect[], image_put_off[], image_catch_all[],
-    image_nest[], image_catch[], image_fill[], image_far[], image_stub[], image_gc[];
+    image_short[], image_near[], image_near_indirect[], image_put_off[], image_sp[], image_turns[],
+    image_catch_all[], image_nest[], image_catch[], image_fill[], image_far[], image_stub[],
+    image_gc[];
 
 static const uint8_t *const codes[FUNCS] = {
     NULL,       image_fib,   image_load, image_deep,  image_mid,  image_forever, image_spin,
     image_host, image_throw, image_nest, image_catch, image_fill, image_far};
+
+static uint64_t random_state;
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % n;
+}
+
+/* Not 0: the numbers of the unwind tables are damaged. */
+static unsigned damage;
+
+static void damage_words(void *words, size_t len)
+{
+    static const uint32_t values[] = {0,  1,  7,   8,          16,         24,        29,
+                                      31, 64, 256, 0x7ffffff8, 0x80000000, UINT32_MAX};
+    uint32_t n = (uint32_t)(len / sizeof(uint32_t));
+
+    random_state = damage;
+    for (unsigned i = 1 + random_below(damage % 4 ? 8 : 64); i > 0; i--)
+        ((uint32_t *)words)[random_below(n)] =
+            random_below(4) ? values[random_below(SV_COUNT(values))] : random_below(128);
+}
 
 /* An image with these functions, all of one signature. */
 static struct sv_native *make_image(const uint8_t *const *code, uint32_t n, const uint8_t *thunk,
                                     uint32_t flags)
 {
     size_t text = (size_t)(image_text_end - image_text), room = (text + 4095) & ~(size_t)4095;
-    size_t lines = (size_t)(image_lines_end - image_lines), len = room + 8 * (size_t)n + lines;
+    size_t lines = (size_t)(image_lines_end - image_lines);
+    size_t unwind = (size_t)(image_unwind_end - image_unwind);
+    size_t len = room + 8 * (size_t)n + lines + unwind + sizeof frames;
     struct sv_native_layout l = {.text = 0,
                                  .text_len = text,
                                  .entries = room,
                                  .thunks = room + 4 * (size_t)n,
                                  .lines = room + 8 * (size_t)n,
                                  .nlines = lines / sizeof(struct sv_native_line),
+                                 .unwind = room + 8 * (size_t)n + lines,
+                                 .nunwind = unwind / sizeof(struct sv_native_unwind),
+                                 .frames = len - sizeof frames,
+                                 .nframes = SV_COUNT(frames),
                                  .nfuncs = n,
                                  .flags = flags};
     uint8_t *bytes = calloc(1, len);
@@ -206,6 +255,10 @@ static struct sv_native *make_image(const uint8_t *const *code, uint32_t n, cons
         p[n + i] = code[i] ? (uint32_t)(thunk - image_text) : 0;
     }
     memcpy(bytes + l.lines, image_lines, lines);
+    memcpy(bytes + l.unwind, image_unwind, unwind);
+    memcpy(bytes + l.frames, frames, sizeof frames);
+    if (damage)
+        damage_words(bytes + l.unwind, unwind + sizeof frames);
     assert_int_equal(sv_native_from_memory(&err, bytes, len, &l, &native), 0);
     free(bytes);
     return native;
@@ -428,15 +481,18 @@ static void test_exceptions(void **state)
 /* A fault where there is no frame must not lose the caller. */
 static void test_frameless(void **state)
 {
-    const uint8_t *code[FUNCS] = {[LOAD] = image_short, [DEEP] = image_put_off};
+    static const uint8_t *const deep[] = {image_put_off, image_sp, image_turns};
+    const uint8_t *code[FUNCS] = {[LOAD] = image_short};
     struct world w;
     uint32_t v;
 
     (void)state;
-    for (int direct = 0; direct < 2; direct++) {
+    for (unsigned i = 0; i < SV_COUNT(deep); i++) {
         const struct sv_trap *t;
+        uint32_t step = deep[i] == image_turns ? 2 : 1; /* frames each */
 
-        code[FAR] = direct ? image_near : image_near_indirect;
+        code[FAR] = i ? image_near : image_near_indirect;
+        code[DEEP] = deep[i];
         open_world(&w, code, 0, false);
         t = &w.s->thread.trap;
         assert_int_equal(call(w.inst, FAR, 70000, &v), SV_ETRAP);
@@ -448,12 +504,12 @@ static void test_frameless(void **state)
         assert_int_equal(t->nframes, 1);
         for (uint32_t depth = 0; depth < 5; depth++) {
             assert_int_equal(call(w.inst, DEEP, depth, &v), SV_ETRAP);
-            assert_int_equal(t->nframes, depth + 1);
+            assert_int_equal(t->nframes, depth * step + 1);
             assert_int_equal(t->frames[0].offset, 0xc9);
-            for (uint32_t i = 1; i < t->nframes; i++)
-                assert_int_equal(t->frames[i].offset, 0xd0);
+            for (uint32_t k = 1; k < t->nframes; k++)
+                assert_int_equal(t->frames[k].offset, 0xd0);
             assert_int_equal(call(w.inst, MID, depth, &v), SV_ETRAP);
-            assert_int_equal(t->nframes, depth + 2);
+            assert_int_equal(t->nframes, depth * step + 2);
         }
         close_world(&w);
     }
@@ -558,6 +614,40 @@ static void test_gc_roots(void **state)
     sv_engine_unref(e);
 }
 
+/* Whatever the unwind table says: what it leads to is looked at before it is believed. */
+static void test_damaged_unwind(void **state)
+{
+    const uint8_t *code[FUNCS];
+    uint32_t v, frames_met = 0;
+
+    (void)state;
+    memcpy(code, codes, sizeof code);
+    for (damage = 1; damage <= 1500; damage++) {
+        struct world w;
+        const struct sv_trap *t;
+
+        code[DEEP] = damage % 2 ? image_sp : image_turns;
+        open_world(&w, code, SV_NATIVE_EXCEPTIONS, false);
+        t = &w.s->thread.trap;
+        assert_int_equal(call(w.inst, DEEP, 10, &v), SV_ETRAP);
+        frames_met += t->nframes;
+        assert_int_equal(call(w.inst, MID, 3, &v), SV_ETRAP);
+        assert_int_equal(call(w.inst, HOST, 3, &v), SV_ETRAP);
+        assert_int_equal(call(w.inst, FAR, 70000, &v), SV_ETRAP);
+        assert_int_equal(call(w.inst, NEST, 5, &v), SV_EEXCEPTION);
+        frames_met += t->nframes;
+        if (damage % 16 == 0)
+            assert_int_equal(call(w.inst, FOREVER, 5, &v), SV_ETRAP);
+        if (damage % 4 == 0 && !TSAN) {
+            sv_store_set_deadline(w.s, sv_clock_ns() + 20000 + damage);
+            assert_int_equal(call(w.inst, FIB, 45, &v), SV_ETRAP);
+        }
+        close_world(&w);
+    }
+    damage = 0;
+    assert_true(frames_met > 1500);
+}
+
 /* Images go to the instances that they fit. */
 static void test_forms(void **state)
 {
@@ -604,6 +694,10 @@ static void test_damaged(void **state)
                                           .thunks = 4100,
                                           .lines = 8184,
                                           .nlines = 1,
+                                          .unwind = 8176,
+                                          .nunwind = 2,
+                                          .frames = 8176,
+                                          .nframes = 1,
                                           .nfuncs = 1};
     struct sv_native_layout bad;
     struct sv_native *n;
@@ -628,6 +722,11 @@ static void test_damaged(void **state)
     BAD(nfuncs, 2000);
     BAD(lines, 8188);
     BAD(nlines, UINT64_MAX);
+    BAD(unwind, 8188);
+    BAD(nunwind, UINT64_MAX);
+    BAD(frames, 8178);
+    BAD(frames, 8184);
+    BAD(nframes, UINT64_C(1) << 32);
     assert_int_equal(sv_native_from_memory(&err, bytes, 0, &good, &n), SV_ENOMEM);
 }
 
@@ -677,6 +776,7 @@ int main(void)
         cmocka_unit_test_setup(test_interrupt, again),
         cmocka_unit_test_setup(test_interrupted_anywhere, again),
         cmocka_unit_test(test_gc_roots),
+        cmocka_unit_test_setup(test_damaged_unwind, again),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_file),

@@ -1,0 +1,292 @@
+/* Counted loops for diff-tiers: one straight line, a counter that goes up or down to a bound, and
+ * pointers that move. Most end as they should; in others a pointer leaves memory on the way, or the
+ * counter wraps. What compilers of metered code conclude from the first and the last turn must
+ * hold. */
+#include "tiers.h"
+
+#define PICK(l, a) ((a)[rnd(l, sizeof(a) / sizeof *(a))])
+
+struct loop {
+    struct sv_buf *b;
+    uint64_t *seed;
+    const struct make_loop *o;
+    int64_t step, stride;
+    uint32_t turns;
+    bool exact;     /* the counter meets its bound */
+    bool variable;  /* the stride is in a local */
+    bool in_local;  /* the bound is */
+    uint32_t bound; /* i32 */
+};
+
+static uint32_t rnd(struct loop *l, size_t n)
+{
+    return (uint32_t)(make_random(l->seed) % n);
+}
+static void byte(struct loop *l, unsigned b)
+{
+    sv_buf_putc(l->b, (char)b);
+}
+static void leb(struct loop *l, uint32_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        byte(l, v | 0x80);
+    byte(l, v);
+}
+static void op(struct loop *l, unsigned code, uint32_t immediate)
+{
+    byte(l, code);
+    leb(l, immediate);
+}
+static void i32_const(struct loop *l, int64_t v)
+{
+    int32_t x = (int32_t)(uint32_t)v;
+
+    byte(l, 0x41);
+    for (; x < -64 || x > 63; x >>= 7)
+        byte(l, (unsigned)(x & 0x7f) | 0x80);
+    byte(l, (unsigned)x & 0x7f);
+}
+
+/* ---- The body ---- */
+
+/* The pointer, with a distance, or indexed by the counter. */
+static void address(struct loop *l)
+{
+    static const int64_t distances[] = {4, 8, -8, 16, 100, 1};
+    static const int64_t edges[] = {65520, -65536, 131072, INT32_MIN};
+
+    op(l, 0x20, l->o->pointer);
+    switch (rnd(l, 5)) {
+    case 0:
+        i32_const(l, rnd(l, 30) ? PICK(l, distances) : PICK(l, edges));
+        byte(l, rnd(l, 2) ? 0x6a : 0x6b);
+        break;
+    case 1:
+        op(l, 0x20, l->o->counter);
+        i32_const(l, rnd(l, 4));
+        byte(l, 0x74);
+        byte(l, rnd(l, 3) ? 0x6a : 0x6b);
+        break;
+    default:
+        break;
+    }
+    if (l->o->memory64)
+        byte(l, 0xad);
+}
+
+static void memarg(struct loop *l)
+{
+    static const uint32_t offsets[] = {0, 0, 0, 4, 8, 24, 1000},
+                          edges[] = {65535, 131064, UINT32_MAX};
+
+    leb(l, 0);
+    leb(l, rnd(l, 60) ? PICK(l, offsets) : PICK(l, edges));
+}
+
+/* local = local (+) what is at an address */
+static void add_load(struct loop *l, unsigned local, unsigned load, unsigned add)
+{
+    op(l, 0x20, local);
+    address(l);
+    byte(l, load);
+    memarg(l);
+    byte(l, add);
+    op(l, 0x21, local);
+}
+
+static void store(struct loop *l, unsigned local, unsigned code)
+{
+    address(l);
+    op(l, 0x20, local);
+    byte(l, code);
+    memarg(l);
+}
+
+static void copy_vector(struct loop *l)
+{
+    address(l);
+    address(l);
+    op(l, 0xfd, 0);
+    memarg(l);
+    op(l, 0xfd, 11);
+    memarg(l);
+}
+
+static void work(struct loop *l)
+{
+    switch (rnd(l, 8)) {
+    case 0:
+        add_load(l, l->o->i32, 0x28, 0x6a);
+        break;
+    case 1:
+        add_load(l, l->o->i64, rnd(l, 2) ? 0x29 : 0x31, 0x7c);
+        break;
+    case 2:
+        add_load(l, l->o->i32, 0x2d, 0x73);
+        break;
+    case 3:
+    case 4:
+        store(l, l->o->i32, rnd(l, 2) ? 0x36 : 0x3a);
+        break;
+    case 5:
+        store(l, l->o->i64, rnd(l, 2) ? 0x37 : 0x3d);
+        break;
+    case 6:
+        copy_vector(l);
+        break;
+    default: /* no access */
+        op(l, 0x20, l->o->i32);
+        op(l, 0x20, l->o->counter);
+        byte(l, 0x6c);
+        i32_const(l, 77);
+        byte(l, 0x6a);
+        op(l, 0x21, l->o->i32);
+        break;
+    }
+}
+
+static void move_pointer(struct loop *l)
+{
+    op(l, 0x20, l->o->pointer);
+    if (l->variable)
+        op(l, 0x20, l->o->stride);
+    else
+        i32_const(l, l->stride);
+    byte(l, 0x6a);
+    op(l, 0x21, l->o->pointer);
+}
+
+static void move_counter(struct loop *l)
+{
+    op(l, 0x20, l->o->counter);
+    if (rnd(l, 2)) {
+        i32_const(l, l->step);
+        byte(l, 0x6a);
+    } else {
+        i32_const(l, -l->step);
+        byte(l, 0x6b);
+    }
+    op(l, 0x21, l->o->counter);
+}
+
+/* ---- The condition ---- */
+
+static void bound(struct loop *l)
+{
+    if (l->in_local)
+        op(l, 0x20, l->o->bound);
+    else
+        i32_const(l, l->bound);
+}
+
+/* counter op bound, or the other way round; `negated`: for an eqz behind it. */
+static void relation(struct loop *l, bool negated)
+{
+    /* By the sign of the step: counter < bound, <= ; signed, unsigned. */
+    bool is_signed = rnd(l, 2), equal = !l->exact && rnd(l, 2), up = l->step > 0,
+         swapped = rnd(l, 2), less = up != negated;
+
+    if (swapped)
+        bound(l);
+    op(l, 0x20, l->o->counter);
+    if (!swapped)
+        bound(l);
+    equal ^= negated;
+    less ^= swapped;
+    /* lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u */
+    byte(l, 0x48u + (equal ? 4 : 0) + (less ? 0 : 2) + (is_signed ? 0 : 1));
+    if (negated)
+        byte(l, 0x45);
+}
+
+static void condition(struct loop *l)
+{
+    switch (rnd(l, 6)) {
+    case 0: /* != */
+    case 1:
+        op(l, 0x20, l->o->counter);
+        bound(l);
+        byte(l, rnd(l, 2) ? 0x47 : 0x6b);
+        break;
+    case 2: /* not == */
+        bound(l);
+        op(l, 0x20, l->o->counter);
+        byte(l, 0x46);
+        byte(l, 0x45);
+        break;
+    case 3:
+        relation(l, true);
+        break;
+    default:
+        relation(l, false);
+        break;
+    }
+}
+
+/* ---- The whole ---- */
+
+static void plan(struct loop *l, uint32_t *ret_start, uint32_t *ret_pointer)
+{
+    static const int64_t steps[] = {1, 1, -1, 4, -4, 3, -8, 16, 7, -100};
+    static const int64_t strides[] = {4, 8, 16, -4, -8, 12, 5, 100, -24, 4, 8, 16, 8};
+    static const uint32_t starts[] = {
+        0, 0, 1, 5, 100, UINT32_MAX, UINT32_MAX - 2, INT32_MAX - 3, (uint32_t)INT32_MAX + 3};
+    static const uint32_t turns[] = {1, 2, 3, 4, 5, 8, 16, 17, 100, 1000};
+
+    l->step = PICK(l, steps);
+    l->stride = PICK(l, strides);
+    l->turns = rnd(l, 3) ? rnd(l, 40) : PICK(l, turns);
+    if (rnd(l, 30) == 0)
+        l->stride = rnd(l, 2) ? 65536 : INT32_MIN;
+    /* Of a loop that cannot end compilers may drop what it would have computed, and its traps. */
+    l->exact = rnd(l, 16) != 0 || l->o->ends;
+    l->variable = rnd(l, 4) == 0;
+    l->in_local = rnd(l, 2);
+    *ret_start = PICK(l, starts);
+    l->bound = *ret_start + (uint32_t)l->step * l->turns + (l->exact ? 0 : rnd(l, 5) - 2);
+    if (rnd(l, 12)) /* room for all */
+        *ret_pointer = 32768 + 8 * rnd(l, 4096);
+    else /* about the end of memory, or 0 */
+        *ret_pointer = (l->stride > 0 ? 131072 : 0) - (uint32_t)l->stride * rnd(l, l->turns + 2) +
+                       rnd(l, 3) * 4;
+}
+
+void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
+{
+    struct loop l = {.b = b, .seed = seed, .o = o};
+    uint32_t start, pointer;
+    unsigned works, pointer_at, counter_at;
+
+    plan(&l, &start, &pointer);
+    i32_const(&l, start);
+    op(&l, 0x21, o->counter);
+    i32_const(&l, pointer);
+    op(&l, 0x21, o->pointer);
+    i32_const(&l, l.stride);
+    op(&l, 0x21, o->stride);
+    i32_const(&l, l.bound);
+    op(&l, 0x21, o->bound);
+    works = 1 + rnd(&l, 3);
+    pointer_at = rnd(&l, works + 1);
+    counter_at = rnd(&l, works + 1);
+    op(&l, 0x03, 0x40);
+    for (unsigned i = 0; i <= works; i++) {
+        if (i == pointer_at)
+            move_pointer(&l);
+        if (i == counter_at)
+            move_counter(&l);
+        if (i < works)
+            work(&l);
+    }
+    /* Whatever the counter does, the pointer leaves memory in the end. */
+    op(&l, 0x20, o->pointer);
+    if (o->memory64)
+        byte(&l, 0xad);
+    byte(&l, 0x2d);
+    leb(&l, 0);
+    leb(&l, 0);
+    byte(&l, 0x1a);
+    condition(&l);
+    op(&l, 0x0d, 0);
+    byte(&l, 0x0b);
+}
