@@ -47,10 +47,12 @@ tsan:
 	@tools/check.sh --build $(BUILD)-tsan unit threads
 fuzz:
 	@tools/fuzz.sh
+# BENCH: sections (doc/benchmarks.md), ROUNDS, ONLY: programs, BENCH_OUT: the report's folder. All may be empty.
 bench: all
-	@bench/run.sh
+	@BUILD=$(BUILD) bench/run.sh $(if $(BENCH),--sections "$(BENCH)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(BENCH_OUT),--out "$(BENCH_OUT)")
 bench-peers:
-	@bench/get-peers.sh
+	@BUILD=$(BUILD) bench/get-peers.sh
 format:
 	@tools/format
 lint:

@@ -1,7 +1,9 @@
 /* What a fresh sandbox costs: store + WASI + instance + `_start` + delete, in us of CPU a request.
  * Not a test.
  *
- *   instantiate [FILE.wasm...]   the files (none: a tiny guest), whole requests by a template
+ *   instantiate [--cache DIR] [FILE...]   the files (none: a tiny guest), whole requests by a
+ *                                         template; interpreted, with DIR native: an image in the
+ *                                         file is used if DIR has the key that it was made with
  *
  * Where wasmtime-run (see its head; $PEER_WASMTIME_RUN or PATH) is found, the same by wasmtime's
  * pooling allocator in alternating rounds, and the ratio. */
@@ -9,6 +11,7 @@
 #include <ssvm.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -129,6 +132,11 @@ static double round_of(void (*fn)(void))
     return (cpu_us() - start) / REQUESTS;
 }
 
+static const char *tier(void)
+{
+    return ssvm_module_is_native(module, 0) ? "native" : "interpreted";
+}
+
 static void measure(const char *name, void (*fn)(void))
 {
     double us[ROUNDS];
@@ -136,7 +144,8 @@ static void measure(const char *name, void (*fn)(void))
     for (int r = 0; r < ROUNDS; r++)
         us[r] = round_of(fn);
     qsort(us, ROUNDS, sizeof us[0], compare);
-    fprintf(report, "%-28s least %6.2f us, median %6.2f us\n", name, us[0], us[ROUNDS / 2]);
+    fprintf(report, "%-28s %s, least %6.2f us, median %6.2f us\n", name, tier(), us[0],
+            us[ROUNDS / 2]);
 }
 
 /* us of a request in wasmtime; 0: it cannot be run. */
@@ -176,8 +185,8 @@ static void beside_peer(const char *runner, const char *path)
     }
     qsort(ours, ROUNDS, sizeof ours[0], compare);
     qsort(theirs, ROUNDS, sizeof theirs[0], compare);
-    fprintf(report, "%-28s median %6.2f us, wasmtime pooled %6.2f us, ratio %.2f\n", path,
-            ours[ROUNDS / 2], theirs[ROUNDS / 2], ours[ROUNDS / 2] / theirs[ROUNDS / 2]);
+    fprintf(report, "%-28s %s, median %6.2f us, wasmtime pooled %6.2f us, ratio %.2f\n", path,
+            tier(), ours[ROUNDS / 2], theirs[ROUNDS / 2], ours[ROUNDS / 2] / theirs[ROUNDS / 2]);
 out:
     unlink(image);
 }
@@ -230,7 +239,8 @@ static void measure_file(const char *runner, const char *path)
 int main(int argc, char **argv)
 {
     const char *runner = getenv("PEER_WASMTIME_RUN");
-    int null = open("/dev/null", O_WRONLY);
+    int null = open("/dev/null", O_WRONLY), first = 1;
+    ssvm_config config = {.size = sizeof config, .tier = "interp"};
 
     if (!runner && system("command -v wasmtime-run >/dev/null 2>&1") == 0)
         runner = "wasmtime-run";
@@ -240,10 +250,15 @@ int main(int argc, char **argv)
     setvbuf(report, NULL, _IOLBF, 0);
     limits.wall_ms = 10000;
     program = "guest";
-    check(ssvm_engine_new(NULL, &engine));
-    for (int i = 1; i < argc; i++)
+    if (argc > 2 && strcmp(argv[1], "--cache") == 0) {
+        config.tier = "aot";
+        config.cache_dir = argv[2];
+        first = 3;
+    }
+    check(ssvm_engine_new(&config, &engine));
+    for (int i = first; i < argc; i++)
         measure_file(runner, argv[i]);
-    if (argc == 1) {
+    if (argc == first) {
         open_module(guest, sizeof guest);
         measure("store", by_store);
         measure("linker, whole request", by_linker);
