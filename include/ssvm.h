@@ -281,6 +281,10 @@ SSVM_API own ssvm_error *ssvm_module_fill_cache(ssvm_module *, unsigned form, ui
                                                 uint32_t loop);
 /* Does the module have native code now, in this form? Any thread. Since 0.1. */
 SSVM_API bool ssvm_module_is_native(const ssvm_module *, unsigned form);
+/* Why the native code in the module's own bytes is not used (another build's, another CPU's, made
+ * elsewhere, damaged): a sentence without its end, the module's. NULL: it is, or there is none. Any
+ * thread. Since 0.1. */
+SSVM_API const char *ssvm_module_refusal(const ssvm_module *);
 
 typedef enum ssvm_tier_state {
     SSVM_TIER_INTERPRETED = 0, /* and nothing is under way, or it failed */

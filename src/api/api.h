@@ -46,6 +46,7 @@ struct ssvm_module {
     _Atomic uint32_t refs;
     struct sv_engine *engine; /* a reference: the module's types live there */
     struct sv_module *module; /* a reference */
+    char *refusal;            /* why the native code in its bytes is not used; NULL */
 };
 
 struct ssvm_store {

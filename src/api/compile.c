@@ -115,6 +115,11 @@ void ssvm_instance_tier(const ssvm_instance *i, ssvm_tier_stats *ret)
     memcpy(ret, &now, now.size < sizeof now ? now.size : sizeof now);
 }
 
+const char *ssvm_module_refusal(const ssvm_module *m)
+{
+    return m ? m->refusal : NULL;
+}
+
 bool ssvm_module_is_native(const ssvm_module *m, unsigned form)
 {
     return m && form < SV_NATIVE_FORMS && atomic_load(&m->module->natives[form]) != NULL;

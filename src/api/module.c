@@ -73,8 +73,8 @@ static own ssvm_error *make(ssvm_engine *e, own void *bytes, size_t len,
             m->module->wasm_len = place.wasm_len;
         if (file)
             sv_tier_note_file(tier, m->module, file);
-        if (has_image)
-            sv_tier_take_image(tier, m->module, &place, file);
+        if (has_image && sv_tier_take_image(&err, tier, m->module, &place, file) < 0)
+            m->refusal = sv_strdup(err.text); /* without memory it is not told */
     }
     atomic_init(&m->refs, 1);
     m->engine = sv_engine_ref(e->engine);
@@ -175,6 +175,7 @@ void ssvm_module_delete(own ssvm_module *m)
         return;
     sv_module_unref(m->module);
     sv_engine_unref(m->engine);
+    sv_free(m->refusal);
     sv_free(m);
 }
 

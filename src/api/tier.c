@@ -241,26 +241,32 @@ static bool is_for_debuggers(const struct sv_module *m, const struct sv_image_pl
     return (h.id.flags & SV_IMAGE_DEBUG) != 0;
 }
 
-void sv_tier_take_image(struct sv_tier *t, struct sv_module *m, const struct sv_image_place *place,
-                        const struct sv_cache_file *file)
+int sv_tier_take_image(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
+                       const struct sv_image_place *place, const struct sv_cache_file *file)
 {
     uint8_t bytes[SV_IMAGE_KEY_LEN];
     const uint8_t *key = t->trust ? NULL : bytes;
     struct sv_native *native = NULL;
-    struct sv_err err = {0};
     int r;
 
-    if (place->len == 0 || (t->debug && !is_for_debuggers(m, place)) ||
-        (key && (!t->cache || sv_cache_key(&err, t->cache, bytes) < 0)))
-        return;
+    if (place->len == 0)
+        return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "damaged native image: unexpected end");
+    if (t->debug && !is_for_debuggers(m, place))
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "it was not compiled for debuggers");
+    if (key && !t->cache)
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                       "there is no cache folder, and so no key to tell what is trusted");
+    if (key && (r = sv_cache_key(err, t->cache, bytes)) < 0)
+        return r;
     need_digest(t, m);
     if (file && sv_cache_file_private(&file->stat, geteuid()) && place->offset % SV_IMAGE_PAGE == 0)
-        r = open_section(&err, t, m, place, file, key, &native);
+        r = open_section(err, t, m, place, file, key, &native);
     else
-        r = sv_native_new(&err, m->bytes + place->offset, place->len, m, m->digest, key,
+        r = sv_native_new(err, m->bytes + place->offset, place->len, m, m->digest, key,
                           SV_NATIVE_WHOLE, &native);
     if (r == 0)
         sv_tier_set(t, m, native);
+    return r;
 }
 
 static bool go_on(void *arg, uint32_t done, uint32_t total)

@@ -66,10 +66,10 @@ void sv_tier_free(struct sv_tier *, own uint8_t *image);
  * nothing set is no failure. Called before the first instance of that form (sv_engine.find_native).
  */
 int sv_tier_find(struct sv_err *err, struct sv_engine *, struct sv_module *, uint32_t form);
-/* A module file with an image in it: use that if it may be trusted. Says nothing if not: the module
- * is compiled again. `file`: what the bytes were read from; NULL: nothing. */
-void sv_tier_take_image(struct sv_tier *, struct sv_module *, const struct sv_image_place *,
-                        const struct sv_cache_file *file);
+/* A module file with an image in it: use that if it may be trusted and fits; else the reason, and
+ * the module is compiled again. `file`: what the bytes were read from; NULL: nothing. */
+int sv_tier_take_image(struct sv_err *err, struct sv_tier *, struct sv_module *,
+                       const struct sv_image_place *, const struct sv_cache_file *file);
 /* Whether the module of `len` bytes, which were read from the file, was validated before by this
  * engine; and to remember that of one that was just now. */
 bool sv_tier_find_valid(struct sv_tier *, const struct sv_cache_file *file, size_t len,

@@ -620,6 +620,9 @@ static int prepare(struct run *r)
     r->phase_ns[PHASE_VALIDATE] = t - u;
     if (e)
         return cli_error(r->file, e);
+    if (ssvm_module_refusal(r->module))
+        cli_message("'%s': its native code is not used: %s", r->file,
+                    ssvm_module_refusal(r->module));
     e = ssvm_store_new(r->engine, &r->limits, &r->store);
     if (!e)
         e = ssvm_linker_new(r->store, &r->linker);

@@ -375,6 +375,9 @@ own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_f
                       f->name, version->broken);
     else if (version && old)
         srv_log_event(fs->log, "function_changed", f->name, "the new version is in use");
+    if (version && version->module && ssvm_module_refusal(version->module))
+        srv_log_event(fs->log, "function_not_native", f->name,
+                      ssvm_module_refusal(version->module));
     if (version && version->writing && old && !old->broken) {
         srv_version_unref(version); /* go on with the old one, and look again */
         pthread_mutex_unlock(&f->loading);

@@ -44,7 +44,7 @@ check "compiles" 0 "" "" compile --metered "$wasm" -o out.wasm
 check "the result runs" 0 "$want"$'\n' "" "$SSVM" --cache "$cache" --stats=json --invoke loop out.wasm $n
 expect "natively from the beginning" "native 0" "$(stat_of tier) $(stat_of native_after_ns)"
 expect "and nothing was compiled for it" "" "$(find "$cache" -name '????????????????*')"
-check "without the key" 0 "$want"$'\n' "" "$SSVM" --cache "$PWD/other" --stats=json --invoke loop out.wasm $n
+check "without the key" 0 "$want"$'\n' "'out.wasm': its native code is not used: " "$SSVM" --cache "$PWD/other" --stats=json --invoke loop out.wasm $n
 expect "it is interpreted first" interpreted "$(stat_of tier | sed 's/native/interpreted/')"
 check "trusted without the key" 0 "$want"$'\n' "" "$SSVM" --cache none --trust-native --stats=json --invoke loop out.wasm $n
 expect "natively from the beginning (trusted)" "native 0" "$(stat_of tier) $(stat_of native_after_ns)"
@@ -76,7 +76,7 @@ done
 [ "$(uname -m)" = aarch64 ] && foreign=x86-64 || foreign=aarch64
 check "for another machine" 0 "" "" compile --cpu generic --target "$foreign" "$wasm" -o foreign.wasm
 check "which runs here, not natively" 0 "$want"$'\n' "" "$SSVM" --tier interp --invoke loop foreign.wasm $n
-check "or compiled here" 0 "$want"$'\n' "" "$SSVM" --tier aot --cache none --invoke loop foreign.wasm $n
+check "or compiled here" 0 "$want"$'\n' "no cache folder" "$SSVM" --tier aot --cache none --invoke loop foreign.wasm $n
 
 # Where memory is short LLVM aborts, or cannot be loaded: one message and the status of an error; nothing half made.
 for kib in 100000 200000 300000; do
@@ -93,7 +93,7 @@ for at in $(seq 1 7); do
     [ $offset -lt "$size" ] || offset=$((size - 1))
     printf '\xa5' | dd of=bad.wasm bs=1 seek=$offset conv=notrunc status=none
     check "a damaged image, trusted, byte $at" 0 "$want"$'\n' "" "$SSVM" --trust-native --cache none --invoke loop bad.wasm $n
-    check "a damaged image, byte $at" 0 "$want"$'\n' "" "$SSVM" --cache "$cache" --invoke loop bad.wasm $n
+    check "a damaged image, byte $at" 0 "$want"$'\n' "its native code is not used: " "$SSVM" --cache "$cache" --invoke loop bad.wasm $n
 done
 head -c $((size - 5000)) out.wasm >cut.wasm
 check "a cut file" 1 "" "cut.wasm" "$SSVM" --cache "$cache" --invoke loop cut.wasm $n
