@@ -2,6 +2,8 @@
 #ifndef SV_RUNTIME_INSTANCE_H
 #define SV_RUNTIME_INSTANCE_H
 
+#include <stdalign.h>
+
 #include "runtime/memory.h"
 #include "runtime/store.h"
 #include "runtime/table.h"
@@ -112,7 +114,8 @@ static inline struct sv_instance_layout sv_instance_layout(const struct sv_modul
     l.funcs = l.memories + m->nmemories * sizeof(struct sv_memory *);
     l.tags = l.funcs + m->nfuncs * sizeof(struct sv_func *);
     l.elem_refs = l.tags + m->ntags * sizeof(struct sv_tag *);
-    l.own_globals = l.elem_refs + m->nelems * sizeof(sv_ref *);
+    l.own_globals = (l.elem_refs + m->nelems * sizeof(sv_ref *) + alignof(struct sv_global) - 1) &
+                    ~(alignof(struct sv_global) - 1);
     l.elem_dropped =
         l.own_globals + (m->nglobals - m->nimports_of[SV_EXTERN_GLOBAL]) * sizeof(struct sv_global);
     l.data_dropped = l.elem_dropped + m->nelems;
