@@ -181,9 +181,11 @@ static void *run_thread(void *arg)
         if (pool->nadrift > 0) {
             struct srv_loop *loop = pool->adrift[--pool->nadrift];
 
+            pool->looping++;
             pthread_mutex_unlock(&pool->lock);
             run_loop(pool, loop);
             pthread_mutex_lock(&pool->lock);
+            pool->looping--;
         } else if (ready_calls(pool) > 0) {
             struct srv_conn *conn = take_call(pool);
 
@@ -213,7 +215,8 @@ static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
         *(pool->last ? &pool->last->next : &pool->first) = conn;
         pool->last = conn;
         pool->nqueued++;
-        taken = want_thread(pool) || pool->away > 0;
+        /* All threads may be busy for now; one that has just ended its call counts too. */
+        taken = want_thread(pool) || pool->away > 0 || pool->nthreads > pool->looping;
         if (!taken) { /* nobody is there to take it, now or later */
             struct srv_conn **p = &pool->first, *before = NULL;
 

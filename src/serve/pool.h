@@ -47,6 +47,7 @@ struct srv_pool {
     unsigned waiting;              /* threads without anything to do */
     unsigned starting;             /* threads that will soon be */
     unsigned away;                 /* threads in calls, without a loop */
+    unsigned looping;              /* threads that took a loop and are not back */
     unsigned drained;              /* loops that are done */
     struct srv_conn *first, *last; /* calls that wait, by conn->next */
     unsigned nqueued;
