@@ -25,10 +25,7 @@ static bool find_in_body(const struct sv_module *m, const struct sv_func_decl *f
 {
     const uint8_t *p = m->bytes + f->body_offset, *end = p + f->body_len;
 
-    for (uint32_t groups = sv_code_u32(&p); groups > 0; groups--) {
-        (void)sv_code_u32(&p);
-        (void)sv_code_valtype(m, &p);
-    }
+    sv_code_skip_locals(m, &p);
     while (p < end) {
         enum sv_op op = sv_code_op(&p);
         struct lower_pair pair;

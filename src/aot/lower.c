@@ -300,13 +300,8 @@ static void local_types(struct lower *l)
 static uint32_t count_locals(const struct lower *l)
 {
     const uint8_t *p = l->p;
-    uint32_t groups = sv_code_u32(&p), n = l->func->type->func.nparams;
 
-    for (uint32_t g = 0; g < groups; g++) {
-        n += sv_code_u32(&p);
-        (void)sv_code_valtype(l->m, &p);
-    }
-    return n;
+    return l->func->type->func.nparams + sv_code_skip_locals(l->m, &p);
 }
 
 static bool make_locals(struct lower *l)
@@ -397,10 +392,7 @@ static bool has_loop(const struct lower *l)
 {
     const uint8_t *p = l->p, *end = p + l->func->body_len;
 
-    for (uint32_t groups = sv_code_u32(&p); groups > 0; groups--) {
-        (void)sv_code_u32(&p);
-        (void)sv_code_valtype(l->m, &p);
-    }
+    sv_code_skip_locals(l->m, &p);
     while (p < end) {
         uint32_t op = sv_code_op(&p);
 

@@ -193,3 +193,28 @@ int sv_object_relocations(struct sv_err *err, const struct sv_object *o,
     *ret_n = (uint32_t)(s->len / sizeof(Elf64_Rela));
     return 0;
 }
+
+int sv_object_table_relocations(struct sv_err *err, const struct sv_object *o, uint32_t index,
+                                const char *what, const struct sv_object_section **ret,
+                                uint32_t *ret_n)
+{
+    const struct sv_object_section *s = &o->sections[index];
+
+    *ret = NULL;
+    *ret_n = 0;
+    if (s->type == SHT_NOBITS || (s->flags & SHF_COMPRESSED))
+        return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "object %u: %s is compressed", o->index,
+                       what);
+    for (uint32_t i = 0; i < o->nsections; i++) {
+        uint32_t n = 0;
+        int r = sv_object_relocations(err, o, &o->sections[i], &n);
+
+        if (r < 0)
+            return r;
+        if (n > 0 && o->sections[i].info == index) {
+            *ret = &o->sections[i];
+            *ret_n = n;
+        }
+    }
+    return 0;
+}

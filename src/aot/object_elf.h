@@ -54,6 +54,11 @@ int sv_object_symbol_read(struct sv_err *err, const struct sv_object *, uint32_t
  * is damaged. */
 int sv_object_relocations(struct sv_err *err, const struct sv_object *,
                           const struct sv_object_section *, uint32_t *ret_n);
+/* A table of debug or unwind information, `what` in messages: its relocations, NULL and 0 without.
+ * Fails when it has no plain bytes. */
+int sv_object_table_relocations(struct sv_err *err, const struct sv_object *, uint32_t index,
+                                const char *what, const struct sv_object_section **ret,
+                                uint32_t *ret_n);
 static inline Elf64_Rela sv_object_relocation(const struct sv_object_section *s, uint32_t i)
 {
     Elf64_Rela rela;

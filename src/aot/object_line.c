@@ -287,20 +287,9 @@ static int read_section(struct sv_err *err, const struct sv_object *o, uint32_t 
     struct program p = {.object = o, .ranges = ranges};
     int r;
 
-    if (s->type == SHT_NOBITS || (s->flags & SHF_COMPRESSED))
-        return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "object %u: line table is compressed",
-                       o->index);
-    for (uint32_t i = 0; i < o->nsections; i++) {
-        uint32_t n;
-
-        r = sv_object_relocations(err, o, &o->sections[i], &n);
-        if (r < 0)
-            return r;
-        if (n > 0 && o->sections[i].info == index) {
-            p.rela = &o->sections[i];
-            p.nrela = n;
-        }
-    }
+    r = sv_object_table_relocations(err, o, index, "line table", &p.rela, &p.nrela);
+    if (r < 0)
+        return r;
     if (read_units(&p, s))
         return 0;
     if (p.failed_memory)

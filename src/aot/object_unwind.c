@@ -481,20 +481,9 @@ static int read_section(struct sv_err *err, const struct sv_object *o, uint32_t 
 
     u.ret_register = o->machine == EM_X86_64 ? 16 : 30;
     u.fp_register = o->machine == EM_X86_64 ? 6 : 29;
-    if (s->type == SHT_NOBITS || (s->flags & SHF_COMPRESSED))
-        return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "object %u: unwind table is compressed",
-                       o->index);
-    for (uint32_t i = 0; i < o->nsections; i++) {
-        uint32_t n;
-
-        r = sv_object_relocations(err, o, &o->sections[i], &n);
-        if (r < 0)
-            return r;
-        if (n > 0 && o->sections[i].info == index) {
-            u.rela = &o->sections[i];
-            u.nrela = n;
-        }
-    }
+    r = sv_object_table_relocations(err, o, index, "unwind table", &u.rela, &u.nrela);
+    if (r < 0)
+        return r;
     if (read_entries(&u, s))
         return 0;
     if (u.failed_memory)

@@ -23,10 +23,7 @@ static void read_body(struct sv_aot_module *am, const struct sv_func_decl *f)
 {
     const uint8_t *p = am->m->bytes + f->body_offset, *end = p + f->body_len, *q;
 
-    for (uint32_t groups = sv_code_u32(&p); groups > 0; groups--) {
-        (void)sv_code_u32(&p);
-        (void)sv_code_valtype(am->m, &p);
-    }
+    sv_code_skip_locals(am->m, &p);
     while (p < end) {
         enum sv_op op = sv_code_op(&p);
 

@@ -131,10 +131,7 @@ static bool weigh(struct weigher *w, const struct sv_func_decl *f, const struct 
 
     if (f->body_len > max->bytes)
         return false;
-    for (uint32_t g = sv_code_u32(&w->p); g > 0; g--) {
-        locals += sv_code_u32(&w->p);
-        (void)sv_code_valtype(w->m, &w->p);
-    }
+    locals += sv_code_skip_locals(w->m, &w->p);
     if (locals > max->locals)
         return false;
     w->set = sv_alloc_zero(locals + 1);

@@ -26,13 +26,8 @@ static void lower_release(struct lower *l)
 static uint32_t count_locals(const struct lower *l)
 {
     const uint8_t *p = l->p;
-    uint32_t n = l->func->type->func.nparams;
 
-    for (uint32_t runs = sv_code_u32(&p); runs > 0; runs--) {
-        n += sv_code_u32(&p);
-        (void)sv_code_valtype(l->m, &p);
-    }
-    return n;
+    return l->func->type->func.nparams + sv_code_skip_locals(l->m, &p);
 }
 
 static void add_local(struct lower *l, uint32_t i, sv_valtype t)

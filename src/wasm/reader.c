@@ -145,6 +145,17 @@ sv_valtype sv_code_valtype(const struct sv_module *m, const uint8_t **p)
     return SV_REFTYPE(sv_code_heap(m, p), byte == SV_BINARY_REF_NULL);
 }
 
+uint32_t sv_code_skip_locals(const struct sv_module *m, const uint8_t **p)
+{
+    uint32_t n = 0;
+
+    for (uint32_t groups = sv_code_u32(p); groups > 0; groups--) {
+        n += sv_code_u32(p);
+        (void)sv_code_valtype(m, p);
+    }
+    return n;
+}
+
 struct sv_blocktype sv_code_blocktype(const struct sv_module *m, const uint8_t **p)
 {
     struct sv_blocktype ret = {NULL, SV_VAL_BOT};

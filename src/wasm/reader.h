@@ -192,6 +192,8 @@ static inline struct sv_catch sv_code_catch(const uint8_t **p)
     return c;
 }
 
+/* Step over the declarations of locals at a body's beginning: how many they declare. */
+uint32_t sv_code_skip_locals(const struct sv_module *, const uint8_t **p);
 /* Step over the immediates of `op`. */
 void sv_code_skip(const uint8_t **p, enum sv_op op);
 /* Dead code, for the lowerings: does `op` end it? Else its immediates are stepped over. *depth

@@ -144,6 +144,16 @@ static inline struct sv_linked *link_good(const char *names, uint32_t page_size)
     return linked;
 }
 
+/* Assembled for x86-64 and linked; NULL: refused. */
+static inline struct sv_linked *link_text(struct sv_err *err, const char *text)
+{
+    struct sv_linked *linked = NULL;
+
+    compile_text(X86_64, "assembler", "", text, "x.o");
+    link_named(err, "x.o", 4096, &linked);
+    return linked;
+}
+
 /* The same with ld.lld and no merging, to OUTPUT (an ELF file), at the places that we chose. For
  * aarch64 its relaxing makes adr of adrp and add; for x86-64 lea of mov, as we do. */
 static inline void link_with(const char *names, const struct sv_linked *linked, int machine,

@@ -123,15 +123,6 @@ static void no_lines(void **state)
 #define ADDRESS(where) ".byte 0, 9, 2\n.quad " where "\n"
 #define END ".byte 0, 1, 1\n9:\n"
 
-static struct sv_linked *link_text(struct sv_err *err, const char *text)
-{
-    struct sv_linked *linked = NULL;
-
-    compile_text(X86_64, "assembler", "", text, "x.o");
-    link_named(err, "x.o", 4096, &linked);
-    return linked;
-}
-
 /* "code:wasm code:wasm ..." */
 static void expect_rows(const char *text, const char *rows)
 {

@@ -190,15 +190,6 @@ static void no_table(void **state)
     "\n6:\n"
 #define TABLE(program) TEXT SECTION GOOD_CIE FDE("code - .", "64", program)
 
-static struct sv_linked *link_text(struct sv_err *err, const char *text)
-{
-    struct sv_linked *linked = NULL;
-
-    compile_text(X86_64, "assembler", "", text, "x.o");
-    link_named(err, "x.o", 4096, &linked);
-    return linked;
-}
-
 /* "code:register+offset,ret,fp ..." or "code:?" */
 static void expect_rows(const char *text, const char *rows)
 {
