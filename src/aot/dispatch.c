@@ -34,6 +34,7 @@ static bool find_in_body(const struct sv_module *m, const struct sv_func_decl *f
             sv_code_skip(&p, op);
             continue;
         }
+        pair.tail = op == OP_RETURN_CALL_INDIRECT;
         pair.type = sv_code_u32(&p);
         pair.table = sv_code_u32(&p);
         if (!SV_VEC_PUSH(ret, PAIRS_MAX, pair))
@@ -54,7 +55,9 @@ bool sv_aot_find_pairs(const struct sv_module *m, uint32_t from, uint32_t to,
     if (ret->len > 0)
         qsort(ret->data, ret->len, sizeof *ret->data, compare);
     for (size_t i = 0; i < ret->len; i++) {
-        if (n == 0 || compare(&ret->data[n - 1], &ret->data[i]) != 0)
+        if (n > 0 && compare(&ret->data[n - 1], &ret->data[i]) == 0)
+            ret->data[n - 1].tail |= ret->data[i].tail;
+        else
             ret->data[n++] = ret->data[i];
     }
     ret->len = n;
@@ -115,8 +118,8 @@ static LLVMValueRef index_of(const struct lower *l)
     return LLVMBuildPtrToInt(l->b, LLVMGetParam(l->fn, nest), l->t->i64, "");
 }
 
-/* In metered code, where a call that passes the counter on cannot be a jump: returns what is to
- * be called. */
+/* In metered code, where a call that passes the counter on cannot be a jump, and before calls that
+ * replace their frame: returns what is to be called. */
 static LLVMValueRef declare_finder(struct lower_unit *u, struct lower_pair pair)
 {
     LLVMTypeRef params[2] = {u->t.ptr, u->t.i64};
@@ -137,7 +140,7 @@ LLVMValueRef lower_dispatcher(struct lower *l, struct lower_pair pair, LLVMValue
 {
     LLVMValueRef args[2] = {l->inst, index}, f, call;
 
-    if (!l->u->gas)
+    if (!l->u->gas && !pair.tail)
         return declare(l->u, 'c', pair);
     f = declare_finder(l->u, pair);
     call = LLVMBuildCall2(l->b, LLVMGlobalGetValueType(f), f, args, 2, "");
@@ -146,12 +149,12 @@ LLVMValueRef lower_dispatcher(struct lower *l, struct lower_pair pair, LLVMValue
 }
 
 /* The end of a way: goes on in `callee` with this function's arguments, or returns it. */
-static void go_on(struct lower *l, const struct sv_type *type, LLVMValueRef callee)
+static void go_on(struct lower *l, const struct sv_type *type, LLVMValueRef callee, bool finder)
 {
     unsigned n = LLVMCountParams(l->fn);
     LLVMValueRef *args, call;
 
-    if (l->u->gas) {
+    if (finder) {
         LLVMBuildRet(l->b, callee);
         return;
     }
@@ -181,16 +184,16 @@ static LLVMValueRef load_field(struct lower *l, LLVMTypeRef type, LLVMValueRef b
     return lower_load_host(l, type, lower_field(l, base, offset), false);
 }
 
-static void dispatch(struct lower_unit *u, struct lower_pair pair)
+static void dispatch(struct lower_unit *u, struct lower_pair pair, bool finder)
 {
     const struct sv_type *type = u->m->types[pair.type];
-    LLVMValueRef fn = u->gas ? declare_finder(u, pair) : declare(u, 'c', pair);
+    LLVMValueRef fn = finder ? declare_finder(u, pair) : declare(u, 'c', pair);
     LLVMValueRef index, table, func, at, expected;
     struct lower l = lower_unit_plain(u, fn);
     LLVMBasicBlockRef outside = lower_block_new(&l, "");
     LLVMTypeRef ptr = u->t.ptr;
 
-    index = u->gas ? LLVMGetParam(fn, 1) : index_of(&l);
+    index = finder ? LLVMGetParam(fn, 1) : index_of(&l);
     table = lower_inst_ptr(&l, offsetof(struct sv_instance, tables), pair.table);
     at = load_field(&l, u->t.i64, table, offsetof(struct sv_table, size));
     outside_if(&l, LLVMBuildICmp(u->b, LLVMIntUGE, index, at, ""), outside);
@@ -203,9 +206,9 @@ static void dispatch(struct lower_unit *u, struct lower_pair pair)
     outside_if(&l, LLVMBuildICmp(u->b, LLVMIntNE, at, expected, ""), outside);
     at = load_field(&l, ptr, func, offsetof(struct sv_func, inst));
     outside_if(&l, LLVMBuildICmp(u->b, LLVMIntNE, at, l.inst, ""), outside);
-    go_on(&l, type, load_field(&l, ptr, func, offsetof(struct sv_func, native)));
+    go_on(&l, type, load_field(&l, ptr, func, offsetof(struct sv_func, native)), finder);
     LLVMPositionBuilderAtEnd(u->b, outside);
-    go_on(&l, type, lower_outside(u, pair));
+    go_on(&l, type, lower_outside(u, pair), finder);
 }
 
 static void call_outside(struct lower_unit *u, struct lower_pair pair)
@@ -220,7 +223,11 @@ static void call_outside(struct lower_unit *u, struct lower_pair pair)
 
 void lower_unit_dispatch(struct lower_unit *u, struct lower_pair pair)
 {
-    if (!lower_unit_is_fixed(u, pair.table))
-        dispatch(u, pair);
+    bool fixed = lower_unit_is_fixed(u, pair.table);
+
+    if (!fixed && !u->gas)
+        dispatch(u, pair, false);
+    if (!fixed && (u->gas || pair.tail))
+        dispatch(u, pair, true);
     call_outside(u, pair);
 }

@@ -341,9 +341,10 @@ void lower_loop_body(struct lower *l, struct sv_blocktype type, const uint8_t *e
 /* ---- lower_loop.c: the loop that begins, whole, if it can run without charges; else false ---- */
 bool lower_counted_loop(struct lower *l, struct sv_blocktype type);
 /* ---- dispatch.c: indirect calls ---- */
-/* What an indirect call names. */
+/* What an indirect call names; tail: some call replaces its frame. */
 struct lower_pair {
     uint32_t type, table;
+    bool tail;
 };
 /* Code for such calls, with the index as its `nest`: any table's, and for what is no native
  * function of exactly that type and of this instance. */

@@ -246,6 +246,22 @@ static LLVMValueRef fixed_callee(struct lower *l, struct lower_pair pair, LLVMVa
     return LLVMBuildSelect(l->b, found, code, lower_outside(l->u, pair), "");
 }
 
+/* Before this frame is replaced: what would trap outside is to trap here, where the frame still is.
+ */
+static void check_outside(struct lower *l, struct lower_pair pair, LLVMValueRef index,
+                          LLVMValueRef callee)
+{
+    LLVMValueRef args[2] = {lower_i64(l, pair.type | (uint64_t)pair.table << 32), index}, is;
+    LLVMBasicBlockRef check = lower_block_new(l, ""), next = lower_block_new(l, "");
+
+    is = LLVMBuildICmp(l->b, LLVMIntEQ, callee, lower_outside(l->u, pair), "");
+    LLVMSetMetadata(LLVMBuildCondBr(l->b, is, check, next), l->u->md_prof, l->u->md_unlikely);
+    LLVMPositionBuilderAtEnd(l->b, check);
+    lower_helper(l, SV_NATIVE_CHECK_INDIRECT, args, 2);
+    LLVMBuildBr(l->b, next);
+    LLVMPositionBuilderAtEnd(l->b, next);
+}
+
 static void call_indirect(struct lower *l, bool tail)
 {
     struct lower_pair pair = {.type = sv_code_u32(&l->p)};
@@ -255,13 +271,16 @@ static void call_indirect(struct lower *l, bool tail)
     unsigned nest;
 
     pair.table = sv_code_u32(&l->p);
+    pair.tail = replaces(l, tail);
     if (tail)
         lower_gas_end(l);
     index = lower_wide(l, lower_pop(l));
-    if (!pop_args(l, type, replaces(l, tail), &a))
+    if (!pop_args(l, type, pair.tail, &a))
         return;
     callee = lower_unit_is_fixed(l->u, pair.table) ? fixed_callee(l, pair, index)
                                                    : lower_dispatcher(l, pair, index);
+    if (pair.tail)
+        check_outside(l, pair, index, callee);
     nest = lower_nest_index(l->u, ++a.n);
     a.v[a.n - 1] = a.v[nest]; /* the counter is the last */
     a.v[nest] = LLVMBuildIntToPtr(l->b, index, l->t->ptr, "");

@@ -99,6 +99,15 @@ HELPER_FN(sv_native_call_indirect)
     return code ? sv_trap_raise(thread(inst), code) : call(inst, f, pointer(c));
 }
 
+HELPER_FN(sv_native_check_indirect)
+{
+    struct sv_func *f = NULL;
+    int code = sv_table_func(inst->tables[HIGH(a)], b, inst->types[LOW(a)], &f);
+
+    UNUSED(c), UNUSED(d), UNUSED(e);
+    return code ? sv_trap_raise(thread(inst), code) : 0;
+}
+
 HELPER_FN(sv_native_func)
 {
     struct sv_func *f = sv_instance_func(inst, LOW(a));

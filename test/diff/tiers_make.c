@@ -1171,6 +1171,22 @@ static void bad_table(struct gen *g, unsigned kind)
     byte(g, 0x1a);
 }
 
+/* Calls that would replace the frame of this function, if they went on. */
+static void bad_tail(struct gen *g, unsigned kind)
+{
+    unsigned n = MAKE_IMPORTS + g->funcs;
+
+    arguments(g, DEPTH_MAX);
+    if (kind == 3) {
+        op(g, 0xd0, g->type);
+        op(g, 0x15, g->type);
+        return;
+    }
+    i32_const(g, kind == 0 ? 5000 : kind == 1 ? n : func_of(g, g->type == T_MANY ? T_ONE : T_MANY));
+    op(g, 0x13, g->type);
+    leb(g, 0);
+}
+
 static void bad_object(struct gen *g, unsigned kind)
 {
     switch (kind) {
@@ -1230,7 +1246,7 @@ static void bad_bulk(struct gen *g, unsigned kind)
     leb(g, 0);
 }
 
-#define TRAP_KINDS 24
+#define TRAP_KINDS 28
 static void trap_statement(struct gen *g, unsigned kind)
 {
     if (kind < 2) {
@@ -1256,6 +1272,8 @@ static void trap_statement(struct gen *g, unsigned kind)
             constant(g, type);
         op(g, 0x10, 0);
         byte(g, 0x1a);
+    } else if (kind < 27) {
+        bad_tail(g, kind - 23);
     } else {
         byte(g, 0x00);
     }
