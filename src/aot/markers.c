@@ -201,14 +201,29 @@ static bool is_vector(LLVMValueRef v)
     return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
 }
 
+/* One value in both lanes, or one lane taken out: as good in scalar code, with two lanes. */
+static bool one_value(LLVMValueRef v)
+{
+    LLVMTypeRef type = LLVMTypeOf(LLVMIsAExtractElementInst(v) ? LLVMGetOperand(v, 0) : v);
+
+    if (LLVMGetVectorSize(type) != 2)
+        return false;
+    if (LLVMIsAShuffleVectorInst(v))
+        return LLVMGetMaskValue(v, 0) == 0 && LLVMGetMaskValue(v, 1) == 0 &&
+               LLVMIsAInsertElementInst(LLVMGetOperand(v, 0));
+    return LLVMIsAExtractElementInst(v) || LLVMIsUndef(LLVMGetOperand(v, 0));
+}
+
 /* Does the loop load vectors, and do nothing with them but element by element? */
 static bool elementwise(const struct loop *l)
 {
     bool loads = false;
 
     for (LLVMValueRef i = LLVMGetFirstInstruction(l->body); i; i = LLVMGetNextInstruction(i)) {
-        if (LLVMIsAShuffleVectorInst(i) || LLVMIsAExtractElementInst(i) ||
-            LLVMIsAInsertElementInst(i) || (LLVMIsACallInst(i) && is_vector(i)))
+        bool lanes = LLVMIsAShuffleVectorInst(i) || LLVMIsAExtractElementInst(i) ||
+                     LLVMIsAInsertElementInst(i);
+
+        if ((lanes && !one_value(i)) || (LLVMIsACallInst(i) && is_vector(i)))
             return false;
         loads |= LLVMIsALoadInst(i) && is_vector(i);
     }
