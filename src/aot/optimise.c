@@ -23,9 +23,8 @@
     "correlated-propagation,adce,loop-mssa(licm),simplifycfg,instcombine<no-verify-fixpoint>"
 #define VECTORISE "loop(loop-rotate,loop-deletion),loop-vectorize"
 #define FINISH                                                                                     \
-    "loop-load-elim,instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"              \
+    "instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"                             \
     "switch-range-to-icmp;switch-to-lookup;no-keep-loops>,slp-vectorizer,vector-combine,"          \
-    "instcombine<no-verify-fixpoint>,"                                                             \
     "loop-unroll,sroa<preserve-cfg>,instcombine<no-verify-fixpoint>,loop-mssa(licm),"              \
     "loop-sink,instsimplify,div-rem-pairs,simplifycfg"
 
