@@ -43,9 +43,8 @@ int sv_interp_run(struct sv_thread *th, struct sv_instance *inst, const uint32_t
     const char *base = (const char *)sv_iop_offsets;
     const struct sv_flavour *fl = inst->tier;
 
-    return ((sv_op_fn *)(base + *(const int32_t *)ip))(th, inst, base, fl->entry, ip, fp,
-                                                       (uintptr_t)to, (uintptr_t)back, inst->mem0,
-                                                       0, 0, (v128){0, 0});
+    return ((sv_op_fn *)(base + IP_WORD))(th, inst, base, fl->entry, ip, fp, (uintptr_t)to,
+                                          (uintptr_t)back, inst->mem0, 0, 0, (v128){0, 0});
 }
 
 #else
