@@ -78,7 +78,7 @@ class Module:
         self.types = [functype([I32], [I32])] + list(types)
         self.memory = memory
         self.funcs, self.codes, self.exported = [], [], 0
-        self.table, self.tags, self.globals = 0, [], []
+        self.table, self.tables, self.tags, self.globals = 0, [], [], []
 
     def func(self, code, locals_=(), type_=0):
         self.funcs.append(u(type_))
@@ -90,8 +90,8 @@ class Module:
             return bytes([n]) + u(len(b)) + b
 
         out = b"\0asm\1\0\0\0" + section(1, vec(self.types)) + section(3, vec(self.funcs))
-        if self.table:
-            out += section(4, vec([FUNCREF + b"\0" + u(self.table)]))
+        if self.table or self.tables:
+            out += section(4, vec([FUNCREF + b"\0" + u(n) for n in [self.table] + self.tables]))
         if self.memory:
             out += section(5, vec([b"\0\1"]))
         if self.tags:
@@ -372,6 +372,44 @@ def indirect(n):
     m.table = 2
     m.exported = m.func(get(0) + b"".join(const(k % 2) + b"\x11\0\0" for k in range(n)))
     return m, ARG + n // 2 * 3
+
+
+@bomb(3000)
+def indirect_types(n):
+    """Calls through a table with as many types: a dispatcher each. Then they are n functions."""
+    m = Module([functype([I32] + [(I32, I64, F64, V128)[k >> 2 * i & 3] for i in range(9)], [I32]) for k in range(n)])
+    zero = [const(0), b"\x42\0", b"\x44" + b"\0" * 8, b"\xfd\x0c" + b"\0" * 16]
+    m.table = n
+    for k in range(n):
+        m.func(get(0) + const(k % 7) + ADD, type_=k + 1)
+    for k in range(0, n, 100):
+        code = b"".join(b"".join(zero[j >> 2 * i & 3] for i in range(9)) + const(j) + b"\x11" + u(j + 1) + b"\0" for j in range(k, min(k + 100, n)))
+        m.func(get(0) + code)
+    m.exported = m.func(get(0) + b"".join(call(n + k) for k in range((n + 99) // 100)))
+    return m, ARG + sum(k % 7 for k in range(n))
+
+
+@bomb(4000)
+def indirect_tables(n):
+    """n pairs of 40 types and 100 tables, each called once, in one function; all but table 0 are empty, and traps are behind a branch."""
+    types, tables = 40, n // 40
+    m = Module([functype([I32] * (k + 2), [I32]) for k in range(types)])
+    m.func(get(0) + const(1) + ADD)
+    m.table, m.tables = 1, [0] * (tables - 1)
+    code = b"".join(const(0) * (k % types + 2) + const(0) + b"\x11" + u(k % types + 1) + u(k // types) + DROP for k in range(n))
+    m.exported = m.func(get(0) + EQZ + IF + code + END + get(0) + const(0) + b"\x11\0\0")
+    return m, ARG + 1
+
+
+@bomb(100)
+def tables(n):
+    """Tables of 65,536 elements that nothing changes, all but the first without one: a few bytes of the module each."""
+    m = Module()
+    m.func(get(0) + const(1) + ADD)
+    m.table, m.tables = 1, [65536] * (n - 1)
+    code = b"".join(get(0) + const(0) + b"\x11\0" + u(k) + DROP for k in range(1, n, n // 10))
+    m.exported = m.func(get(0) + EQZ + IF + code + END + get(0) + const(0) + b"\x11\0\0")
+    return m, ARG + 1
 
 
 @bomb(100000, 3000)
