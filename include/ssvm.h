@@ -203,8 +203,9 @@ typedef struct ssvm_config {
     /* libssvm-aot.so; NULL: looked for beside this library and the program. Without it, all is
      * interpreted that the cache does not hold. */
     const char *compiler_library;
-    /* A program `ssvm` that compiles into the cache in a process of its own, which may outlive this
-     * one; NULL: "auto" compiles in a thread of this process. */
+    /* A program `ssvm` that compiles in a process of its own, with limits of time and memory; where
+     * it fills the cache it may outlive this process. NULL: compiled in threads of this process,
+     * which LLVM ends when it gets no memory. */
     const char *compiler_program;
     /* Tell perf(1) where native code is: the functions' addresses are written to
      * /tmp/perf-PID.map, a new file for this user alone. One engine of a process. Since 0.1. */
@@ -275,10 +276,12 @@ SSVM_API own ssvm_error *ssvm_module_compile(ssvm_module *, const ssvm_compile_o
                                              ssvm_compile_report *report);
 /* Compile into the engine's cache, unless it is there; another process that is at it is waited for.
  * In processes, as above. `form`: 1 checked, 2 metered, 4 deterministic, added. `loop` not 0: only
- * the loop at this offset in the module, of function `func`, to be entered while it runs. Any
- * thread. Since 0.1. */
+ * the loop at this offset in the module, of function `func`, to be entered while it runs. *ret:
+ * NULL where the cache has it now; else (no cache, or none that takes it) the image, the caller's,
+ * for ssvm_string_delete: what config.compiler_program writes to its standard output. Any thread.
+ * Since 0.1. */
 SSVM_API own ssvm_error *ssvm_module_fill_cache(ssvm_module *, unsigned form, uint32_t func,
-                                                uint32_t loop);
+                                                uint32_t loop, own char **ret, size_t *ret_len);
 /* Does the module have native code now, in this form? Any thread. Since 0.1. */
 SSVM_API bool ssvm_module_is_native(const ssvm_module *, unsigned form);
 /* Why the native code in the module's own bytes is not used (another build's, another CPU's, made

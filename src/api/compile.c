@@ -65,19 +65,34 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
     return error;
 }
 
-own ssvm_error *ssvm_module_fill_cache(ssvm_module *m, unsigned form, uint32_t func, uint32_t loop)
+own ssvm_error *ssvm_module_fill_cache(ssvm_module *m, unsigned form, uint32_t func, uint32_t loop,
+                                       own char **ret, size_t *ret_len)
 {
     struct sv_tier_code code = {form, func, loop, true};
     struct sv_err err = {0};
+    uint8_t *image = NULL;
+    char *bytes = NULL;
+    size_t len = 0;
 
-    if (!m || form >= SV_NATIVE_FORMS)
+    if (!m || !ret || !ret_len || form >= SV_NATIVE_FORMS)
         return sv_api_error(SSVM_EUSAGE,
-                            "ssvm_module_fill_cache needs a module and a form below %u",
+                            "ssvm_module_fill_cache needs a module, a form below %u and a place "
+                            "for the result",
                             (unsigned)SV_NATIVE_FORMS);
     if (loop && (func < m->module->nimports_of[SV_EXTERN_FUNC] || func >= m->module->nfuncs))
         return sv_api_error(SSVM_EUSAGE, "the module has no function %u with a loop", func);
-    if (sv_tier_fill_cache(&err, m->engine->tier, m->module, &code) < 0)
+    if (sv_tier_fill_cache(&err, m->engine->tier, m->module, &code, &image, &len) < 0)
         return sv_api_error_of(&err);
+    if (image) {
+        bytes = sv_alloc(len);
+        if (bytes)
+            memcpy(bytes, image, len);
+        sv_tier_free(m->engine->tier, image);
+        if (!bytes)
+            return sv_api_nomem();
+    }
+    *ret = bytes;
+    *ret_len = len;
     return NULL;
 }
 

@@ -310,22 +310,39 @@ static void store(struct sv_tier *t, const struct sv_module *m, const struct sv_
         sv_cache_store(&err, t->cache, &name, &io, 1);
 }
 
-int sv_tier_make(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
-                 const struct sv_tier_code *c, uint64_t features, own struct sv_native **ret)
+/* Compile, and into the cache if there is one. */
+static int compile(struct sv_err *err, struct sv_tier *t, const struct sv_module *m,
+                   const struct sv_tier_code *c, uint64_t features, own uint8_t **ret,
+                   size_t *ret_len)
 {
     struct sv_aot_options opts = options_of(t, features, c);
     struct sv_aot_report report;
+    int r = sv_tier_compile(err, t, m, m->wasm_len, &opts, ret, ret_len, &report);
+
+    if (r == 0)
+        store(t, m, c, *ret, *ret_len);
+    return r;
+}
+
+int sv_tier_use(struct sv_err *err, const struct sv_module *m, const struct sv_tier_code *c,
+                const uint8_t *image, size_t len, own struct sv_native **ret)
+{
+    return sv_native_new(err, image, len, m, m->digest, NULL, kind_of(c), ret);
+}
+
+int sv_tier_make(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
+                 const struct sv_tier_code *c, uint64_t features, own struct sv_native **ret)
+{
     uint8_t *image = NULL;
     size_t len = 0;
-    int r = sv_tier_compile(err, t, m, m->wasm_len, &opts, &image, &len, &report);
+    int r = compile(err, t, m, c, features, &image, &len);
 
     if (r < 0)
         return r;
-    store(t, m, c, image, len);
     /* Pages of the cache's file rather than a copy. */
     *ret = sv_tier_take_cached(t, m, c);
     if (!*ret)
-        r = sv_native_new(err, image, len, m, m->digest, NULL, kind_of(c), ret);
+        r = sv_tier_use(err, m, c, image, len, ret);
     sv_tier_free(t, image);
     return r;
 }
@@ -346,22 +363,35 @@ static int lock_entry(struct sv_err *err, struct sv_tier *t, const struct sv_cac
 }
 
 int sv_tier_fill_cache(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
-                       const struct sv_tier_code *c)
+                       const struct sv_tier_code *c, own uint8_t **ret, size_t *ret_len)
 {
-    struct sv_cache_name name;
     struct sv_native *native = NULL;
-    int lock = -1, r;
+    uint8_t *image = NULL;
+    struct sv_err no_lock;
+    size_t len = 0;
+    int lock = -1, r = 0;
 
-    if (!t->cache)
-        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is no cache to compile into");
     need_digest(t, m);
-    name = entry_name(t, m, c);
-    r = lock_entry(err, t, &name, &lock);
-    if (r < 0)
-        return r;
-    native = sv_tier_take_cached(t, m, c);
-    if (!native)
-        r = sv_tier_make(err, t, m, c, sv_features_default, &native);
+    if (t->cache) {
+        struct sv_cache_name name = entry_name(t, m, c);
+
+        /* Without it two may compile the same. */
+        lock_entry(&no_lock, t, &name, &lock);
+        native = sv_tier_take_cached(t, m, c);
+    }
+    if (!native) {
+        r = compile(err, t, m, c, sv_features_default, &image, &len);
+        native = r < 0 ? NULL : sv_tier_take_cached(t, m, c);
+    }
+    if (native) {
+        sv_tier_free(t, image);
+        image = NULL;
+        len = 0;
+    }
+    if (r == 0) {
+        *ret = image;
+        *ret_len = len;
+    }
     sv_native_unref(native);
     if (lock >= 0)
         close(lock);
@@ -387,7 +417,8 @@ int sv_tier_find(struct sv_err *err, struct sv_engine *e, struct sv_module *m, u
         sv_tier_start(t, e, m, form);
         return 0;
     }
-    r = sv_tier_make(err, t, m, &code, e->features, &native);
+    r = t->program ? sv_tier_run_program(err, t, m, &code, &native)
+                   : sv_tier_make(err, t, m, &code, e->features, &native);
     sv_tier_set(t, m, native);
     return r;
 }

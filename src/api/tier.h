@@ -32,7 +32,7 @@ struct sv_tier {
     enum sv_tier_mode mode;
     struct sv_cache *cache; /* NULL: none */
     char *library;          /* path of libssvm-aot.so; NULL: beside this library or program */
-    char *program;          /* compiles in a process of its own; NULL: in a thread */
+    char *program;          /* compiles in a process of its own; NULL: in threads here */
     char *cache_dir;
     pthread_mutex_t lock; /* of what is below, and of modules' digests */
     struct sv_compiler compiler;
@@ -78,15 +78,19 @@ void sv_tier_put_valid(struct sv_tier *, const struct sv_cache_file *file,
                        const struct sv_module *);
 /* The module's digest, if it is to be had without reading much. */
 void sv_tier_note_file(struct sv_tier *, struct sv_module *, const struct sv_cache_file *file);
-/* The same in a process for the purpose: compile into the cache if it is not there yet. */
+/* In a process for the purpose: compile into the cache if it is not there yet. *ret: the image,
+ * where no cache has it now; NULL: one has it. */
 int sv_tier_fill_cache(struct sv_err *err, struct sv_tier *, struct sv_module *,
-                       const struct sv_tier_code *);
+                       const struct sv_tier_code *, own uint8_t **ret, size_t *ret_len);
 /* From the cache; NULL: not there, or not to be used. */
 own struct sv_native *sv_tier_take_cached(struct sv_tier *, struct sv_module *,
                                           const struct sv_tier_code *);
 /* Compile in this process, and into the cache if there is one. */
 int sv_tier_make(struct sv_err *err, struct sv_tier *, struct sv_module *,
                  const struct sv_tier_code *, uint64_t features, own struct sv_native **ret);
+/* Code from the bytes of an image that was compiled for this process. */
+int sv_tier_use(struct sv_err *err, const struct sv_module *, const struct sv_tier_code *,
+                const uint8_t *image, size_t len, own struct sv_native **ret);
 /* Give it to the module; false: it is NULL. */
 bool sv_tier_set(struct sv_tier *, struct sv_module *, own struct sv_native *);
 
@@ -96,6 +100,12 @@ own ssvm_error *sv_perf_map_open(int *ret_fd);
 /* Where the functions of the image are. Nothing without a map. */
 void sv_perf_map_add(struct sv_tier *, const struct sv_module *, const struct sv_native *,
                      enum sv_native_kind);
+
+/* ---- tier_child.c ---- */
+/* Compile in a child, which may run out of memory or time without harm to us (in this process where
+ * the size of files is limited). Waits for it, until the tier stops. */
+int sv_tier_run_program(struct sv_err *err, struct sv_tier *, struct sv_module *,
+                        const struct sv_tier_code *, own struct sv_native **ret);
 
 /* ---- tier_job.c: in the background ---- */
 /* Compile the module, then let what runs of it go over. Failing is silent: all stays interpreted.

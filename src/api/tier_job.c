@@ -1,23 +1,12 @@
-/* Compiling in the background: threads that wait, compile here or in a child, and tell the tier
- * that runs. What is compiled and where it is kept is tier.c's. */
-#include <errno.h>
-#include <fcntl.h>
+/* Compiling in the background: threads that wait, have it compiled, and tell the tier that runs.
+ * What is compiled and where it is kept is tier.c's, children are tier_child.c's. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "api/tier.h"
 #include "base/clock.h"
-
-extern char **environ;
 
 /* A program that ends sooner is not worth a compiler. */
 #define PATIENCE_MS 8
@@ -62,107 +51,6 @@ void sv_tier_stop(struct sv_tier *t)
     t->jobs = NULL;
 }
 
-/* ---- A child ---- */
-
-/* The module's bytes in a file that nobody can change, for the compiler's standard input. */
-static int module_fd(const struct sv_module *m)
-{
-    int fd = memfd_create("ssvm-module", MFD_CLOEXEC);
-    size_t at = 0;
-
-    while (fd >= 0 && at < m->wasm_len) {
-        ssize_t n = write(fd, m->bytes + at, m->wasm_len - at);
-
-        if (n <= 0) {
-            close(fd);
-            return -1;
-        }
-        at += (size_t)n;
-    }
-    if (fd >= 0)
-        lseek(fd, 0, SEEK_SET);
-    return fd;
-}
-
-static pid_t spawn(const struct sv_tier *t, int in, const struct sv_tier_code *c)
-{
-    char form[16], loop[32];
-    char *argv[] = {t->program,
-                    (char *)"compile",
-                    (char *)"--fill-cache",
-                    t->cache_dir,
-                    (char *)"--form",
-                    form,
-                    (char *)"--loop",
-                    loop,
-                    (char *)"-",
-                    NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    pid_t pid = -1;
-
-    snprintf(form, sizeof form, "%u", c->form);
-    snprintf(loop, sizeof loop, "%u:%u", c->func, c->offset);
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
-    /* It may outlive the program, whose pipes and locks must not live as long. */
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-#endif
-    posix_spawnattr_init(&attr);
-    /* A session of its own: the terminal's signals are for the program, and it may outlive us. */
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setsigmask(&attr, &none);
-    if (posix_spawn(&pid, t->program, &actions, &attr, argv, environ) != 0)
-        pid = -1;
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return pid;
-}
-
-/* Until the child has ended, or the tier stops: then the child ends when asked, having left the
- * work to a process that goes on without us. */
-static bool wait_child(const struct sv_tier *t, pid_t pid)
-{
-    struct pollfd fds[2] = {{.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN},
-                            {.fd = t->stop_fd, .events = POLLIN}};
-    int status = -1;
-
-    if (fds[0].fd >= 0 && fds[1].fd >= 0) {
-        while (poll(fds, 2, -1) < 0 && errno == EINTR)
-            continue;
-        close(fds[0].fd);
-        if (!(fds[0].revents & POLLIN))
-            kill(pid, SIGTERM);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static bool run_program(const struct sv_tier *t, const struct sv_module *m,
-                        const struct sv_tier_code *c)
-{
-    uint8_t key[SV_IMAGE_KEY_LEN];
-    struct sv_err err = {0};
-    pid_t pid = -1;
-    int fd;
-
-    /* Makes the folder: what the child puts there is looked for in the one that we have open. */
-    if (sv_cache_key(&err, t->cache, key) < 0)
-        return false;
-    fd = module_fd(m);
-    if (fd < 0)
-        return false;
-    pid = spawn(t, fd, c);
-    close(fd);
-    return pid > 0 && wait_child(t, pid);
-}
-
 /* ---- A job ---- */
 
 /* NULL: there is none to be had. */
@@ -171,10 +59,10 @@ static own struct sv_native *make(const struct sv_tier_job *j, const struct sv_t
     struct sv_native *native = NULL;
     struct sv_err err = {0};
 
-    if (!j->tier->program || !j->tier->cache)
+    if (j->tier->program)
+        sv_tier_run_program(&err, j->tier, j->module, c, &native);
+    else
         sv_tier_make(&err, j->tier, j->module, c, j->engine->features, &native);
-    else if (run_program(j->tier, j->module, c))
-        native = sv_tier_take_cached(j->tier, j->module, c);
     return native;
 }
 

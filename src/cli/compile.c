@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -154,12 +155,32 @@ static int compile_file(struct compile *c, ssvm_engine *engine, const char *file
     return status;
 }
 
+/* To whoever started us. */
+static int send_image(const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, bytes, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            cli_message("cannot write the image: %s", strerror(errno));
+            return CLI_STATUS_ERROR;
+        }
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
 /* In a process that ssvm started for it. */
 static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
 {
     struct rlimit cpu = {CPU_SECONDS_MAX, CPU_SECONDS_MAX}, memory = {MEMORY_MAX, MEMORY_MAX},
                   core = {0, 0};
     ssvm_module *module = NULL;
+    char *image = NULL;
+    size_t len = 0;
     int status;
 
     setrlimit(RLIMIT_CPU, &cpu);
@@ -167,7 +188,11 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
     setrlimit(RLIMIT_CORE, &core);
     status = read_module(engine, file, &module);
     if (status == 0)
-        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form, c->func, c->loop));
+        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form, c->func, c->loop,
+                                                    &image, &len));
+    if (status == 0 && image)
+        status = send_image(image, len);
+    ssvm_string_delete(image);
     ssvm_module_delete(module);
     return status;
 }
@@ -193,18 +218,53 @@ static int run(struct compile *c, const char *file)
     ssvm_engine *engine = NULL;
     int status;
 
-    if (c->fill) {
-        hand_over();
-        c->config.cache_dir = c->fill;
-    }
     if (c->options.debug && !c->level)
         c->options.optimise = 0;
+    c->config.debug = c->fill && c->options.debug;
     c->config.tier = "aot";
     status = check(NULL, ssvm_engine_new(&c->config, &engine));
     if (status == 0)
         status = c->fill ? fill_cache(c, engine, file) : compile_file(c, engine, file);
     ssvm_engine_delete(engine);
     return status;
+}
+
+/* What a process said. */
+static void repeat(int messages)
+{
+    char text[4096];
+    ssize_t n;
+
+    lseek(messages, 0, SEEK_SET);
+    while ((n = read(messages, text, sizeof text)) > 0)
+        fwrite(text, 1, (size_t)n, stderr);
+}
+
+/* LLVM, and the loader of its library, end the process where they get no memory: not this one. */
+static int run_apart(struct compile *c, const char *file)
+{
+    int messages = c->progress ? -1 : memfd_create("messages", MFD_CLOEXEC), status = 0;
+    pid_t self = getpid(), pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != self)
+            _exit(CLI_STATUS_ERROR);
+        if (messages >= 0)
+            dup2(messages, STDERR_FILENO);
+        exit(run(c, file));
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) <= CLI_STATUS_USAGE) {
+        if (messages >= 0)
+            repeat(messages);
+        return WEXITSTATUS(status);
+    }
+    cli_message(pid < 0 ? "'%s': no process for the compiler"
+                        : "'%s': the compiler was ended: out of memory?",
+                file);
+    return CLI_STATUS_ERROR;
 }
 
 int cli_compile(int argc, char **argv)
@@ -238,5 +298,14 @@ int cli_compile(int argc, char **argv)
         return cli_usage(c.args.verb, "no file to compile");
     if (!c.out && !c.fill)
         return cli_usage(c.args.verb, "option '-o FILE' is wanted: where the result goes");
+    if (!c.fill)
+        return run_apart(&c, file);
+    if (strcmp(c.fill, "none") == 0) {
+        c.config.cache_dir = NULL;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* of no use to others */
+    } else {
+        c.config.cache_dir = c.fill;
+        hand_over();
+    }
     return run(&c, file);
 }

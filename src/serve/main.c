@@ -4,6 +4,7 @@
  * stages: conn.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,14 +115,37 @@ static ssvm_limits init_limits(const struct srv_config *config)
     return limits;
 }
 
+/* The program that compiles what clients deploy, in processes that hostile modules may exhaust. */
+static bool find_compiler(char *path, size_t size)
+{
+    /* From the folder of our own executable: installed, then in a build tree. */
+    static const char *const places[] = {"../../bin/ssvm", "ssvm"};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *slash;
+
+    self[n > 0 ? n : 0] = '\0';
+    slash = strrchr(self, '/');
+    for (size_t i = 0; slash && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, size, "%.*s%s", (int)(slash + 1 - self), self, places[i]);
+        if (access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool open_engine(struct srv_server *server)
 {
     ssvm_config config = SSVM_CONFIG_INIT;
+    char compiler[PATH_MAX + 64];
     ssvm_error *error;
 
-    /* Guests may take what is left, and a compiler that finds no memory ends the process. */
-    if (is_space_limited(NULL))
+    /* In this process a compiler that finds no memory would end it, and guests may take what is
+     * left. */
+    if (is_space_limited(NULL) || !find_compiler(compiler, sizeof compiler))
         config.tier = "interp";
+    else
+        config.compiler_program = compiler;
     error = ssvm_engine_new(&config, &server->engine);
 
     if (!error)

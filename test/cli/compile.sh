@@ -85,6 +85,22 @@ for kib in 100000 200000 300000; do
     expect "nothing is left ($kib KiB)" "" "$(ls short.wasm* 2>/dev/null)"
 done
 
+# Likewise before it runs, whatever the limit: natively, or one message.
+for kib in 60000 250000 280000 300000 310000 320000 340000 420000 600000; do
+    for folder in none "$PWD/narrow"; do
+        (
+            ulimit -v $kib
+            exec "$SSVM" --tier aot --cache "$folder" --invoke loop "$wasm" $n
+        ) >narrow.txt 2>stderr.txt
+        case "$? $(cat narrow.txt)" in
+        "0 $want") echo "ok with $kib KiB, cache '$folder'" ;;
+        "1 ") expect "with $kib KiB, cache '$folder': one message" 1 "$(grep -c "^ssvm: '$wasm': " stderr.txt)" ;;
+        *) echo "FAILED with $kib KiB, cache '$folder': $(cat narrow.txt stderr.txt)" ;;
+        esac
+    done
+    rm -rf narrow
+done
+
 # Damage in the file: of the image, the module is run without it; cut, it is no module any more.
 size=$(stat -c %s out.wasm)
 for at in $(seq 1 7); do

@@ -39,7 +39,7 @@ switches deep 300 $n
 
 loop() { "$SSVM" --tier aot --cache none --invoke loop "$wasm" "$1"; }
 result=$(loop $n)
-check "in a thread, without a cache" 0 "$result"$'\n' "" "$SSVM" --cache none --stats=json --invoke loop "$wasm" $n
+check "without a cache" 0 "$result"$'\n' "" "$SSVM" --cache none --stats=json --invoke loop "$wasm" $n
 expect "became native there too" native "$(stat_of tier)"
 
 # Killed compilers: the program runs on. The one that it started, and all of them.
@@ -70,10 +70,34 @@ expect "interpreted without them" interpreted "$(stat_of tier)"
 settle killed
 expect "nothing half made is left in the cache" "" "$(find killed -name 'tmp.*')"
 
+# Without a cache that takes anything a child compiles too; killed, all stays interpreted.
+"$SSVM" --cache none --stats=json --invoke loop "$wasm" $n >out.txt 2>stderr.txt &
+pid=$!
+while kill -0 $pid 2>/dev/null; do
+    pkill -9 -P $pid -f -- "compile --fill-cache none" 2>/dev/null
+    sleep 0.01
+done
+wait $pid
+expect "all compilers killed, without a cache" "0 $result" "$? $(cat out.txt)"
+expect "interpreted without them and it" interpreted "$(stat_of tier)"
+mkdir ro
+"$SSVM" --cache "$PWD/ro" --tier aot --invoke loop "$wasm" 1000 >out.txt 2>stderr.txt
+find ro -name '????????????????*' -delete
+(
+    ulimit -f 8 # KiB: less than an image has
+    exec "$SSVM" --cache "$PWD/ro" --stats=json --invoke loop "$wasm" $n
+) >out.txt 2>stderr.txt
+expect "a cache that takes nothing" "0 $result" "$? $(cat out.txt)"
+
 # A compiler that stands still: later starts of the same program do not leave more of them behind.
 "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" 500000 >out.txt 2>&1
-for child in $(compilers still); do kill -STOP "$child" 2>/dev/null; done
-stopped=$(compilers still)
+stopped=
+# Until all of them stand: one may have started another meanwhile.
+while [ "$stopped" != "$(compilers still)" ]; do
+    stopped=$(compilers still)
+    for child in $stopped; do kill -STOP "$child" 2>/dev/null; done
+    sleep 0.05
+done
 if [ -n "$stopped" ]; then
     for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" 500000 >out.txt 2>&1; done
     for _ in $(seq 100); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
