@@ -26,6 +26,7 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
 {
     ssvm_compile_options o = SSVM_COMPILE_OPTIONS_INIT;
     struct sv_aot_report done = {0};
+    uint8_t key[SV_IMAGE_KEY_LEN];
     struct sv_aot_options opts;
     struct sv_err err = {0};
     ssvm_error *error;
@@ -52,8 +53,9 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
                                    .progress = o.progress,
                                    .progress_arg = o.progress_data,
                                    .features = m->engine->features};
-    if (sv_tier_compile(&err, m->engine->tier, m->module, m->module->wasm_len, &opts, &image, &len,
-                        &done) < 0)
+    if ((m->engine->tier->cache && sv_cache_key(&err, m->engine->tier->cache, key) < 0) ||
+        sv_tier_compile(&err, m->engine->tier, m->module, m->module->wasm_len, &opts,
+                        m->engine->tier->cache ? key : NULL, &image, &len, &done) < 0)
         return sv_api_error_of(&err);
     error = join(m->module, image, len, ret, ret_len);
     sv_tier_free(m->engine->tier, image);

@@ -306,8 +306,7 @@ static void store(struct sv_tier *t, const struct sv_module *m, const struct sv_
     struct iovec io = {.iov_base = (void *)(uintptr_t)image, .iov_len = len};
     struct sv_err err = {0};
 
-    if (t->cache)
-        sv_cache_store(&err, t->cache, &name, &io, 1);
+    sv_cache_store(&err, t->cache, &name, &io, 1);
 }
 
 /* Compile, and into the cache if there is one. */
@@ -316,10 +315,14 @@ static int compile(struct sv_err *err, struct sv_tier *t, const struct sv_module
                    size_t *ret_len)
 {
     struct sv_aot_options opts = options_of(t, features, c);
+    uint8_t key[SV_IMAGE_KEY_LEN];
     struct sv_aot_report report;
-    int r = sv_tier_compile(err, t, m, m->wasm_len, &opts, ret, ret_len, &report);
+    struct sv_err no_key;
+    bool keep = t->cache && sv_cache_key(&no_key, t->cache, key) == 0;
+    int r =
+        sv_tier_compile(err, t, m, m->wasm_len, &opts, keep ? key : NULL, ret, ret_len, &report);
 
-    if (r == 0)
+    if (r == 0 && keep)
         store(t, m, c, *ret, *ret_len);
     return r;
 }

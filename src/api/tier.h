@@ -58,8 +58,8 @@ void sv_tier_delete(own struct sv_tier *); /* stopped already, or never used */
 /* tier_compile.c: compile and seal. `key` NULL: with a key that nobody has (trusted by the caller
  * only). */
 int sv_tier_compile(struct sv_err *err, struct sv_tier *, const struct sv_module *, size_t wasm_len,
-                    const struct sv_aot_options *, own uint8_t **ret, size_t *ret_len,
-                    struct sv_aot_report *ret_report);
+                    const struct sv_aot_options *, const uint8_t *key, own uint8_t **ret,
+                    size_t *ret_len, struct sv_aot_report *ret_report);
 void sv_tier_free(struct sv_tier *, own uint8_t *image);
 
 /* The native code of a form for the module, if there is any or the mode wants it now; 0 with

@@ -81,13 +81,13 @@ static void close_child(struct child *c)
 
 /* 0 or an errno. */
 static int spawn(const struct sv_tier *t, const struct child *child, const struct sv_tier_code *c,
-                 pid_t *ret)
+                 bool cached, pid_t *ret)
 {
     char form[16], loop[32];
     char *argv[] = {t->program,
                     (char *)"compile",
                     (char *)"--fill-cache",
-                    t->cache ? t->cache_dir : (char *)"none",
+                    cached ? t->cache_dir : (char *)"none",
                     (char *)"--form",
                     form,
                     (char *)"--loop",
@@ -159,7 +159,7 @@ static int fail(struct sv_err *err, const struct child *c)
     return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "the compiler cannot run: out of memory?");
 }
 
-/* What it has written, or what the cache has. */
+/* What it has written, or what the cache has. 0 with *ret NULL: not even that, any more. */
 static int take(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
                 const struct sv_tier_code *code, const struct child *c, own struct sv_native **ret)
 {
@@ -169,9 +169,7 @@ static int take(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
 
     if (fstat(c->fds[1], &st) < 0 || st.st_size == 0) {
         *ret = sv_tier_take_cached(t, m, code);
-        return *ret ? 0
-                    : sv_fail(err, SV_EIO, SV_NO_OFFSET,
-                              "what was compiled is not in the cache any more");
+        return 0;
     }
     bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, c->fds[1], 0);
     if (bytes == MAP_FAILED)
@@ -181,23 +179,16 @@ static int take(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
     return r;
 }
 
-int sv_tier_run_program(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
-                        const struct sv_tier_code *code, own struct sv_native **ret)
+static int run(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
+               const struct sv_tier_code *code, bool cached, own struct sv_native **ret)
 {
-    uint8_t key[SV_IMAGE_KEY_LEN];
-    struct sv_err no_key;
     struct child c;
     pid_t pid;
     int r;
 
-    if (!may_write_files())
-        return sv_tier_make(err, t, m, code, sv_features_default, ret);
-    /* Makes the folder: what the child puts there is looked for in the one that we have open. */
-    if (t->cache)
-        sv_cache_key(&no_key, t->cache, key);
     if (!open_child(&c, m)) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no files for a compiler: %s", strerror(errno));
-    } else if ((r = spawn(t, &c, code, &pid)) != 0) {
+    } else if ((r = spawn(t, &c, code, cached, &pid)) != 0) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot start the compiler '%s': %s", t->program,
                     strerror(r));
     } else {
@@ -206,5 +197,25 @@ int sv_tier_run_program(struct sv_err *err, struct sv_tier *t, struct sv_module 
                                                               : fail(err, &c);
     }
     close_child(&c);
+    return r;
+}
+
+int sv_tier_run_program(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
+                        const struct sv_tier_code *code, own struct sv_native **ret)
+{
+    uint8_t key[SV_IMAGE_KEY_LEN];
+    struct sv_err no_key;
+    int r;
+
+    if (!may_write_files())
+        return sv_tier_make(err, t, m, code, sv_features_default, ret);
+    *ret = NULL;
+    /* Makes the folder: what the child puts there is looked for in the one that we have open. */
+    if (t->cache)
+        sv_cache_key(&no_key, t->cache, key);
+    r = run(err, t, m, code, t->cache != NULL, ret);
+    /* Into a folder that is not ours any more. */
+    if (r == 0 && !*ret)
+        r = run(err, t, m, code, false, ret);
     return r;
 }

@@ -77,29 +77,20 @@ static int open_compiler(struct sv_err *err, struct sv_tier *t, struct sv_compil
     return r;
 }
 
-static int seal_key(struct sv_err *err, struct sv_tier *t, uint8_t key[SV_IMAGE_KEY_LEN])
-{
-    if (t->cache)
-        return sv_cache_key(err, t->cache, key);
-    if (getrandom(key, SV_IMAGE_KEY_LEN, 0) != SV_IMAGE_KEY_LEN)
-        return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "no random bytes for a key");
-    return 0;
-}
-
 int sv_tier_compile(struct sv_err *err, struct sv_tier *t, const struct sv_module *m,
-                    size_t wasm_len, const struct sv_aot_options *opts, own uint8_t **ret,
-                    size_t *ret_len, struct sv_aot_report *ret_report)
+                    size_t wasm_len, const struct sv_aot_options *opts, const uint8_t *key,
+                    own uint8_t **ret, size_t *ret_len, struct sv_aot_report *ret_report)
 {
-    uint8_t key[SV_IMAGE_KEY_LEN];
+    uint8_t nobodys[SV_IMAGE_KEY_LEN];
     struct sv_compiler c;
     int r = open_compiler(err, t, &c);
 
-    if (r == 0)
-        r = seal_key(err, t, key);
+    if (r == 0 && !key && getrandom(nobodys, sizeof nobodys, 0) != sizeof nobodys)
+        r = sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "no random bytes for a key");
     if (r == 0)
         r = c.compile(err, m->bytes, wasm_len, opts, ret, ret_len, ret_report);
     if (r == 0)
-        sv_image_seal(*ret, key);
+        sv_image_seal(*ret, key ? key : nobodys);
     return r;
 }
 
