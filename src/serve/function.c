@@ -17,6 +17,8 @@
 #define NS_PER_MS 1000000
 #define FILE_PATH_MAX (SRV_FUNCTION_NAME_MAX + 32)
 #define BROKEN_MAX 400 /* bytes of the reason that a version is broken */
+/* Files of a few bytes may become snapshots of --max-module each: so many of those in all. */
+#define SNAPSHOTS_MAX 4
 
 /* ---- Versions ---- */
 
@@ -27,6 +29,8 @@ void srv_version_unref(own struct srv_version *version)
     for (uint32_t i = 0; i < version->nexports; i++)
         free(version->exports[i].name);
     free(version->exports);
+    if (version->snapshot_bytes)
+        atomic_fetch_sub(version->snapshots_of, version->snapshot_bytes);
     ssvm_template_delete(version->template);
     ssvm_module_delete(version->module);
     free(version->broken);
@@ -266,8 +270,8 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
 }
 
 /* Let instances begin where `_initialize` ended, where that is the same to everybody. */
-static void use_snapshot(const struct srv_functions *fs, struct srv_version *version,
-                         const char *name, const char *bytes)
+static void use_snapshot(struct srv_functions *fs, struct srv_version *version, const char *name,
+                         const char *bytes)
 {
     char why[BROKEN_MAX] = "";
     ssvm_module *module = NULL;
@@ -277,10 +281,19 @@ static void use_snapshot(const struct srv_functions *fs, struct srv_version *ver
 
     if (!srv_snapshot_wanted(version->module))
         return;
+    pthread_mutex_lock(&fs->initialising);
     snapshot = srv_snapshot_make(bytes, (size_t)version->id.size, (size_t)fs->max, &fs->limits,
                                  &len, why, sizeof why);
-    if (snapshot)
+    if (snapshot && atomic_load(&fs->snapshot_bytes) + len > SNAPSHOTS_MAX * fs->max)
+        snprintf(why, sizeof why, "the snapshots of all functions are too large");
+    else if (snapshot)
         error = ssvm_module_new(fs->engine, snapshot, len, &module);
+    if (module) {
+        atomic_fetch_add(&fs->snapshot_bytes, len);
+        version->snapshot_bytes = len;
+        version->snapshots_of = &fs->snapshot_bytes;
+    }
+    pthread_mutex_unlock(&fs->initialising);
     ssvm_string_delete(snapshot);
     if (error)
         snprintf(why, sizeof why, "%s", ssvm_error_message(error));
@@ -543,7 +556,8 @@ bool srv_functions_init(struct srv_functions *fs, ssvm_engine *engine, int root,
     fs->max = max_module;
     fs->limits = *limits;
     fs->log = log;
-    return pthread_mutex_init(&fs->lock, NULL) == 0;
+    return pthread_mutex_init(&fs->lock, NULL) == 0 &&
+           pthread_mutex_init(&fs->initialising, NULL) == 0;
 }
 
 void srv_functions_release(struct srv_functions *fs)
@@ -558,5 +572,6 @@ void srv_functions_release(struct srv_functions *fs)
         pthread_mutex_destroy(&f->loading);
         free(f);
     }
+    pthread_mutex_destroy(&fs->initialising);
     pthread_mutex_destroy(&fs->lock);
 }

@@ -43,6 +43,8 @@ struct srv_file_id {
 
 /* One loaded file. Immutable but for the counters. */
 struct srv_version {
+    uint64_t snapshot_bytes;        /* what its module has grown to; 0: as the file */
+    _Atomic uint64_t *snapshots_of; /* where they are counted */
     _Atomic uint32_t refs;
     struct srv_file_id id;
     own ssvm_module *module;
@@ -68,7 +70,9 @@ struct srv_functions {
     ssvm_limits limits; /* of an initialisation */
     ssvm_engine *engine;
     struct srv_log *log;
-    pthread_mutex_t lock; /* of adding */
+    pthread_mutex_t lock;            /* of adding */
+    pthread_mutex_t initialising;    /* one function at a time: each may take a call's memory */
+    _Atomic uint64_t snapshot_bytes; /* of all versions */
     uint32_t count;
     _Atomic(struct srv_function *)
         places[SRV_FUNCTION_PLACES]; /* hash table, open addressing; nothing is ever taken out */

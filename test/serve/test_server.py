@@ -223,7 +223,7 @@ def guest(name):
     source = os.path.join(HERE, "guests", name + ".c")
     if not cc or not os.path.isdir("/usr/include/wasm32-wasi"):
         raise Skip("clang with wasi-libc is missing")
-    target = ["--target=wasm32", "-nostdlib", "-Wl,--no-entry"] if name in ("typed", "reactor", "seeded") else ["--target=wasm32-wasi", "-Wno-deprecated"]
+    target = ["--target=wasm32", "-nostdlib", "-Wl,--no-entry"] if name in ("typed", "reactor", "seeded", "large") else ["--target=wasm32-wasi", "-Wno-deprecated"]
     subprocess.run([cc, *target, "-O2", "-o", path, source], check=True)
     return path
 
@@ -753,6 +753,33 @@ def initialised_once():
         s.function("reactor")
         r = s.get("/f/reactor/sum")
         same((r.status, r.code()), (504, "deadline"), "an _initialize that takes too long is the call's as before")
+
+
+@test
+def large_snapshots():
+    """Files of a few bytes whose `_initialize` leaves much, many at once and in many versions: bounded, told, and all answer."""
+    with Server("--max-module", "8M", "--call-memory", "16M") as s:
+        names = ["large%d" % i for i in range(8)]
+        answers = []
+        for _ in range(2):
+            for name in names:
+                s.function(name, "large")
+            threads = [threading.Thread(target=lambda n=n: answers.append(s.get("/f/%s/last" % n).status)) for n in names]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            time.sleep(1.1)
+        same(set(answers), {200}, "all answer")
+        same(s.get("/f/large0/last").body, b"%d" % (((6 << 20) - 1) % 255 + 1), "what _initialize made")
+        events = [x for x in s.lines() if x.get("event") in ("function_initialised", "function_no_snapshot")]
+        refused = [x for x in events if x["event"] == "function_no_snapshot"]
+        assert refused and len(refused) < len(events), events
+        assert all("too large" in str(x) for x in refused), refused
+        with open("/proc/%d/status" % s.process.pid) as f:
+            peak = int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)) // 1024
+        print("      at most %d MB" % peak)
+        assert peak < 400, peak
 
 
 @test
