@@ -27,7 +27,8 @@ struct lower_local {
     LLVMValueRef slot;
     LLVMTypeRef type;
     uint32_t root, delta;
-    uint32_t epoch; /* root is valid when this is the lowering's */
+    uint32_t epoch; /* root is valid when this is the lowering's, and not 0; so is `constant` */
+    LLVMValueRef constant; /* that it holds; NULL: another value */
     uint32_t seen;
 };
 
@@ -145,6 +146,7 @@ struct lower {
     LLVMValueRef gas_ref; /* where calls and returns have it; NULL: in th->gas */
     uint64_t gas;
     bool gas_noted; /* inst->gas is up to date in this block */
+    bool uncounted; /* loops here are not worth a second form */
 
     LLVMValueRef slots; /* the array of lower_slots; its size is set at the end */
     uint32_t nslots;

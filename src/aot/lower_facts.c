@@ -22,6 +22,7 @@ uint32_t lower_local_root(struct lower *l, uint32_t i)
     if (local->epoch != l->epoch || local->root == 0) {
         local->root = lower_root_new(l);
         local->delta = 0;
+        local->constant = NULL;
         local->epoch = l->epoch;
     }
     return local->root;
@@ -35,6 +36,7 @@ void lower_local_set(struct lower *l, uint32_t i, struct lower_value v)
     local->root = v.root;
     local->delta = v.delta;
     local->epoch = l->epoch;
+    local->constant = LLVMIsAConstantInt(v.v);
     if (l->facts_on && !SV_VEC_PUSH(&l->set_trail, UINT32_MAX, i))
         l->nomem = true;
 }

@@ -1,8 +1,9 @@
-/* Counted loops of metered code. A loop of one straight line, whose number of turns and whose
- * addresses are known before it begins, is made twice: where the gas suffices for all turns and no
- * access can fail it runs without charges, all having been charged at once; else as any other. What
- * is known is seen in the guest's code, before LLVM sees anything: all its passes find a loop as it
- * is in code that counts nothing (doc/decisions/010). */
+/* Counted loops of metered code. A loop whose cost and whose addresses are known before it begins
+ * is made twice: where the gas suffices for all of it and no access can fail it runs without
+ * charges, all having been charged at once; else as any other. What is known is seen in the guest's
+ * code, before LLVM sees anything: all its passes find a loop as it is in code that counts nothing
+ * (doc/decisions/010). It is found by playing the loop, or one turn of it, on sums of locals: every
+ * branch must be known then. Of what is played by the turn the number of turns is computed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,9 @@
 #define STACK_MAX 32
 #define LOCALS_MAX 32
 #define ACCESSES_MAX 16
-#define OPS_MAX 256
+/* Instructions that are played through, and labels open at a time. */
+#define PLAYED_MAX 8192
+#define LABELS_MAX 16
 /* A pointer that moves by more in a turn is none of a vector loop: there the charges cost less than
  * what would be computed instead. */
 #define STEP_MAX 32
@@ -39,8 +42,15 @@ struct access {
     int32_t step;
 };
 
+/* Where a branch goes, of what is played. */
+struct label {
+    const uint8_t *head; /* of a loop; NULL: behind the block */
+    unsigned height, arity;
+};
+
 struct scan {
     struct lower *l;
+    bool whole;             /* all turns are played; else one */
     const uint8_t *p, *end; /* end: the instruction `end` */
     uint64_t cost;          /* of a turn */
     struct value stack[STACK_MAX];
@@ -53,6 +63,8 @@ struct scan {
     struct access accesses[ACCESSES_MAX];
     unsigned naccesses;
     struct value cond; /* the loop goes on while it holds */
+    struct label labels[LABELS_MAX];
+    unsigned nlabels, played;
 };
 
 /* How many turns: while a != b or, `less`, a < b (or_equal: a <= b), where each turn adds `step` to
@@ -133,7 +145,7 @@ static struct value times(const struct value *a, uint32_t k)
     return sum(&zero, a, k);
 }
 
-/* ---- The body, without its control ---- */
+/* ---- Its instructions, without control ---- */
 
 static bool push(struct scan *s, struct value v)
 {
@@ -161,11 +173,21 @@ static struct value *find_set(struct scan *s, uint32_t local)
     return NULL;
 }
 
+static struct value number(uint32_t c)
+{
+    return (struct value){.kind = LINEAR, .a = {.c = c}};
+}
+
 static struct value initial(const struct scan *s, uint32_t local)
 {
+    const struct lower_local *held = &s->l->locals[local];
     struct value v = {.kind = ANY};
 
-    if (s->l->locals[local].type == s->l->t->i32)
+    if (held->type != s->l->t->i32)
+        return v;
+    if (s->whole && held->root && held->epoch == s->l->epoch && held->constant)
+        v = number((uint32_t)LLVMConstIntGetZExtValue(held->constant));
+    else
         v = (struct value){.kind = LINEAR, .a = {.n = 1, .t = {{local, 1}}}};
     return v;
 }
@@ -174,6 +196,8 @@ static bool set_local(struct scan *s, uint32_t local, struct value v)
 {
     struct value *held = find_set(s, local);
 
+    if (s->l->locals[local].type != s->l->t->i32)
+        return true;
     if (held) {
         *held = v;
         return true;
@@ -275,6 +299,46 @@ static struct value condition(struct value v)
     return v;
 }
 
+static bool holds(enum sv_op op, uint32_t a, uint32_t b)
+{
+    int32_t c = (int32_t)a, d = (int32_t)b;
+
+    switch (op) {
+    case OP_I32_LT_S:
+        return c < d;
+    case OP_I32_GE_S:
+        return c >= d;
+    case OP_I32_GT_S:
+        return c > d;
+    case OP_I32_LE_S:
+        return c <= d;
+    case OP_I32_LT_U:
+        return a < b;
+    case OP_I32_GE_U:
+        return a >= b;
+    case OP_I32_GT_U:
+        return a > b;
+    default:
+        return a <= b;
+    }
+}
+
+/* Is it known whether it holds? */
+static bool decide(struct value v, bool *ret)
+{
+    uint32_t d;
+
+    v = condition(v);
+    if (v.kind != CONDITION || v.op == OP_COUNT)
+        return false;
+    if (v.op == OP_I32_EQ || v.op == OP_I32_NE) {
+        *ret = difference(&v.a, &v.b, &d) && (d == 0) == (v.op == OP_I32_EQ);
+        return difference(&v.a, &v.b, &d);
+    }
+    *ret = holds(v.op, v.a.c, v.b.c);
+    return v.a.n == 0 && v.b.n == 0;
+}
+
 static bool scan_i32(struct scan *s, enum sv_op op)
 {
     struct value a, b, v = {.kind = ANY};
@@ -310,8 +374,7 @@ static bool scan_op(struct scan *s, enum sv_op op)
     case OP_LOCAL_TEE:
         return scan_local(s, op);
     case OP_I32_CONST:
-        v = (struct value){.kind = LINEAR, .a = {.c = (uint32_t)sv_code_s32(&s->p)}};
-        return push(s, v);
+        return push(s, number((uint32_t)sv_code_s32(&s->p)));
     case OP_DROP:
         return pop(s, &v);
     case OP_SELECT:
@@ -331,18 +394,123 @@ static bool scan_op(struct scan *s, enum sv_op op)
     }
 }
 
-/* Up to a `br_if 0` at the end. */
-static bool scan_body(struct scan *s)
+/* ---- The body, played ---- */
+
+static bool open_label(struct scan *s, bool loop)
 {
-    for (unsigned n = 0; n < OPS_MAX; n++) {
+    struct sv_blocktype type = sv_code_blocktype(s->l->m, &s->p);
+
+    if (s->nlabels == LABELS_MAX || sv_blocktype_nparams(&type))
+        return false;
+    s->labels[s->nlabels++] = (struct label){.head = loop ? s->p : NULL,
+                                             .height = s->depth,
+                                             .arity = loop ? 0 : sv_blocktype_nresults(&type)};
+    return true;
+}
+
+/* Behind the `end` of that many blocks, the innermost first; or behind the `else` of one. */
+static bool skip_blocks(struct scan *s, unsigned n, bool to_else)
+{
+    unsigned depth = n;
+
+    while (depth > 0 && s->played++ < PLAYED_MAX) {
         enum sv_op op = sv_code_op(&s->p);
 
+        sv_code_skip(&s->p, op);
+        if (op == OP_BLOCK || op == OP_LOOP || op == OP_IF)
+            depth++;
+        else if (op == OP_END || (op == OP_ELSE && to_else && depth == 1))
+            depth--;
+        else if (op == OP_TRY || op == OP_TRY_TABLE)
+            return false;
+        if (depth == 0 && op == OP_END)
+            s->nlabels -= n;
+    }
+    return depth == 0;
+}
+
+static bool branch(struct scan *s, uint32_t depth)
+{
+    struct label *to;
+
+    if (depth >= s->nlabels)
+        return false;
+    to = &s->labels[s->nlabels - 1 - depth];
+    if (s->depth < to->height + to->arity)
+        return false;
+    memmove(&s->stack[to->height], &s->stack[s->depth - to->arity], to->arity * sizeof *s->stack);
+    s->depth = to->height + to->arity;
+    if (!to->head)
+        return skip_blocks(s, depth + 1, false);
+    if (to == s->labels && !s->whole)
+        return false;
+    s->p = to->head;
+    s->nlabels -= depth;
+    return true;
+}
+
+static bool play_if(struct scan *s)
+{
+    struct value cond;
+    bool taken;
+
+    return pop(s, &cond) && decide(cond, &taken) && open_label(s, false) &&
+           (taken || skip_blocks(s, 1, true));
+}
+
+static bool play_br_if(struct scan *s)
+{
+    uint32_t depth = sv_code_u32(&s->p);
+    struct value cond;
+    bool taken;
+
+    return pop(s, &cond) && decide(cond, &taken) && (!taken || branch(s, depth));
+}
+
+static bool play_op(struct scan *s, enum sv_op op)
+{
+    switch (op) {
+    case OP_BLOCK:
+    case OP_LOOP:
+        return open_label(s, op == OP_LOOP);
+    case OP_IF:
+        return play_if(s);
+    case OP_ELSE:
+        return skip_blocks(s, 1, false);
+    case OP_END:
+        s->nlabels--;
+        return true;
+    case OP_BR:
+        return branch(s, sv_code_u32(&s->p));
+    case OP_BR_IF:
+        return play_br_if(s);
+    default:
+        return scan_op(s, op);
+    }
+}
+
+/* A turn ends in a `br_if 0` at the loop's end. */
+static bool end_turn(struct scan *s)
+{
+    s->end = s->p + 1;
+    return *s->p == 0 && s->end[0] == 0x0b && pop(s, &s->cond) && s->depth == 0;
+}
+
+/* From behind the loop's type to its end, which nothing but falling out of it reaches. */
+static bool play(struct scan *s)
+{
+    s->labels[s->nlabels++] = (struct label){.head = s->p};
+    while (s->played++ < PLAYED_MAX) {
+        enum sv_op op;
+
+        s->end = s->p;
+        op = sv_code_op(&s->p);
+        if (op == OP_END && s->nlabels == 1)
+            return s->whole && s->depth == 0;
         s->cost += sv_op_info[op].cost;
-        if (op == OP_BR_IF) {
-            s->end = s->p + 1;
-            return *s->p == 0 && s->end[0] == 0x0b && pop(s, &s->cond) && s->depth == 0;
-        }
-        if (!scan_op(s, op))
+        if (op == OP_BR_IF && s->nlabels == 1 && !s->whole)
+            return end_turn(s);
+        if (!play_op(s, op))
             return false;
     }
     return false;
@@ -494,12 +662,23 @@ static LLVMValueRef turns_less(struct lower *l, const struct count *c, LLVMValue
     return n;
 }
 
+/* Is it a place that every memory of the type has? */
+static bool always_there(const struct lower *l, const struct access *a)
+{
+    const struct sv_memory_type *type = &l->m->memories[0];
+
+    return a->at.n == 0 && a->step == 0 && a->at.c + a->end <= type->limits.min << type->page_shift;
+}
+
 /* The first address and the last one; between them it moves one way, if it does not wrap. */
 static void require_access(struct lower *l, const struct access *a, LLVMValueRef before_last,
                            LLVMValueRef size, LLVMValueRef *io_ok)
 {
-    LLVMValueRef first = LLVMBuildZExt(l->b, evaluate(l, &a->at), l->t->i64, ""), last, end;
+    LLVMValueRef first, last, end;
 
+    if (always_there(l, a))
+        return;
+    first = LLVMBuildZExt(l->b, evaluate(l, &a->at), l->t->i64, "");
     end = LLVMBuildAdd(l->b, first, lower_i64(l, a->end), "");
     require(l, io_ok, compare(l, LLVMIntULE, end, size));
     if (a->step == 0)
@@ -511,56 +690,90 @@ static void require_access(struct lower *l, const struct access *a, LLVMValueRef
     require(l, io_ok, compare(l, LLVMIntULE, end, size));
 }
 
-/* An i1: may it run without charges? *ret_left: the gas that is left then. */
-static LLVMValueRef fast(struct lower *l, const struct scan *s, const struct count *c,
+/* An i1: may it run without charges? *ret_left: the gas that is left then. `count` is NULL for a
+ * loop that was played. */
+static LLVMValueRef fast(struct lower *l, const struct scan *s, const struct count *count,
                          LLVMValueRef *ret_left)
 {
-    LLVMValueRef ok = NULL, n, total, size = NULL;
+    LLVMValueRef ok = NULL, n = NULL, total = lower_i64(l, s->cost), size = NULL;
 
-    n = c->less ? turns_less(l, c, &ok) : turns_unequal(l, c, &ok);
+    if (count)
+        n = count->less ? turns_less(l, count, &ok) : turns_unequal(l, count, &ok);
     if (s->naccesses)
         size = lower_memory_size(l, 0);
     for (unsigned i = 0; i < s->naccesses; i++)
         require_access(l, &s->accesses[i], n, size, &ok);
-    total =
-        LLVMBuildMul(l->b, LLVMBuildAdd(l->b, n, lower_i64(l, 1), ""), lower_i64(l, s->cost), "");
+    if (n)
+        total = LLVMBuildMul(l->b, LLVMBuildAdd(l->b, n, lower_i64(l, 1), ""), total, "");
     *ret_left = LLVMBuildSub(l->b, LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, ""), total, "");
     require(l, &ok, compare(l, LLVMIntSGE, *ret_left, lower_i64(l, 0)));
     return ok;
 }
 
-bool lower_counted_loop(struct lower *l, struct sv_blocktype type)
+/* The loop without charges where `ok`, and with them; the builder is behind both. */
+static void lower_both(struct lower *l, struct sv_blocktype type, const uint8_t *end,
+                       LLVMValueRef ok, LLVMValueRef left)
 {
-    struct scan s = {.l = l, .p = l->p};
     const uint8_t *begin = l->p, *op = l->op_start;
-    LLVMBasicBlockRef quick, slow, after;
-    struct count count;
-    LLVMValueRef left, ok;
+    LLVMBasicBlockRef quick = lower_block_new(l, "quick"), slow = lower_block_new(l, "slow"),
+                      after = lower_block_new(l, "after");
 
-    if (!l->metered || l->osr_offset || l->u->opts->opt_level == 0 || sv_blocktype_nparams(&type) ||
-        sv_blocktype_nresults(&type) || !scan_body(&s) ||
-        (s.naccesses && !lower_is_guarded(l, 0)) || !find_steps(&s) || !find_count(&s, &count))
-        return false;
-    lower_gas_end(l);
-    ok = fast(l, &s, &count, &left);
-    quick = lower_block_new(l, "quick");
-    slow = lower_block_new(l, "slow");
-    after = lower_block_new(l, "after");
-    LLVMBuildCondBr(l->b, ok, quick, slow);
+    lower_likely(l, LLVMBuildCondBr(l->b, ok, quick, slow));
     LLVMPositionBuilderAtEnd(l->b, quick);
     LLVMBuildStore(l->b, left, l->gas_slot);
     l->metered = false;
-    lower_loop_body(l, type, s.end, after);
+    lower_loop_body(l, type, end, after);
     l->metered = true;
     l->p = begin;
     l->op_start = op;
     lower_location(l);
     LLVMPositionBuilderAtEnd(l->b, slow);
-    lower_loop_body(l, type, s.end, after);
+    l->uncounted = true;
+    lower_loop_body(l, type, end, after);
+    l->uncounted = false;
     LLVMPositionBuilderAtEnd(l->b, after);
-    l->op_start = s.end;
-    l->p = s.end + 1;
+    l->op_start = end;
+    l->p = end + 1;
     lower_location(l);
     lower_gas_begin(l);
+}
+
+static void lower_two(struct lower *l, struct sv_blocktype type, const struct scan *s,
+                      const struct count *count)
+{
+    LLVMValueRef ok, left;
+
+    lower_gas_end(l);
+    ok = fast(l, s, count, &left);
+    lower_both(l, type, s->end, ok, left);
+}
+
+static bool played_loop(struct lower *l, struct sv_blocktype type)
+{
+    struct scan s = {.l = l, .whole = true, .p = l->p};
+
+    if (!l->facts_on || !play(&s) || (s.naccesses && !lower_is_guarded(l, 0)))
+        return false;
+    lower_two(l, type, &s, NULL);
     return true;
+}
+
+static bool counted_loop(struct lower *l, struct sv_blocktype type)
+{
+    struct scan s = {.l = l, .p = l->p};
+    struct count count;
+
+    if (!play(&s) || (s.naccesses && !lower_is_guarded(l, 0)) || !find_steps(&s) ||
+        !find_count(&s, &count))
+        return false;
+    lower_two(l, type, &s, &count);
+    return true;
+}
+
+bool lower_counted_loop(struct lower *l, struct sv_blocktype type)
+{
+    if (!l->metered || l->uncounted || l->osr_offset || l->u->opts->opt_level == 0 ||
+        sv_blocktype_nparams(&type) || sv_blocktype_nresults(&type))
+        return false;
+    return played_loop(l, type) || counted_loop(l, type);
 }

@@ -20,7 +20,7 @@ struct make_options {
 };
 /* Locals of a counted loop, by index; memory 0 has 64-bit addresses. */
 struct make_loop {
-    unsigned counter, pointer, bound, stride, i32, i64;
+    unsigned counter, pointer, bound, stride, inner, i32, i64;
     bool memory64;
     bool ends; /* only by its count, or a trap */
 };

@@ -1,7 +1,7 @@
-/* Counted loops for diff-tiers: one straight line, a counter that goes up or down to a bound, and
- * pointers that move. Most end as they should; in others a pointer leaves memory on the way, or the
- * counter wraps. What compilers of metered code conclude from the first and the last turn must
- * hold. */
+/* Counted loops for diff-tiers: a counter that goes up or down to a bound, pointers that move, and
+ * in some of them blocks and loops whose way is known. Most end as they should; in others a pointer
+ * leaves memory on the way, or the counter wraps. What compilers of metered code conclude from the
+ * first and the last turn, or from playing all of them, must hold. */
 #include "tiers.h"
 
 #define PICK(l, a) ((a)[rnd(l, sizeof(a) / sizeof *(a))])
@@ -145,6 +145,71 @@ static void work(struct loop *l)
     }
 }
 
+/* Is it so in this turn of the inner loop? */
+static void ask_inner(struct loop *l)
+{
+    op(l, 0x20, l->o->inner);
+    i32_const(l, rnd(l, 5));
+    byte(l, 0x46u + rnd(l, 10));
+}
+
+/* Some work of which parts are left out in some turns. */
+static void branches(struct loop *l)
+{
+    switch (rnd(l, 4)) {
+    case 0:
+        op(l, 0x02, 0x40);
+        ask_inner(l);
+        op(l, 0x0d, 0);
+        work(l);
+        byte(l, 0x0b);
+        break;
+    case 1:
+        ask_inner(l);
+        op(l, 0x04, 0x40);
+        work(l);
+        byte(l, 0x05);
+        work(l);
+        byte(l, 0x0b);
+        break;
+    case 2: /* a result, and code that is never reached */
+        op(l, 0x02, 0x7f);
+        op(l, 0x20, l->o->i32);
+        op(l, 0x20, l->o->i32);
+        ask_inner(l);
+        op(l, 0x0d, 0);
+        byte(l, 0x6a);
+        op(l, 0x0c, 0);
+        byte(l, 0x0b);
+        op(l, 0x21, l->o->i32);
+        break;
+    default:
+        work(l);
+        break;
+    }
+}
+
+static void inner_loop(struct loop *l, bool again)
+{
+    i32_const(l, 1 + rnd(l, 5));
+    op(l, 0x21, l->o->inner);
+    op(l, 0x03, 0x40);
+    branches(l);
+    if (again) {
+        op(l, 0x02, 0x40);
+        ask_inner(l);
+        op(l, 0x0d, 0);
+        branches(l);
+        byte(l, 0x0b);
+    }
+    op(l, 0x20, l->o->inner);
+    i32_const(l, -1);
+    byte(l, 0x6a);
+    op(l, 0x22, l->o->inner);
+    op(l, 0x0d, 0);
+    byte(l, 0x0b);
+}
+
 static void move_pointer(struct loop *l)
 {
     op(l, 0x20, l->o->pointer);
@@ -225,6 +290,21 @@ static void condition(struct loop *l)
 
 /* ---- The whole ---- */
 
+/* A number that compilers do not know: the memory has fewer than 65,536 pages. */
+static void begin_at(struct loop *l, uint32_t v, bool known, unsigned local)
+{
+    i32_const(l, v);
+    if (!known) {
+        op(l, 0x3f, 0);
+        if (l->o->memory64)
+            byte(l, 0xa7);
+        i32_const(l, 16);
+        byte(l, 0x76);
+        byte(l, 0x6a);
+    }
+    op(l, 0x21, local);
+}
+
 static void plan(struct loop *l, uint32_t *ret_start, uint32_t *ret_pointer)
 {
     static const int64_t steps[] = {1, 1, -1, 4, -4, 3, -8, 16, 7, -100};
@@ -258,10 +338,8 @@ void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
     unsigned works, pointer_at, counter_at;
 
     plan(&l, &start, &pointer);
-    i32_const(&l, start);
-    op(&l, 0x21, o->counter);
-    i32_const(&l, pointer);
-    op(&l, 0x21, o->pointer);
+    begin_at(&l, start, rnd(&l, 2), o->counter);
+    begin_at(&l, pointer, rnd(&l, 2), o->pointer);
     i32_const(&l, l.stride);
     op(&l, 0x21, o->stride);
     i32_const(&l, l.bound);
@@ -275,8 +353,10 @@ void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
             move_pointer(&l);
         if (i == counter_at)
             move_counter(&l);
-        if (i < works)
+        if (i < works && rnd(&l, 5))
             work(&l);
+        else if (i < works)
+            inner_loop(&l, rnd(&l, 2));
     }
     /* Whatever the counter does, the pointer leaves memory in the end. */
     op(&l, 0x20, o->pointer);

@@ -1375,6 +1375,7 @@ static void counted(struct gen *g)
                           .pointer = L_ADDRESS + rnd(g, 2),
                           .bound = L_I32,
                           .stride = L_I32 + 1,
+                          .inner = L_I32 + 3,
                           .i32 = L_I32 + 2,
                           .i64 = L_I64,
                           .memory64 = g->memory & 4,
