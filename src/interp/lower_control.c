@@ -9,6 +9,7 @@ void lower_gas_begin(struct lower *l)
     if (!l->metered)
         return;
     l->gas = 0;
+    l->origin = 0; /* where an operand came from that the branch before took in is not its place */
     l->gas_pos = l->len;
     lower_emit(l, I_GAS, 8);
 }

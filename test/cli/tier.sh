@@ -34,7 +34,7 @@ switches() { # FUNCTION ARG...
 }
 switches loop $n
 switches nested $n
-switches calls $n
+switches calls $((4 * n)) # the quickest of them: it must still run when a busy machine has compiled it
 switches deep 300 $n
 
 loop() { "$SSVM" --tier aot --cache none --invoke loop "$wasm" "$1"; }
@@ -140,3 +140,18 @@ cp "$SSVM" alone/ssvm
 check "no library" 0 "$(loop 20000000)"$'\n' "" alone/ssvm --cache "$PWD/alone/cache" --stats=json --invoke loop "$wasm" 20000000
 expect "interpreted without it" interpreted "$(stat_of tier)"
 check "compile says so" 1 "" "libssvm-aot.so cannot be opened" alone/ssvm compile --cache none "$wasm" -o x.wasm
+
+# Where gas ends: the same place for every limit, with branches that took in what they decide on.
+cat >branch.wat <<'W'
+(module (memory (data "\01")) (func (export "f") (local i32)
+  (block (br_if 0 (i32.load8_u (local.get 0))))
+  (block (br_if 0 (i32.load8_u offset=1 (local.get 0))) (drop (i32.const 1)) (drop (i32.const 2)))
+  (if (i32.load8_u (local.get 0)) (then (drop (i32.const 3)) (drop (i32.const 4))))
+  (if (i32.load8_u offset=1 (local.get 0)) (then) (else (drop (i32.const 5)) (drop (i32.const 6))))))
+W
+wat2wasm branch.wat -o branch.wasm
+places() { # TIER
+    for limit in $(seq 40); do "$SSVM" --tier "$1" --cache "$PWD/cache" --gas-limit "$limit" --invoke f branch.wasm 2>&1; done
+}
+expect "places where gas ends" "$(places aot)" "$(places interp)"
+expect "and there are several" yes "$([ "$(places interp | grep -o 'at 0x[0-9a-f]*' | sort -u | wc -l)" -gt 4 ] && echo yes)"
