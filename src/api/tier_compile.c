@@ -6,49 +6,9 @@
 #include <unistd.h>
 
 #include "api/tier.h"
+#include "base/library.h"
 
 #define LIBRARY "libssvm-aot.so"
-
-/* Beside the file that we are in, and in ../lib/ssvm of it: build trees and installations. */
-static void *open_beside(const char *self)
-{
-    static const char *const places[] = {"",
-                                         "../",
-                                         "ssvm/",
-                                         "../lib/ssvm/",
-                                         "../lib/x86_64-linux-gnu/ssvm/",
-                                         "../lib/aarch64-linux-gnu/ssvm/"};
-    const char *slash = strrchr(self, '/');
-    char path[4096 + 64];
-    void *library = NULL;
-
-    for (size_t i = 0; slash && !library && i < SV_COUNT(places); i++) {
-        snprintf(path, sizeof path, "%.*s%s%s", (int)(slash + 1 - self), self, places[i], LIBRARY);
-        if (access(path, R_OK) == 0)
-            library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    }
-    return library;
-}
-
-static void *open_library(const struct sv_tier *t)
-{
-    char self[4096];
-    Dl_info info;
-    void *library = NULL;
-    ssize_t n;
-
-    if (t->library)
-        return dlopen(t->library, RTLD_NOW | RTLD_LOCAL);
-    if (dladdr((const void *)open_beside, &info) && info.dli_fname &&
-        strchr(info.dli_fname, '/') != NULL)
-        library = open_beside(info.dli_fname);
-    n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (!library && n > 0) {
-        self[n] = 0;
-        library = open_beside(self);
-    }
-    return library;
-}
 
 static int open_compiler(struct sv_err *err, struct sv_tier *t, struct sv_compiler *ret)
 {
@@ -56,20 +16,17 @@ static int open_compiler(struct sv_err *err, struct sv_tier *t, struct sv_compil
 
     pthread_mutex_lock(&t->lock);
     if (!t->compiler.library) {
-        struct sv_compiler c = {.library = open_library(t)};
+        struct sv_compiler c = {.library = NULL};
 
-        if (c.library) {
+        r = sv_library_open(err, LIBRARY, t->library, &c.library);
+        if (r == 0) {
             c.compile = (__typeof__(c.compile))dlsym(c.library, "sv_aot_compile");
             c.free = (__typeof__(c.free))dlsym(c.library, "sv_aot_free");
         }
         if (c.library && c.compile && c.free) {
             t->compiler = c;
-        } else {
-            const char *why = dlerror();
-
-            r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET,
-                        "the compiler " LIBRARY " cannot be opened: %s",
-                        why ? why : "it is not beside this program or in ../lib/ssvm");
+        } else if (r == 0) {
+            r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, LIBRARY " is not the compiler of ssvm");
         }
     }
     *ret = t->compiler;
