@@ -4,10 +4,13 @@
 set -eu
 
 build="cmake ninja-build"
+# `ssvm nn install` fetches inference libraries with pip.
 demo="curl"
 # The compiler of native code, libssvm-aot.so, wants it. All else builds without.
 compiler="llvm-22-dev"
-check="$compiler libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+# Picture decoding (host-image.so); all else builds without.
+image="libjpeg62-turbo-dev libspng-dev"
+check="$compiler $image libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
  clang-format-22 clang-tidy-22 llvm-22 qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross python3 curl xz-utils pkg-config chromium binutils gdb file mandoc shellcheck"
 
 what=${1:-build}
@@ -35,6 +38,10 @@ if [ "$what" != build ] || ! command -v cc >/dev/null 2>&1; then
     want_command clang-22 clang-22
 fi
 want_command make make
+if [ "$what" = build ] && apt-cache show libspng-dev >/dev/null 2>&1; then
+    # shellcheck disable=SC2086
+    want $image
+fi
 # Of `build`: where the system has it, and LLVM_CONFIG names no other.
 if [ "$what" = build ] && [ -z "${LLVM_CONFIG:-}" ]; then
     if apt-cache show $compiler >/dev/null 2>&1; then
@@ -43,11 +50,18 @@ if [ "$what" = build ] && [ -z "${LLVM_CONFIG:-}" ]; then
         echo "setup.sh: apt does not know $compiler (apt.llvm.org has it): ssvm is built without the compiler of native code" >&2
     fi
 fi
-[ "$what" = build ] || want_command curl $demo
+[ "$what" = build ] || {
+    want_command curl $demo
+    # shellcheck disable=SC2086
+    want $image
+    python3 -m pip --version >/dev/null 2>&1 || want python3-pip
+}
 if [ "$what" = check ]; then
     # shellcheck disable=SC2086
     want $check
     want_command gcc gcc
+    # Pillow and the like, for tests.
+    python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv
     want_command node nodejs
     want_command npm npm
     want_command cargo cargo-web rustc-web

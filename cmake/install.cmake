@@ -18,7 +18,12 @@ install(TARGETS ssvm_shared ssvm_static EXPORT ssvmTargets
 if(TARGET ssvm_aot)
   install(TARGETS ssvm_aot LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ssvm)
 endif()
-install(FILES include/ssvm.h include/wasm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+get_property(plugins GLOBAL PROPERTY SV_PLUGINS)
+if(plugins)
+  install(TARGETS ${plugins} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ssvm)
+endif()
+install(TARGETS ssvm_isolate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
+install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # Paths in both package files are relative to the file itself, so that a tree can be moved after it was installed.
 install(EXPORT ssvmTargets NAMESPACE ssvm:: DESTINATION ${SSVM_CMAKE_DIR})
@@ -33,6 +38,7 @@ install(FILES ${CMAKE_BINARY_DIR}/ssvm.pc DESTINATION ${SSVM_PKGCONFIG_DIR})
 
 if(TARGET ssvm_cli)
   install(TARGETS ssvm_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(PROGRAMS src/cli/nn_install.py DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm RENAME ssvm-nn-install)
   # Completions are the program's own output; a cross build goes without.
   if(NOT CMAKE_CROSSCOMPILING)
     foreach(shell bash zsh fish)

@@ -450,6 +450,67 @@ typedef struct ssvm_wasi {
 #define SSVM_WASI_INIT {.size = sizeof(ssvm_wasi)}
 SSVM_API own ssvm_error *ssvm_linker_define_wasi(ssvm_linker *, const ssvm_wasi *);
 
+/* Inference: `ssvm_tensorflow`, `ssvm_tensorflowlite`, their WasmEdge names, and
+ * `wasi_ephemeral_nn`. One ssvm_nn holds the backends that were opened and the models that were
+ * loaded, for any number of stores, engines and threads. Since 0.1. */
+typedef struct ssvm_nn ssvm_nn;
+typedef struct ssvm_nn_model { /* for wasi-nn's load_by_name */
+    const char *name, *path;
+} ssvm_nn_model;
+/* How guests of wasi-nn number the types of tensors: f16 f32 f64 u8 i32 i64, or, before 2022, f16
+ * f32 u8 i32. By itself the length of the data tells which. */
+typedef enum ssvm_nn_types {
+    SSVM_NN_TYPES_BY_LENGTH = 0,
+    SSVM_NN_TYPES_NEW = 1,
+    SSVM_NN_TYPES_OLD = 2
+} ssvm_nn_types;
+typedef struct ssvm_nn_config {
+    size_t size;
+    /* NAME or NAME=LIBRARY, comma-separated, in order of preference; NULL or "auto": all that are
+     * known. LIBRARY is the file, or the folder that holds its parts. */
+    const char *backends;
+    const char *device; /* "cpu" (NULL), "gpu", or a name that ssvm_nn_list shows */
+    uint32_t threads;   /* that one run may use; 0: 1 */
+    bool isolate;       /* run backends in a process of their own, which may crash */
+    ssvm_nn_types types;
+    uint64_t model_bytes;  /* the largest model; 0: 512 MiB */
+    uint64_t tensor_bytes; /* the largest tensor; 0: 256 MiB */
+    uint64_t cache_bytes;  /* models kept that nobody uses; 0: 1 GiB */
+    const char *folder;    /* of installed backends; NULL: $XDG_DATA_HOME/ssvm/nn */
+    const char *program;   /* that runs isolated backends; NULL: ssvm-nn beside this library */
+    const ssvm_nn_model *models;
+    size_t nmodels;
+    /* One line about a model that was refused or a run that failed; NULL: dropped. Called from any
+     * thread, not at the same time. */
+    void (*log)(void *data, const char *line);
+    void *data;
+} ssvm_nn_config;
+#define SSVM_NN_CONFIG_INIT {.size = sizeof(ssvm_nn_config)}
+/* Opens no library yet: a guest's first model does. Unknown names of backends are an error
+ * (SSVM_EUSAGE). config may be NULL. */
+SSVM_API own ssvm_error *ssvm_nn_new(const ssvm_nn_config *config, own ssvm_nn **ret);
+SSVM_API void ssvm_nn_delete(own ssvm_nn *); /* stores, linkers and templates that use it keep it */
+/* Every backend of the configuration, opened to look: formats, version, devices, path, or why it
+ * cannot be used and what to do. Text or JSON, to give to ssvm_string_delete. */
+SSVM_API own ssvm_error *ssvm_nn_list(ssvm_nn *, bool json, own char **ret);
+/* Open the backends of the configuration, so that no request waits for it; an error, which says
+ * why, when none of them can be used. */
+SSVM_API own ssvm_error *ssvm_nn_open(ssvm_nn *);
+SSVM_API own ssvm_error *ssvm_linker_define_nn(ssvm_linker *, ssvm_nn *);
+/* Decoding and resizing of pictures: `ssvm_image`, `wasmedge_image`. config may be NULL. Since 0.1.
+ */
+typedef struct ssvm_image_config {
+    size_t size;
+    uint32_t max_side;   /* pixels; 0: 16384 */
+    uint64_t max_pixels; /* 0: 64 Mi */
+    /* One line about a picture that was refused, or why none can be decoded; NULL: dropped. Any
+     * thread. */
+    void (*log)(void *data, const char *line);
+    void *data;
+} ssvm_image_config;
+#define SSVM_IMAGE_CONFIG_INIT {.size = sizeof(ssvm_image_config)}
+SSVM_API own ssvm_error *ssvm_linker_define_image(ssvm_linker *, const ssvm_image_config *config);
+
 /* Instantiate: resolves imports (the error names each missing one, who provides it and the flag),
  * runs active segments and `start`. The instance belongs to the store. */
 SSVM_API own ssvm_error *ssvm_linker_instantiate(ssvm_linker *, const ssvm_module *,
@@ -458,9 +519,9 @@ SSVM_API own ssvm_error *ssvm_linker_instantiate(ssvm_linker *, const ssvm_modul
 /* A module whose imports are resolved once, for servers that make a fresh instance for every
  * request. What the linker defines for the module is taken down: host functions (their data are
  * then shared by all stores, and must live as long as the template), WASI (granted anew to each
- * instance) and the wasm-bindgen imports; not instances (SSVM_EUSAGE). The linker may go
- * afterwards. Instantiation looks up no names and takes a few microseconds. One template may be
- * used from any number of threads. Since 0.1. */
+ * instance), inference and pictures (the same ssvm_nn for all) and the wasm-bindgen imports; not
+ * instances (SSVM_EUSAGE). The linker may go afterwards. Instantiation looks up no names and takes
+ * a few microseconds. One template may be used from any number of threads. Since 0.1. */
 typedef struct ssvm_template ssvm_template;
 SSVM_API own ssvm_error *ssvm_template_new(ssvm_linker *, const ssvm_module *,
                                            own ssvm_template **ret);

@@ -8,6 +8,8 @@
 #include "ssvm.h"
 
 #include "base/err.h"
+#include "host/image/image.h"
+#include "host/nn/nn.h"
 #include "host/wasi/wasi.h"
 #include "runtime/instance.h"
 #include "runtime/link.h"
@@ -65,11 +67,22 @@ struct ssvm_store {
     SV_VEC(struct sv_instance *) bindgen_started; /* `__wbindgen_start` was called */
 };
 
+/* A host module that is granted to a whole linker or template: opened anew in each store. */
+struct sv_api_host {
+    const struct sv_host_module *module;
+    void *state; /* call->data of its functions in the linker's store */
+};
+#define SV_API_HOSTS_MAX 8
+
 struct ssvm_linker {
     ssvm_store *store;
     struct sv_linker *linker;
     bool has_wasi, has_bindgen;
-    void *wasi_state; /* call->data of the WASI functions that it defines */
+    void *wasi_state;            /* call->data of the WASI functions that it defines */
+    struct sv_nn *nn;            /* a reference: the grant of the modules of host/nn; NULL */
+    struct sv_image_grant image; /* that of sv_host_image */
+    struct sv_api_host hosts[SV_API_HOSTS_MAX];
+    uint32_t nhosts;
 };
 
 struct ssvm_functype {
@@ -110,6 +123,12 @@ own ssvm_error *sv_api_nomem(void) __attribute__((cold));
  * when r is 0. Clears what the thread remembers of it, so that a host function which swallows the
  * error leaves nothing behind. */
 own ssvm_error *sv_api_error_call(ssvm_store *, const struct sv_err *err, int r);
+
+/* ---- nn.c ---- */
+
+/* What a module of ssvm_linker.hosts is opened with. */
+const void *sv_api_host_grant(const struct sv_host_module *, const struct sv_nn *,
+                              const struct sv_image_grant *);
 
 /* ---- store.c ---- */
 

@@ -7,7 +7,7 @@
 #define INLINE_IMPORTS 32
 
 /* Whose state a function gets. */
-enum origin { ORIGIN_NONE, ORIGIN_WASI, ORIGIN_BINDGEN, ORIGIN_EMBEDDER };
+enum origin { ORIGIN_NONE, ORIGIN_WASI, ORIGIN_BINDGEN, ORIGIN_EMBEDDER, ORIGIN_HOST };
 
 /* How to make one import again. */
 struct recipe {
@@ -16,6 +16,7 @@ struct recipe {
     const char *name;
     uint32_t cost;
     enum origin origin;
+    uint32_t host;         /* ORIGIN_HOST: index in hosts[] */
     ssvm_host_fn embedder; /* ORIGIN_EMBEDDER */
     void *data;            /* ORIGIN_EMBEDDER */
 };
@@ -25,9 +26,22 @@ struct ssvm_template {
     struct sv_module *module; /* a reference */
     struct sv_arena arena;    /* names */
     bool has_wasi, has_bindgen;
+    struct sv_nn *nn; /* a reference; NULL */
+    struct sv_image_grant image;
+    const struct sv_host_module *hosts[SV_API_HOSTS_MAX]; /* those in use, at the linker's places */
     uint32_t n;
     struct recipe recipes[];
 };
+
+/* Index of the linker's host module with this state; nhosts: none. */
+static uint32_t find_host(const ssvm_linker *l, const void *state)
+{
+    uint32_t i = 0;
+
+    while (i < l->nhosts && l->hosts[i].state != state)
+        i++;
+    return i;
+}
 
 /* Write down how the linker's store came by `f`. */
 static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const struct sv_func *f,
@@ -51,6 +65,10 @@ static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const s
     } else if (f->host.data && f->host.data == l->store->bindgen) {
         ret->origin = ORIGIN_BINDGEN;
         t->has_bindgen = true;
+    } else if (f->host.data && find_host(l, f->host.data) < l->nhosts) {
+        ret->origin = ORIGIN_HOST;
+        ret->host = find_host(l, f->host.data);
+        t->hosts[ret->host] = l->hosts[ret->host].module;
     } else if (f->host.data) {
         return sv_api_error(SSVM_EUSAGE, "import '%s' cannot be part of a template", f->host.name);
     }
@@ -77,6 +95,8 @@ own ssvm_error *ssvm_template_new(ssvm_linker *l, const ssvm_module *m, own ssvm
     sv_arena_init(&t->arena, 0);
     t->engine = sv_engine_ref(m->engine);
     t->module = sv_module_ref(m->module);
+    t->nn = l->nn ? sv_nn_ref(l->nn) : NULL;
+    t->image = l->image;
     t->n = n;
     imports = sv_alloc_array_zero(n ? n : 1, sizeof *imports);
     if (!imports)
@@ -104,6 +124,7 @@ void ssvm_template_delete(own ssvm_template *t)
 {
     if (!t)
         return;
+    sv_nn_unref(t->nn);
     sv_module_unref(t->module);
     sv_engine_unref(t->engine);
     sv_arena_release(&t->arena);
@@ -123,7 +144,8 @@ static own ssvm_error *open_wasi(ssvm_store *s, const ssvm_wasi *wasi, void **re
 }
 
 /* The function in this store; NULL: out of memory. */
-static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_state)
+static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_state,
+                            void *const *host_states)
 {
     void *data = NULL;
 
@@ -131,6 +153,8 @@ static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_st
         data = wasi_state;
     } else if (r->origin == ORIGIN_BINDGEN) {
         data = s->bindgen;
+    } else if (r->origin == ORIGIN_HOST) {
+        data = host_states[r->host];
     } else if (r->origin == ORIGIN_EMBEDDER) {
         struct sv_api_thunk *thunk = sv_arena_zero(&s->store->arena, sizeof *thunk);
 
@@ -147,7 +171,7 @@ static own ssvm_error *instantiate(const ssvm_template *t, ssvm_store *s, const 
 {
     ssvm_error *error = NULL;
     struct sv_err err = {0};
-    void *state = NULL;
+    void *state = NULL, *host_states[SV_API_HOSTS_MAX];
     int r;
 
     if (t->has_wasi)
@@ -157,9 +181,15 @@ static own ssvm_error *instantiate(const ssvm_template *t, ssvm_store *s, const 
         if (!s->bindgen)
             error = sv_api_nomem();
     }
+    for (uint32_t i = 0; i < SV_API_HOSTS_MAX && !error; i++) {
+        if (t->hosts[i] &&
+            sv_host_open(&err, s->store, t->hosts[i],
+                         sv_api_host_grant(t->hosts[i], t->nn, &t->image), &host_states[i]) < 0)
+            error = sv_api_error_of(&err);
+    }
     for (uint32_t i = 0; i < t->n && !error; i++) {
-        imports[i] =
-            (struct sv_extern){.kind = SV_EXTERN_FUNC, .func = make(s, &t->recipes[i], state)};
+        imports[i] = (struct sv_extern){.kind = SV_EXTERN_FUNC,
+                                        .func = make(s, &t->recipes[i], state, host_states)};
         if (!imports[i].func)
             error = sv_api_nomem();
     }

@@ -21,9 +21,10 @@ enum cli_verb_bit {
     CLI_VERB_COMPLETION = 1 << 4,
     CLI_VERB_COMPILE = 1 << 5,
     CLI_VERB_SNAPSHOT = 1 << 6,
+    CLI_VERB_NN = 1 << 7,
     CLI_VERB_RUN_COMPILE = CLI_VERB_RUN | CLI_VERB_COMPILE,
     CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION |
-                   CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT
+                   CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT | CLI_VERB_NN
 };
 
 struct cli_verb {
@@ -39,6 +40,7 @@ int cli_run(int argc, char **argv);
 int cli_inspect(int argc, char **argv);
 int cli_compile(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
+int cli_nn(int argc, char **argv);
 int cli_serve(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_completion(int argc, char **argv);
@@ -64,12 +66,14 @@ enum cli_option_id {
     CLI_ENV,
     CLI_FILL_CACHE,
     CLI_FORM,
+    CLI_FROM,
     CLI_LOOP,
     CLI_GAS_LIMIT,
     CLI_GC_HEAP_LIMIT,
     CLI_GC_STRESS,
     CLI_HELP,
     CLI_HOST,
+    CLI_IMAGE,
     CLI_INHERIT_ENV,
     CLI_INIT,
     CLI_INVOKE,
@@ -78,6 +82,12 @@ enum cli_option_id {
     CLI_LINK,
     CLI_MAN,
     CLI_MAX_FILES,
+    CLI_NN,
+    CLI_NN_DEVICE,
+    CLI_NN_ISOLATE,
+    CLI_NN_MODEL,
+    CLI_NN_OLD_TYPES,
+    CLI_NN_THREADS,
     CLI_MEMORY_LIMIT,
     CLI_MEMORY_PAGES,
     CLI_METERED,
@@ -94,6 +104,7 @@ enum cli_option_id {
     CLI_TARGET,
     CLI_TIER,
     CLI_TIME_LIMIT,
+    CLI_TO,
     CLI_TRUST_NATIVE,
     CLI_VERSION
 };
@@ -124,6 +135,15 @@ int cli_args_next(struct cli_args *);
 bool cli_args_number(const struct cli_args *, uint64_t max, uint64_t *ret);
 bool cli_args_size(const struct cli_args *, uint64_t *ret);
 
+/* Arguments of a typed call, as texts of the command line: @FILE and - are bytes, @@X is the text
+ * @X, after -- everything is text. False = reported; nothing is then held. */
+struct cli_values {
+    ssvm_arg *args;
+    size_t n;
+};
+bool cli_values_read(char **argv, int argc, struct cli_values *ret);
+void cli_values_release(struct cli_values *);
+
 /* The name nearest to `name`, of `n` names at `names` (stride bytes apart), or NULL when none is
  * near. */
 const char *cli_nearest(const char *name, const char *const *names, size_t n);
@@ -146,6 +166,10 @@ int cli_write_file(const char *path, const char *bytes, size_t len);
 /* Flush stdio's standard output; `status`, or CLI_STATUS_ERROR (reported) when the output could not
  * be written. */
 int cli_finish(int status);
+
+/* The first of `places`, relative to the folder of our own executable, that is there, to `ret`;
+ * false = reported, with the first as what is missing. */
+bool cli_find_beside(const char *const *places, size_t n, char *ret, size_t size);
 
 /* The folder for native images, from the environment (XDG_CACHE_HOME, HOME); NULL: none known. */
 const char *cli_cache_dir(char *buf, size_t size);

@@ -14,7 +14,6 @@
 
 #define PAGE_BYTES 65536ull
 #define MS_MAX (1000ull * 60 * 60 * 24 * 366) /* a year */
-#define ARG_FILE_MAX (1ull << 30)             /* bytes of one @FILE or `-` argument */
 #define NAMES_SHOWN 512                       /* bytes of a list of functions in a message */
 #define NAME_SHOWN 200
 #define DISABLE_MAX 1024 /* text of all --disable-* */
@@ -38,6 +37,9 @@ struct run {
     ssvm_dir *dirs;
     struct link *links;
     size_t nlinks;
+    ssvm_nn_config nn_config; /* backends NULL: no inference */
+    ssvm_nn_model *models;
+    bool image;
     char disable[DISABLE_MAX];
     const char *invoke, *file;
     const char *profile; /* --profile */
@@ -49,6 +51,7 @@ struct run {
     ssvm_module *module;
     ssvm_store *store;
     ssvm_linker *linker;
+    ssvm_nn *nn;
     ssvm_instance *instance;
     uint64_t phase_ns[PHASE_COUNT];
 };
@@ -145,6 +148,19 @@ static bool add_link(struct run *r, char *spec)
     return true;
 }
 
+static bool add_model(struct run *r, char *spec)
+{
+    char *eq = strchr(spec, '=');
+
+    if (!eq || eq == spec || !eq[1]) {
+        cli_usage(r->args.verb, "option '--nn-model': '%s' is not of the form NAME=FILE", spec);
+        return false;
+    }
+    *eq = '\0';
+    r->models[r->nn_config.nmodels++] = (ssvm_nn_model){spec, eq + 1};
+    return true;
+}
+
 static bool set_tier(struct run *r, const char *name)
 {
     if (strcmp(name, "auto") != 0 && strcmp(name, "interp") != 0 && strcmp(name, "aot") != 0) {
@@ -235,6 +251,48 @@ static bool set_limit(struct run *r, int id)
     }
 }
 
+/* What of the host a guest may use. */
+static bool set_grant(struct run *r, int id)
+{
+    const char *value = r->args.value;
+    uint64_t n = 0;
+    bool good;
+
+    switch (id) {
+    case CLI_DIR:
+        return add_dir(r, (char *)value);
+    case CLI_ENV:
+        return add_env(r, value);
+    case CLI_INHERIT_ENV:
+        return inherit_env(r, value);
+    case CLI_ALLOW_COMMAND:
+        cli_message("option '--%s': native commands are not in this build yet",
+                    r->args.option->name);
+        return false;
+    case CLI_IMAGE:
+        return r->image = true;
+    case CLI_NN:
+        r->nn_config.backends = value;
+        return true;
+    case CLI_NN_DEVICE:
+        r->nn_config.device = value;
+        return true;
+    case CLI_NN_ISOLATE:
+        return r->nn_config.isolate = true;
+    case CLI_NN_MODEL:
+        return add_model(r, (char *)value);
+    case CLI_NN_OLD_TYPES:
+        r->nn_config.types = SSVM_NN_TYPES_OLD;
+        return true;
+    case CLI_NN_THREADS:
+        good = cli_args_number(&r->args, 1024, &n);
+        r->nn_config.threads = (uint32_t)n;
+        return good;
+    default:
+        return set_limit(r, id);
+    }
+}
+
 /* Options without a number. */
 static bool set_option(struct run *r, int id)
 {
@@ -253,16 +311,6 @@ static bool set_option(struct run *r, int id)
         return add_link(r, (char *)value);
     case CLI_TIER:
         return set_tier(r, value);
-    case CLI_DIR:
-        return add_dir(r, (char *)value);
-    case CLI_ENV:
-        return add_env(r, value);
-    case CLI_INHERIT_ENV:
-        return inherit_env(r, value);
-    case CLI_ALLOW_COMMAND:
-        cli_message("option '--%s': native commands are not in this build yet",
-                    r->args.option->name);
-        return false;
     case CLI_STATS:
         return set_stats(r, value);
     case CLI_CACHE:
@@ -290,7 +338,7 @@ static bool set_option(struct run *r, int id)
     case CLI_DISABLE:
         return disable(r, value, id == CLI_ENABLE);
     default:
-        return set_limit(r, id);
+        return set_grant(r, id);
     }
 }
 
@@ -313,85 +361,6 @@ static int read_options(struct run *r)
         if (!set_option(r, id))
             return CLI_STATUS_USAGE;
     }
-}
-
-/* ---- Arguments of --invoke ---- */
-
-/* The whole of a file; `fd` is closed unless it is standard input. False = reported. */
-static bool read_all(const char *name, int fd, ssvm_arg *ret)
-{
-    char *data = NULL;
-    size_t len = 0, cap = 0;
-    ssize_t n = 0;
-
-    for (;;) {
-        if (len == cap) {
-            char *more;
-            cap = cap ? cap * 2 : 65536;
-            more = cap <= ARG_FILE_MAX ? realloc(data, cap) : NULL;
-            if (!more) {
-                cli_message("'%s': too large for an argument", name);
-                goto fail;
-            }
-            data = more;
-        }
-        n = read(fd, data + len, cap - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-    }
-    if (n < 0) {
-        cli_message("'%s': %s", name, strerror(errno));
-        goto fail;
-    }
-    if (fd != STDIN_FILENO)
-        close(fd);
-    *ret = (ssvm_arg){.kind = SSVM_ARG_BYTES, .bytes = data, .len = len};
-    return true;
-fail:
-    free(data);
-    if (fd != STDIN_FILENO)
-        close(fd);
-    return false;
-}
-
-/* Texts of the command line to arguments: @FILE and - are bytes, @@X is the text @X, after --
- * everything is text. */
-static bool read_args(char **argv, int argc, ssvm_arg *args, size_t *ret_nargs)
-{
-    bool literal = false;
-    size_t n = 0;
-
-    for (int i = 0; i < argc; i++) {
-        const char *text = argv[i];
-
-        if (!literal && strcmp(text, "--") == 0) {
-            literal = true;
-            continue;
-        }
-        if (!literal && strcmp(text, "-") == 0) {
-            if (!read_all("standard input", STDIN_FILENO, &args[n++]))
-                return false;
-            continue;
-        }
-        if (!literal && text[0] == '@' && text[1] != '@') {
-            int fd = open(text + 1, O_RDONLY | O_CLOEXEC);
-            if (fd < 0) {
-                cli_message("'%s': %s", text + 1, strerror(errno));
-                return false;
-            }
-            if (!read_all(text + 1, fd, &args[n++]))
-                return false;
-            continue;
-        }
-        if (!literal && text[0] == '@')
-            text++;
-        args[n++] = (ssvm_arg){.kind = SSVM_ARG_TEXT, .bytes = text, .len = strlen(text)};
-    }
-    *ret_nargs = n;
-    return true;
 }
 
 /* ---- Running ---- */
@@ -482,23 +451,16 @@ static int print_result(const ssvm_result *res)
 static int invoke(struct run *r, const char *name, char **argv, int argc)
 {
     ssvm_result res = SSVM_RESULT_INIT;
-    ssvm_arg *args = calloc((size_t)argc + 1, sizeof *args);
+    struct cli_values values;
     char names[NAMES_SHOWN];
     ssvm_error *e;
-    size_t nargs;
     int status;
 
-    if (!args) {
-        cli_message("out of memory for arguments");
+    if (!cli_values_read(argv, argc, &values))
         return CLI_STATUS_ERROR;
-    }
-    if (!read_args(argv, argc, args, &nargs)) {
-        free(args);
-        return CLI_STATUS_ERROR;
-    }
     e = ssvm_instance_initialize(r->instance);
     if (!e)
-        e = ssvm_instance_call(r->instance, name, args, nargs, r->result, &res);
+        e = ssvm_instance_call(r->instance, name, values.args, values.n, r->result, &res);
     if (e) {
         bool unknown = ssvm_error_kind_of(e) == SSVM_ENOTFOUND;
 
@@ -509,11 +471,7 @@ static int invoke(struct run *r, const char *name, char **argv, int argc)
         status = print_result(&res);
         ssvm_string_delete(res.bytes);
     }
-    for (size_t i = 0; i < nargs; i++) {
-        if (args[i].kind == SSVM_ARG_BYTES)
-            free((void *)args[i].bytes);
-    }
-    free(args);
+    cli_values_release(&values);
     return status;
 }
 
@@ -600,6 +558,30 @@ static void set_cache(struct run *r)
         r->config.cache_dir = r->cache;
 }
 
+/* Why a model was refused or a run failed: guests are told no more than that it did. */
+static void print_line(void *data, const char *line)
+{
+    (void)data;
+    cli_message("%s", line);
+}
+
+static ssvm_error *define_nn(struct run *r)
+{
+    ssvm_error *e;
+
+    r->nn_config.log = print_line;
+    e = ssvm_nn_new(&r->nn_config, &r->nn);
+    return e ? e : ssvm_linker_define_nn(r->linker, r->nn);
+}
+
+static ssvm_error *define_image(struct run *r)
+{
+    ssvm_image_config c = SSVM_IMAGE_CONFIG_INIT;
+
+    c.log = print_line;
+    return ssvm_linker_define_image(r->linker, &c);
+}
+
 /* Engine, module, store, linker, instance; 0 or the exit status. */
 static int prepare(struct run *r)
 {
@@ -630,6 +612,10 @@ static int prepare(struct run *r)
         e = ssvm_linker_define_wasi(r->linker, &r->wasi);
     if (!e)
         e = ssvm_linker_define_bindgen(r->linker);
+    if (!e && r->nn_config.backends)
+        e = define_nn(r);
+    if (!e && r->image)
+        e = define_image(r);
     if (e)
         return cli_error(NULL, e);
     status = r->profile ? start_profile(r) : 0;
@@ -710,6 +696,15 @@ static void print_stats(const struct run *r)
 
 static int release(struct run *r, int status)
 {
+    if (r->nn_config.isolate) {
+        /* Processes of backends, and their folders, do not outlive us. */
+        ssvm_linker_delete(r->linker);
+        ssvm_store_delete(r->store);
+        ssvm_nn_delete(r->nn);
+        r->linker = NULL;
+        r->store = NULL;
+        r->nn = NULL;
+    }
     if (!TIDY) {
         /* Not through exit(): a thread may be compiling, with libraries that exit() takes down. */
         status = cli_finish(status);
@@ -718,6 +713,7 @@ static int release(struct run *r, int status)
     }
     ssvm_linker_delete(r->linker);
     ssvm_store_delete(r->store);
+    ssvm_nn_delete(r->nn);
     ssvm_module_delete(r->module);
     ssvm_engine_delete(r->engine);
     for (size_t i = 0; i < r->wasi.nenv; i++) {
@@ -734,6 +730,7 @@ static int release(struct run *r, int status)
     free(r->guest_args);
     free(r->dirs);
     free(r->links);
+    free(r->models);
     return status;
 }
 
@@ -750,13 +747,16 @@ static bool init(struct run *r, int argc, char **argv)
         .guest_args = calloc(n, sizeof *r->guest_args),
         .dirs = calloc(n, sizeof *r->dirs),
         .links = calloc(n, sizeof *r->links),
+        .nn_config = SSVM_NN_CONFIG_INIT,
+        .models = calloc(n, sizeof *r->models),
     };
     cli_args_init(&r->args, argc, argv);
     r->wasi.in.kind = r->wasi.out.kind = r->wasi.err.kind = SSVM_STREAM_INHERIT;
     r->wasi.env = r->env;
     r->wasi.dirs = r->dirs;
     r->wasi.args = r->guest_args;
-    return r->env && r->guest_args && r->dirs && r->links;
+    r->nn_config.models = r->models;
+    return r->env && r->guest_args && r->dirs && r->links && r->models;
 }
 
 /* FILE and what follows it. -1 = go on; else the exit status. */

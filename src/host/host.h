@@ -66,6 +66,22 @@ static inline bool sv_call_slice(struct sv_call *c, uint64_t ptr, uint64_t len, 
     *(void **)ret = m->base + ptr;
     return true;
 }
+/* What a host function holds for a guest counts as memory of its store; false: over the limit. */
+static inline bool sv_host_take_memory(struct sv_store *s, uint64_t bytes)
+{
+    uint64_t max = s->limits.memory_bytes;
+
+    if (s->memory_used > max || bytes > max - s->memory_used)
+        return false;
+    s->memory_used += bytes;
+    if (s->memory_used > s->peak_memory)
+        s->peak_memory = s->memory_used;
+    return true;
+}
+static inline void sv_host_give_memory(struct sv_store *s, uint64_t bytes)
+{
+    s->memory_used -= bytes;
+}
 /* Trap the guest from a host function: return its result. */
 #define sv_call_trap(c, ...) sv_trap_set((c)->th, SV_TRAP_HOST, __VA_ARGS__)
 /* End the guest: return its result. */

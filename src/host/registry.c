@@ -117,27 +117,23 @@ static const struct sv_host_func *find_func(const struct sv_host_module *m, stru
                                             struct sv_str name, const struct sv_type *type)
 {
     const struct sv_host_func *f, *first = NULL;
-    size_t prefix;
-    unsigned i;
 
-    for (i = 0; i < SV_HOST_NAMES_MAX && m->names[i].module; i++)
-        if (is(module, m->names[i].module))
-            break;
-    if (i == SV_HOST_NAMES_MAX || !m->names[i].module)
-        return NULL;
-    prefix = strlen(m->names[i].prefix);
-    if (name.len < prefix || memcmp(name.ptr, m->names[i].prefix, prefix) != 0)
-        return NULL;
-    name.ptr += prefix;
-    name.len -= prefix;
-    f = first_named(m, name);
-    for (; f && f < m->funcs + m->nfuncs && compare(f->name, name) == 0; f++) {
-        if (f->names && !(f->names & 1u << i))
+    for (unsigned i = 0; i < SV_HOST_NAMES_MAX && m->names[i].module; i++) {
+        size_t prefix = strlen(m->names[i].prefix);
+        struct sv_str bare = {name.ptr + prefix, name.len - prefix};
+
+        if (!is(module, m->names[i].module) || name.len < prefix ||
+            memcmp(name.ptr, m->names[i].prefix, prefix) != 0)
             continue;
-        if (!type || sig_matches(f->sig, type))
-            return f;
-        if (!first)
-            first = f;
+        f = first_named(m, bare);
+        for (; f && f < m->funcs + m->nfuncs && compare(f->name, bare) == 0; f++) {
+            if (f->names && !(f->names & 1u << i))
+                continue;
+            if (!type || sig_matches(f->sig, type))
+                return f;
+            if (!first)
+                first = f;
+        }
     }
     return first;
 }

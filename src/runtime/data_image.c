@@ -76,6 +76,11 @@ bool sv_data_image_copy(const struct sv_data_image *i, uint64_t at, void *to, ui
     return true;
 }
 
+bool sv_data_image_covers(const struct sv_data_image *i, uint64_t at, uint64_t len)
+{
+    return at >= i->start && at - i->start <= i->len && len <= i->len - (at - i->start);
+}
+
 /* Is the expression one constant? Validated bytes. */
 static bool one_const(const struct sv_module *m, struct sv_const_expr e, uint64_t *ret)
 {

@@ -21,6 +21,8 @@ bool sv_data_image_map(const struct sv_data_image *, uint8_t *base);
 /* The contents of the whole pages [at, at + len) of the memory; false: they are not of the image.
  */
 bool sv_data_image_copy(const struct sv_data_image *, uint64_t at, void *to, uint64_t len);
+/* Does the range of the memory lie within it? */
+bool sv_data_image_covers(const struct sv_data_image *, uint64_t at, uint64_t len);
 
 /* Of a module. */
 struct sv_data_images {

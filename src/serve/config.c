@@ -7,7 +7,7 @@
 
 #include "ssvm.h"
 
-enum unit { UNIT_TEXT, UNIT_COUNT, UNIT_BYTES, UNIT_MILLISECONDS };
+enum unit { UNIT_TEXT, UNIT_SWITCH, UNIT_COUNT, UNIT_BYTES, UNIT_MILLISECONDS };
 
 struct row {
     const char *option, *argument, *doc, *text;
@@ -23,9 +23,12 @@ static const struct row rows[] = {
 #define NUMBER(field, name, unit_, value_, least_, most_, doc_) \
     {.option = name, .argument = #unit_, .doc = doc_, .unit = UNIT_##unit_, .at = offsetof(struct srv_config, field), \
      .value = value_, .least = least_, .most = most_},
+#define SWITCH(field, name, doc_) \
+    {.option = name, .argument = "[on|off]", .doc = doc_, .unit = UNIT_SWITCH, .at = offsetof(struct srv_config, field)},
 #include "serve/config.def"
 #undef TEXT
 #undef NUMBER
+#undef SWITCH
 };
 
 static const struct {
@@ -50,6 +53,11 @@ static uint64_t *number_of(const struct srv_config *config, const struct row *ro
 static const char **text_of(const struct srv_config *config, const struct row *row)
 {
     return (const char **)((char *)config + row->at);
+}
+
+static bool *switch_of(const struct srv_config *config, const struct row *row)
+{
+    return (bool *)((char *)config + row->at);
 }
 
 static bool read_number(const struct row *row, const char *s, uint64_t *ret)
@@ -85,6 +93,13 @@ static enum srv_config_result set(struct srv_config *config, const struct row *r
         }
         *text_of(config, row) = value;
         return SRV_CONFIG_RUN;
+    }
+    if (row->unit == UNIT_SWITCH) {
+        *switch_of(config, row) = strcmp(value, "on") == 0;
+        if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)
+            return SRV_CONFIG_RUN;
+        fprintf(stderr, "ssvm-serve: option '--%s' is on or off, not '%s'\n", row->option, value);
+        return SRV_CONFIG_USAGE;
     }
     if (!read_number(row, value, number_of(config, row))) {
         fprintf(stderr,
@@ -123,6 +138,8 @@ static void print_help(void)
         printf("  --%s %s\n        %s (default ", rows[i].option, rows[i].argument, rows[i].doc);
         if (rows[i].unit == UNIT_TEXT)
             printf("%s", rows[i].text);
+        else if (rows[i].unit == UNIT_SWITCH)
+            printf("off");
         else
             print_value(&rows[i], rows[i].value, stdout);
         printf(")\n");
@@ -138,6 +155,8 @@ void srv_config_print(const struct srv_config *config, FILE *to)
         fprintf(to, "%s: ", rows[i].option);
         if (rows[i].unit == UNIT_TEXT)
             fprintf(to, "%s", *text_of(config, &rows[i]));
+        else if (rows[i].unit == UNIT_SWITCH)
+            fprintf(to, "%s", *switch_of(config, &rows[i]) ? "on" : "off");
         else
             print_value(&rows[i], *number_of(config, &rows[i]), to);
         fputc('\n', to);
@@ -176,6 +195,8 @@ static enum srv_config_result read_option(struct srv_config *config, int *i, int
     }
     if (equals)
         return set(config, row, equals + 1);
+    if (row->unit == UNIT_SWITCH)
+        return set(config, row, "on");
     if (*i + 1 >= argc) {
         fprintf(stderr, "ssvm-serve: option '%s' needs a value\n", argv[*i]);
         return SRV_CONFIG_USAGE;
@@ -189,7 +210,7 @@ enum srv_config_result srv_config_read(struct srv_config *config, int argc, char
     for (size_t i = 0; i < NROWS; i++) {
         if (rows[i].unit == UNIT_TEXT)
             *text_of(config, &rows[i]) = rows[i].text;
-        else
+        else if (rows[i].unit != UNIT_SWITCH)
             *number_of(config, &rows[i]) = rows[i].value;
     }
     for (int i = 1; i < argc; i++) {

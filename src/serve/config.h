@@ -12,9 +12,11 @@ struct srv_config {
     bool check;
 #define TEXT(field, option, argument, value, doc) const char *field;
 #define NUMBER(field, option, unit, value, least, most, doc) uint64_t field;
+#define SWITCH(field, option, doc) bool field;
 #include "serve/config.def"
 #undef TEXT
 #undef NUMBER
+#undef SWITCH
 };
 
 enum srv_config_result {

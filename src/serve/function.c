@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "serve/grant.h"
 #include "serve/log.h"
 #include "serve/snapshot.h"
 
@@ -176,12 +177,12 @@ static bool list_exports(struct srv_version *version)
 }
 
 /* Resolve the imports, once for all instances. What WASI grants is said anew for each of them. */
-static ssvm_error *make_template(ssvm_engine *engine, struct srv_version *version)
+static ssvm_error *make_template(const struct srv_functions *fs, struct srv_version *version)
 {
     ssvm_wasi nothing = SSVM_WASI_INIT;
     ssvm_store *store = NULL;
     ssvm_linker *linker = NULL;
-    ssvm_error *error = ssvm_store_new(engine, NULL, &store);
+    ssvm_error *error = ssvm_store_new(fs->engine, NULL, &store);
 
     if (!error)
         error = ssvm_linker_new(store, &linker);
@@ -189,6 +190,8 @@ static ssvm_error *make_template(ssvm_engine *engine, struct srv_version *versio
         error = ssvm_linker_define_wasi(linker, &nothing);
     if (!error)
         error = ssvm_linker_define_bindgen(linker);
+    if (!error)
+        error = srv_grant_define(fs->grant, linker);
     if (!error)
         error = ssvm_template_new(linker, version->module, &version->template);
     ssvm_linker_delete(linker);
@@ -283,7 +286,7 @@ static void use_snapshot(struct srv_functions *fs, struct srv_version *version, 
         return;
     pthread_mutex_lock(&fs->initialising);
     snapshot = srv_snapshot_make(bytes, (size_t)version->id.size, (size_t)fs->max, &fs->limits,
-                                 &len, why, sizeof why);
+                                 fs->grant, &len, why, sizeof why);
     if (snapshot && atomic_load(&fs->snapshot_bytes) + len > SNAPSHOTS_MAX * fs->max)
         snprintf(why, sizeof why, "the snapshots of all functions are too large");
     else if (snapshot)
@@ -320,7 +323,7 @@ static void load_module(struct srv_functions *fs, struct srv_version *version, c
         use_snapshot(fs, version, name, bytes);
     free(bytes);
     if (!error)
-        error = make_template(fs->engine, version);
+        error = make_template(fs, version);
     if (error) {
         set_broken(version, "not a module that runs here", ssvm_error_message(error));
         ssvm_error_delete(error);
@@ -548,13 +551,15 @@ uint32_t srv_functions_load_all(struct srv_functions *fs, uint32_t *ret_broken)
 }
 
 bool srv_functions_init(struct srv_functions *fs, ssvm_engine *engine, int root,
-                        uint64_t max_module, const ssvm_limits *limits, struct srv_log *log)
+                        uint64_t max_module, const ssvm_limits *limits,
+                        const struct srv_grant *grant, struct srv_log *log)
 {
     memset(fs, 0, sizeof *fs);
     fs->engine = engine;
     fs->root = root;
     fs->max = max_module;
     fs->limits = *limits;
+    fs->grant = grant;
     fs->log = log;
     return pthread_mutex_init(&fs->lock, NULL) == 0 &&
            pthread_mutex_init(&fs->initialising, NULL) == 0;

@@ -64,12 +64,15 @@ struct srv_function {
     pthread_mutex_t loading; /* held while the file is read */
 };
 
+struct srv_grant;
+
 struct srv_functions {
     int root;           /* DIR */
     uint64_t max;       /* bytes of a file */
     ssvm_limits limits; /* of an initialisation */
     ssvm_engine *engine;
     struct srv_log *log;
+    const struct srv_grant *grant;
     pthread_mutex_t lock;            /* of adding */
     pthread_mutex_t initialising;    /* one function at a time: each may take a call's memory */
     _Atomic uint64_t snapshot_bytes; /* of all versions */
@@ -84,10 +87,10 @@ enum srv_find {
     SRV_FIND_LOAD /* the file must be loaded first: srv_function_load, which may take time */
 };
 
-/* `limits`: of what initialises a function for all its instances. False: out of memory. A folder
- * that is missing is no error. */
+/* `limits`: of what initialises a function for all its instances. `grant` is borrowed. False: out
+ * of memory. A folder that is missing is no error. */
 bool srv_functions_init(struct srv_functions *, ssvm_engine *, int root, uint64_t max_module,
-                        const ssvm_limits *limits, struct srv_log *);
+                        const ssvm_limits *limits, const struct srv_grant *grant, struct srv_log *);
 void srv_functions_release(struct srv_functions *);
 /* Load every file there is now. Returns how many there are; *ret_broken of them are broken. Logs
  * those. */

@@ -118,8 +118,8 @@ static ssvm_limits init_limits(const struct srv_config *config)
 /* The program that compiles what clients deploy, in processes that hostile modules may exhaust. */
 static bool find_compiler(char *path, size_t size)
 {
-    /* From the folder of our own executable: installed, then in a build tree. */
-    static const char *const places[] = {"../../bin/ssvm", "ssvm"};
+    /* From the folder of our own executable: in a build tree, then installed. */
+    static const char *const places[] = {"ssvm", "../../bin/ssvm"};
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     char *slash;
@@ -134,10 +134,28 @@ static bool find_compiler(char *path, size_t size)
     return false;
 }
 
+/* The folder of native code as the setting says; NULL: none. */
+static const char *cache_dir(const char *setting, char *buf, size_t size)
+{
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+
+    if (strcmp(setting, "none") == 0)
+        return NULL;
+    if (strcmp(setting, "default") != 0)
+        return setting;
+    /* A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification). */
+    if (base && base[0] == '/')
+        n = snprintf(buf, size, "%s/ssvm", base);
+    else if (home && home[0] == '/')
+        n = snprintf(buf, size, "%s/.cache/ssvm", home);
+    return n > 0 && (size_t)n < size ? buf : NULL;
+}
+
 static bool open_engine(struct srv_server *server)
 {
     ssvm_config config = SSVM_CONFIG_INIT;
-    char compiler[PATH_MAX + 64];
+    char compiler[PATH_MAX + 64], cache[PATH_MAX];
     ssvm_error *error;
 
     /* In this process a compiler that finds no memory would end it, and guests may take what is
@@ -146,6 +164,7 @@ static bool open_engine(struct srv_server *server)
         config.tier = "interp";
     else
         config.compiler_program = compiler;
+    config.cache_dir = cache_dir(server->config.cache_dir, cache, sizeof cache);
     error = ssvm_engine_new(&config, &server->engine);
 
     if (!error)
@@ -262,6 +281,7 @@ int main(int argc, char **argv)
     static struct srv_server server = {
         .root = -1, .listener = -1, .spare_fd = -1, .log = {.fd = -1}};
     ssvm_limits limits;
+    ssvm_error *error;
     uint64_t seed;
     int status = STATUS_ERROR;
 
@@ -281,10 +301,17 @@ int main(int argc, char **argv)
     limits = init_limits(&server.config);
     if (!open_root(&server) || !open_engine(&server) ||
         !srv_functions_init(&server.functions, server.engine, server.root, server.config.module,
-                            &limits, &server.log))
+                            &limits, &server.grant, &server.log))
         return STATUS_ERROR;
+    error = srv_grant_init(&server.grant, &server.config, &server.log);
+    if (error) {
+        fprintf(stderr, "ssvm-serve: option '--nn': %s\n", ssvm_error_message(error));
+        ssvm_error_delete(error);
+        return STATUS_USAGE;
+    }
     status = server.config.check ? check(&server) : serve(&server);
     srv_functions_release(&server.functions);
+    srv_grant_release(&server.grant);
     ssvm_engine_delete(server.engine);
     close(server.root);
     return status;

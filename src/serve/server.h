@@ -7,6 +7,7 @@
 
 #include "serve/config.h"
 #include "serve/function.h"
+#include "serve/grant.h"
 #include "serve/log.h"
 #include "serve/pool.h"
 
@@ -20,6 +21,7 @@ struct srv_server {
     int spare_fd; /* given up for a moment to refuse a connection when descriptors run out */
     unsigned nloops;
     struct srv_loop *loops;
+    struct srv_grant grant;
     struct srv_functions functions;
     struct srv_pool pool;
     struct srv_log log;

@@ -2,6 +2,8 @@
  * compiled, not the one that goes in. What a snapshot holds is the library's business. */
 #include "serve/snapshot.h"
 
+#include "serve/grant.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +32,7 @@ bool srv_snapshot_wanted(const ssvm_module *m)
 }
 
 static ssvm_error *initialise(struct maker *m, const char *bytes, size_t len,
-                              const ssvm_limits *limits)
+                              const ssvm_limits *limits, const struct srv_grant *grant)
 {
     ssvm_config config = SSVM_CONFIG_INIT;
     ssvm_wasi nothing = SSVM_WASI_INIT;
@@ -49,17 +51,19 @@ static ssvm_error *initialise(struct maker *m, const char *bytes, size_t len,
     if (!error)
         error = ssvm_linker_define_bindgen(m->linker);
     if (!error)
+        error = srv_grant_define(grant, m->linker);
+    if (!error)
         error = ssvm_linker_instantiate(m->linker, m->module, &m->instance);
     return error ? error : ssvm_instance_initialize(m->instance);
 }
 
 own char *srv_snapshot_make(const char *bytes, size_t len, size_t max, const ssvm_limits *limits,
-                            size_t *ret_len, char *why, size_t size)
+                            const struct srv_grant *grant, size_t *ret_len, char *why, size_t size)
 {
     ssvm_stats stats = SSVM_STATS_INIT;
     struct maker m = {0};
     char *snapshot = NULL;
-    ssvm_error *error = initialise(&m, bytes, len, limits);
+    ssvm_error *error = initialise(&m, bytes, len, limits, grant);
 
     if (!error)
         ssvm_store_stats(m.store, &stats);

@@ -28,7 +28,11 @@ check "no such initialiser" 1 "" "no exported function 'nobody'" "$SSVM" snapsho
 check "none by default" 1 "" "exports neither _initialize nor wizer.initialize" "$SSVM" snapshot plain.wasm -o none.wasm
 check "no output file" 2 "" "no file to write" "$SSVM" snapshot plain.wasm
 check "no file" 2 "" "no file to snapshot" "$SSVM" snapshot -o none.wasm
-check "two files" 2 "" "more than one file" "$SSVM" snapshot plain.wasm plain.wasm -o none.wasm
+check "an argument of nothing" 2 "" "of which function? name it with --init" "$SSVM" snapshot plain.wasm 1 -o none.wasm
+check "an initialiser with arguments" 0 "" "" "$SSVM" snapshot --init add_up typed.wasm 40 2 -o typed2.wasm
+line 42 "what it was given" "$SSVM" --invoke sum typed2.wasm
+check "one too many" 2 "" "3 arguments do not fit" "$SSVM" snapshot --init add_up typed.wasm 1 2 3 -o none.wasm
+check "no such typed initialiser" 1 "" "no exported function 'nobody'" "$SSVM" snapshot --init nobody typed.wasm 1 -o none.wasm
 check "-o without a value" 2 "" "needs a value" "$SSVM" snapshot plain.wasm -o
 check "bad variable" 2 "" "not of the form K=V" "$SSVM" snapshot --env X plain.wasm -o none.wasm
 check "cannot write" 1 "" "cannot write 'none/none.wasm'" "$SSVM" snapshot --init nothing plain.wasm -o none/none.wasm

@@ -27,7 +27,8 @@ struct guest {
     struct sv_memory memory;
     const struct sv_host_module *module;
     void *state;
-    unsigned era; /* bit of sv_host_func.names */
+    struct sv_thread *th; /* &store.thread unless the test has a real one */
+    unsigned era;         /* bit of sv_host_func.names */
 };
 
 static inline void guest_open(struct guest *g, const struct sv_host_module *m, const void *grant)
@@ -42,6 +43,9 @@ static inline void guest_open(struct guest *g, const struct sv_host_module *m, c
     g->inst.memory0 = &g->memory;
     g->store.thread.store = &g->store;
     g->store.thread.wake_fd = -1;
+    g->store.thread.cpu_left_ns = UINT64_MAX;
+    g->store.limits.memory_bytes = UINT64_C(1) << 30;
+    g->th = &g->store.thread;
     g->module = m;
     g->era = 1;
     if (m->open(&err, &g->store, grant, &g->state) < 0)
@@ -51,14 +55,17 @@ static inline void guest_open(struct guest *g, const struct sv_host_module *m, c
 static inline void guest_close(struct guest *g)
 {
     g->module->close(g->state);
+    if (g->store.thread.wake_fd >= 0)
+        close(g->store.thread.wake_fd);
     munmap(g->memory.base, 2 * GUEST_SIZE);
 }
 
-/* The function's errno, or a negative code of the engine. */
-static inline int guest_call_n(struct guest *g, const char *name, const uint64_t *args,
-                               size_t nargs)
+/* Call the era's function of this name: 0, its first result to *ret, or a negative code of the
+ * engine. */
+static inline int guest_call_wide(struct guest *g, const char *name, const uint64_t *args,
+                                  size_t nargs, uint64_t *ret)
 {
-    struct sv_call c = {.th = &g->store.thread, .inst = &g->inst, .data = g->state};
+    struct sv_call c = {.th = g->th, .inst = &g->inst, .data = g->state};
     union sv_slot slots[16];
     unsigned i;
     size_t j;
@@ -73,10 +80,29 @@ static inline int guest_call_n(struct guest *g, const char *name, const uint64_t
         for (j = 0; j < nargs; j++)
             slots[j].i64 = f->sig[j] == 'i' ? GUEST_JUNK | (uint32_t)args[j] : args[j];
         r = f->fn(&c, slots, slots);
-        return r < 0 ? r : (int)slots[0].i32;
+        *ret = f->sig[nargs + 1] == 'I' ? slots[0].i64 : slots[0].i32;
+        return r;
     }
     fail_msg("no function '%s'", name);
     return 0;
+}
+/* The function's errno, or a negative code of the engine. */
+static inline int guest_call_n(struct guest *g, const char *name, const uint64_t *args,
+                               size_t nargs)
+{
+    uint64_t ret = 0;
+    int r = guest_call_wide(g, name, args, nargs, &ret);
+
+    return r < 0 ? r : (int)ret;
+}
+/* The same for results of 64 bits, where 0 means failure; it fails on the engine's codes. */
+static inline uint64_t guest_handle(struct guest *g, const char *name, const uint64_t *args,
+                                    size_t nargs)
+{
+    uint64_t ret = 0;
+
+    assert_int_equal(guest_call_wide(g, name, args, nargs, &ret), 0);
+    return ret;
 }
 #define CALL(g, name, ...)                                                                         \
     guest_call_n((g), (name), (const uint64_t[]){__VA_ARGS__},                                     \

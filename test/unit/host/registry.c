@@ -1,6 +1,8 @@
 /* The table of WASI functions, who provides an import, and the generated manual page. */
 #include "guest.h"
 
+#include "host/image/image.h"
+
 /* Names of WASI preview1 as the specification lists them: not taken from our table. */
 static const char *const preview1[] = {
     "args_get",
@@ -110,7 +112,7 @@ static void explains(void **state)
         {"wasi_snapshot_preview1", "fd_write", "--dir"},
         {"wasi_snapshot_preview1", "sock_open", "no function 'sock_open' in this version"},
         {"ssvm_process", "ssvm_process_run", "not built into this version"},
-        {"wasmedge_image", "load_jpg", "not built into this version"},
+        {"wasmedge_image", "load_jpg", "--image"},
         {"wbg", "__wbindgen_throw", "typed calls"},
         {"env", "abort", "missing library"},
         {"gojs", "runtime.wasmExit", "GOOS=wasip1"},
@@ -139,49 +141,62 @@ static void put_types(struct sv_buf *b, const char *sig)
         sv_buf_printf(b, "%s%s", first, *sig == 'i' ? "i32" : *sig == 'I' ? "i64" : "?");
 }
 
-/* The table in doc/host/wasi.md is made from ours; UPDATE_DOC=1 writes it anew. */
+/* A module whose table in doc/host is made from ours; `eras`: what the bits of `names` are called,
+ * the last for all of them. */
+struct manual {
+    const struct sv_host_module *module;
+    const char *file;
+    const char *eras[8];
+};
+
+static void put_table(struct sv_buf *b, const struct manual *m)
+{
+    sv_buf_puts(b, "| Function | Parameters | Modules | Gas | Does |\n|---|---|---|---|---|\n");
+    for (unsigned i = 0; i < m->module->nfuncs; i++) {
+        const struct sv_host_func *h = &m->module->funcs[i];
+
+        sv_buf_printf(b, "| `%s` | ", h->name);
+        put_types(b, h->sig);
+        sv_buf_printf(b, " | %s | %u | %s |\n", m->eras[h->names & 7], h->cost, h->doc);
+    }
+}
+
+/* UPDATE_DOC=1 writes the tables anew. */
 static void manual(void **state)
 {
+    static const struct manual manuals[] = {
+        {&sv_host_wasi, "wasi.md", {[0] = "P1 P0", [1] = "P1", [2] = "P0", [3] = "P1 P0"}},
+        {&sv_host_image, "image.md", {[3] = "prefixed", [4] = "plain"}}};
     static char have[65536];
-    char path[1024], *table;
-    struct sv_buf b;
-    size_t n, len;
-    unsigned i;
-    FILE *f;
+    size_t n, len = strlen(__FILE__) - strlen("test/unit/host/registry.c");
 
     (void)state;
-    sv_buf_init(&b, sizeof have);
-    sv_buf_puts(&b, "| Function | Parameters | Modules | Gas | Does |\n|---|---|---|---|---|\n");
-    for (i = 0; i < sv_host_wasi.nfuncs; i++) {
-        const struct sv_host_func *h = &sv_host_wasi.funcs[i];
+    for (size_t i = 0; i < SV_COUNT(manuals); i++) {
+        char path[1024], *table;
+        struct sv_buf b;
+        FILE *f;
 
-        sv_buf_printf(&b, "| `%s` | ", h->name);
-        put_types(&b, h->sig);
-        sv_buf_printf(&b, " | %s | %u | %s |\n",
-                      h->names == 1   ? "P1"
-                      : h->names == 2 ? "P0"
-                                      : "P1 P0",
-                      h->cost, h->doc);
-    }
-    len = strlen(__FILE__) - strlen("test/unit/host/registry.c");
-    snprintf(path, sizeof path, "%.*sdoc/host/wasi.md", (int)len, __FILE__);
-    f = fopen(path, "r");
-    assert_non_null(f);
-    n = fread(have, 1, sizeof have - 1, f);
-    have[n] = '\0';
-    fclose(f);
-    table = strstr(have, "| Function |");
-    assert_non_null(table);
-    if (getenv("UPDATE_DOC")) {
-        f = fopen(path, "w");
+        sv_buf_init(&b, sizeof have);
+        put_table(&b, &manuals[i]);
+        snprintf(path, sizeof path, "%.*sdoc/host/%s", (int)len, __FILE__, manuals[i].file);
+        f = fopen(path, "r");
         assert_non_null(f);
-        fwrite(have, 1, (size_t)(table - have), f);
-        fwrite(b.data, 1, b.len, f);
+        n = fread(have, 1, sizeof have - 1, f);
+        have[n] = '\0';
         fclose(f);
-    } else {
-        assert_string_equal(table, sv_buf_cstr(&b));
+        table = strstr(have, "| Function |");
+        assert_non_null(table);
+        if (getenv("UPDATE_DOC")) {
+            f = fopen(path, "w");
+            assert_non_null(f);
+            fwrite(have, 1, (size_t)(table - have), f);
+            fwrite(b.data, 1, b.len, f);
+            fclose(f);
+        } else {
+            assert_string_equal(table, sv_buf_cstr(&b));
+        }
+        sv_buf_release(&b);
     }
-    sv_buf_release(&b);
 }
 
 int main(void)

@@ -1,0 +1,106 @@
+/* What a process of ssvm and its ssvm-nn say to each other: one request, one answer, over a socket
+ * of messages; tensors and models in memory that both have. Nothing here is believed unchecked. */
+#ifndef SV_HOST_NN_WIRE_H
+#define SV_HOST_NN_WIRE_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ssvm_nn.h"
+
+#define SV_NN_WIRE_FD 3 /* the child's end of the socket */
+#define SV_NN_WIRE_PATH_MAX 4096
+#define SV_NN_WIRE_TEXT_MAX 1024
+
+enum sv_nn_wire_op {
+    SV_NN_WIRE_OPEN = 1,     /* path, text: device, threads; answer: text, text2 */
+    SV_NN_WIRE_LOAD = 2,     /* format, len, and a descriptor of the bytes; answer: cost */
+    SV_NN_WIRE_DESCRIBE = 3, /* output, position; answer: tensor */
+    SV_NN_WIRE_RUN = 4       /* ninputs, nwanted, len, with a descriptor of the inputs if they lie
+                                in other memory than last time; answer: len, likewise */
+};
+
+/* A tensor in shared memory: its bytes are at `offset`, tensor.data means nothing. */
+struct sv_nn_wire_tensor {
+    struct ssvm_nn_port port;
+    struct ssvm_nn_tensor tensor;
+    uint64_t offset;
+};
+/* The memory of a run begins with one for each input and then one for each output that is wanted;
+ * that of an answer with one for each output. */
+
+/* Of the same program version: both are installed together. */
+struct sv_nn_wire {
+    uint32_t op;
+    int32_t result; /* of an answer: 0, 1, or -1 with the reason in text */
+    uint32_t threads, format, output, position, ninputs, nwanted;
+    uint64_t len;  /* bytes of the memory */
+    uint64_t cost; /* of a model */
+    struct sv_nn_wire_tensor tensor;
+    char text[SV_NN_WIRE_TEXT_MAX];  /* the device; an answer's error or version */
+    char text2[SV_NN_WIRE_TEXT_MAX]; /* an answer's devices */
+    char path[SV_NN_WIRE_PATH_MAX];  /* of the library; "": searched */
+};
+
+#define SV_NN_WIRE_ALIGN(n) (((n) + 63) & ~(uint64_t)63)
+
+/* One message with at most one descriptor (-1: none). */
+static inline bool sv_nn_wire_send(int sock, const struct sv_nn_wire *m, int fd)
+{
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof *m};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof fd)];
+    } control = {0};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (fd >= 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control;
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+    }
+    do
+        n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof *m;
+}
+
+/* Its descriptor, -1 without one, is the caller's. */
+static inline bool sv_nn_wire_receive(int sock, struct sv_nn_wire *m, int *ret_fd)
+{
+    struct iovec iov = {.iov_base = m, .iov_len = sizeof *m};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof *ret_fd)];
+    } control;
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    struct cmsghdr *head;
+    ssize_t n;
+
+    *ret_fd = -1;
+    do
+        n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len == CMSG_LEN(sizeof *ret_fd))
+        memcpy(ret_fd, CMSG_DATA(head), sizeof *ret_fd);
+    if (n == (ssize_t)sizeof *m)
+        return true;
+    if (*ret_fd >= 0)
+        close(*ret_fd);
+    *ret_fd = -1;
+    return false;
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* Inference and pictures for functions. */
+#include "serve/grant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A backend's line, into the server's log. */
+static void log_line(void *data, const char *line)
+{
+    srv_log_event(data, "function_host", "", line);
+}
+
+own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *config,
+                               struct srv_log *log)
+{
+    ssvm_nn_config c = SSVM_NN_CONFIG_INIT;
+    ssvm_error *error;
+
+    *g = (struct srv_grant){.image = config->image, .log = log};
+    if (strcmp(config->nn, "none") == 0)
+        return NULL;
+    c.backends = config->nn;
+    c.device = config->nn_device;
+    c.threads = (uint32_t)config->nn_threads;
+    c.cache_bytes = config->nn_cache;
+    c.isolate = config->nn_isolate;
+    c.log = log_line;
+    c.data = log;
+    error = ssvm_nn_new(&c, &g->nn);
+    if (error)
+        return error;
+    error = ssvm_nn_open(g->nn);
+    if (error)
+        fprintf(stderr, "ssvm-serve: no inference yet: %s\n", ssvm_error_message(error));
+    ssvm_error_delete(error);
+    return NULL;
+}
+
+void srv_grant_release(struct srv_grant *g)
+{
+    ssvm_nn_delete(g->nn);
+    *g = (struct srv_grant){0};
+}
+
+own ssvm_error *srv_grant_define(const struct srv_grant *g, ssvm_linker *l)
+{
+    ssvm_image_config image = SSVM_IMAGE_CONFIG_INIT;
+    ssvm_error *error = NULL;
+
+    if (g && g->nn)
+        error = ssvm_linker_define_nn(l, g->nn);
+    if (!error && g && g->image) {
+        image.log = log_line;
+        image.data = g->log;
+        error = ssvm_linker_define_image(l, &image);
+    }
+    return error;
+}
