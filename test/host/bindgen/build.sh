@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds wasm/*.wasm: the guest with each version of wasm-bindgen, two of them processed by its tool with and without names, and the one of
-# wasmedge-bindgen. Needs cargo, the target wasm32-unknown-unknown and the crate registry; the results are kept in the tree, so that
+# wasmedge-bindgen. Needs cargo, the targets wasm32-unknown-unknown and wasm32-wasip1, and the crate registry; the results are kept in the tree, so that
 # tests need none of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,5 +33,11 @@ for version in 92 100; do
         install -m 644 "$out/out_bg.wasm" "$here/wasm/$([ -n "$strip" ] && echo stripped || echo processed)-$version.wasm"
     done
 done
+# Our own attribute, for the target that the published one leaves out; it has no classes.
+sed -i "s|^wasm-bindgen = .*|wasm-bindgen = { package = \"ssvm-bindgen\", path = \"$here/../../../sdk/rust/ssvm-bindgen\" }|" "$scratch/guest/Cargo.toml"
+rm -f "$scratch/guest/Cargo.lock"
+(cd "$scratch/guest" && RUSTFLAGS="-Aunexpected_cfgs --cfg no_classes --remap-path-prefix=$(cd "$here/../../.." && pwd)= --remap-path-prefix=$scratch= --remap-path-prefix=$HOME=" \
+    cargo build --release --quiet --target wasm32-wasip1)
+install -m 644 "$scratch/target/wasm32-wasip1/release/guest.wasm" "$here/wasm/ssvm-bindgen.wasm"
 build wasmedge
 install -m 644 "$scratch/target/$target/release/guest_wasmedge.wasm" "$here/wasm/wasmedge.wasm"

@@ -7,7 +7,8 @@ ssvm=${SSVM:-../../../build/ssvm}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 raw=(wasm/raw-89.wasm wasm/raw-92.wasm wasm/raw-95.wasm wasm/raw-100.wasm wasm/raw-106.wasm wasm/raw-130.wasm)
-modules=("${raw[@]}")
+# Our own attribute (sdk/rust/ssvm-bindgen) knows no classes.
+modules=("${raw[@]}" wasm/ssvm-bindgen.wasm)
 options=()
 passed=0 failed=0
 
@@ -127,17 +128,19 @@ bytes "" nothing
 line 3 boom 2
 call 134 "" "unreachable" boom 5
 call 134 "" "oops" fail_with oops
-line 2 color 1
-line 1 color 5
 line "some text" js_text "some text"
 line false js_kind text
 line null js_number text
 line "[\"a\",\"b c\"]" split "a,b c"
 line "one+two" join '["one","two"]'
 line "" join '[]'
+modules=("${raw[@]}")
+line 2 color 1
+line 1 color 5
 line 5 opt_color 2
 line null opt_color
 line null opt_counter
+modules=("${raw[@]}" wasm/ssvm-bindgen.wasm)
 call 2 "" "argument 2 of 'add' is missing" add 1
 call 2 "" "'add' takes 2 arguments, not 3" add 1 2 3
 call 2 "" "argument 2 of 'add' is wrong: 'x' is not a number" add 1 x

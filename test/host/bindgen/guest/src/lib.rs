@@ -187,6 +187,7 @@ pub fn boom(n: usize) -> u8 {
 pub fn fail_with(text: &str) {
     wasm_bindgen::throw_str(text)
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 #[derive(Clone, Copy)]
 pub enum Color {
@@ -194,6 +195,7 @@ pub enum Color {
     Green = 2,
     Blue = 5,
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 pub fn color(c: Color) -> Color {
     match c {
@@ -202,10 +204,12 @@ pub fn color(c: Color) -> Color {
         Color::Blue => Color::Red,
     }
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 pub struct Counter {
     n: u32,
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 impl Counter {
     #[wasm_bindgen(constructor)]
@@ -237,10 +241,12 @@ pub fn join(v: Vec<String>) -> String {
 pub fn split(s: &str) -> Vec<String> {
     s.split(',').map(String::from).collect()
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 pub fn opt_color(c: Option<Color>) -> Option<Color> {
     c.map(color)
 }
+#[cfg(not(no_classes))]
 #[wasm_bindgen]
 pub fn opt_counter(n: Option<u32>) -> Option<Counter> {
     n.map(Counter::new)
