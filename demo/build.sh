@@ -14,18 +14,25 @@ if ! rustc --print target-libdir --target wasm32-unknown-unknown >/dev/null 2>&1
 fi
 
 build=${BUILD:-$(mktemp -d)}
-for name in hello image; do
+build_rust() { # NAME FOLDER FLAGS...: functions/NAME.wasm from the crate in FOLDER
+    name=$1
+    crate=$2
+    shift 2
     # Paths of this machine stay out of the module.
-    cargo fetch --quiet --manifest-path "$name/Cargo.toml" --locked
-    flags="--remap-path-prefix=$PWD=. --remap-path-prefix=$HOME=."
+    cargo fetch --quiet --manifest-path "$crate/Cargo.toml" --locked
+    flags="--remap-path-prefix=$(dirname "$PWD")=. --remap-path-prefix=$HOME=."
     for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
         flags="$flags --remap-path-prefix=$folder=crates"
     done
-    RUSTFLAGS=$flags cargo build --manifest-path "$name/Cargo.toml" --release --locked --target wasm32-unknown-unknown \
-        --target-dir "$build/$name"
+    RUSTFLAGS=$flags cargo build --manifest-path "$crate/Cargo.toml" --release --locked --target wasm32-unknown-unknown \
+        --target-dir "$build/$name" "$@"
     set -- "$build/$name"/wasm32-unknown-unknown/release/*.wasm
     cp "$1" "$name.wasm"
-done
+}
+build_rust hello hello
+build_rust image image
+build_rust food ../food
+build_rust food-tflite ../food --features tflite
 
 cc=${WASM_CC:-$(command -v clang-22 || command -v clang || true)}
 if [ -n "$cc" ] && [ -d /usr/include/wasm32-wasi ]; then

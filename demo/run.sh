@@ -1,9 +1,16 @@
 #!/bin/sh
-# Show the demo: start ssvm-serve on demo/, call a function or two with curl, print the URL, stay until Ctrl-C.
-# Usage: demo/run.sh [--port N] [--once]   (--once, or no terminal: stop after the calls; BUILD or SSVM_BUILD names the build folder)
+# Show the demo: start ssvm-serve on a copy of demo/, call its functions with curl, print the URL, stay until Ctrl-C.
+# Usage: demo/run.sh [--port N] [--once | --stay]   (--once: stop after the calls, the default without a terminal; --stay: do not)
+# BUILD or SSVM_BUILD names the build folder.
+# NN: the library that runs the network: litert, openvino, tensorflow or none. It is fetched into BUILD/nn when it is not there.
+# MODEL and LABELS: files of another network and its labels, instead of the one that knows drawn food.
 set -eu
 cd "$(dirname "$0")/.."
 
+die() {
+    echo "demo/run.sh: $1" >&2
+    exit 1
+}
 port=0
 once=no
 [ -t 1 ] || once=yes
@@ -12,25 +19,76 @@ while [ $# -gt 0 ]; do
     --port) port=${2:?--port needs a number} && shift 2 ;;
     --port=*) port=${1#--port=} && shift ;;
     --once) once=yes && shift ;;
-    *) echo "usage: demo/run.sh [--port N] [--once]" >&2 && exit 2 ;;
+    --stay) once=no && shift ;;
+    *) echo "usage: demo/run.sh [--port N] [--once | --stay]" >&2 && exit 2 ;;
     esac
 done
-server=${SSVM_BUILD:-${BUILD:-build}}/ssvm-serve
-[ -x "$server" ] || { echo "demo/run.sh: $server is not there: run make first" >&2 && exit 1; }
-command -v curl >/dev/null || { echo "demo/run.sh: curl is missing (Debian: apt-get install curl)" >&2 && exit 1; }
+build=${SSVM_BUILD:-${BUILD:-build}}
+ssvm=$build/ssvm
+# LiteRT is the lightest: 22 MB to fetch, 27 MB on disk, an answer 0.05 s after the start of a process, where OpenVINO takes 59 MB, 140 MB and 0.6 s. But it
+# reads .tflite files only.
+case ${MODEL:-x.tflite} in
+*.tflite) nn=${NN:-litert} ;;
+*) nn=${NN:-openvino} ;;
+esac
+case $nn in
+litert | openvino | tensorflow | none) ;;
+*) die "NN is litert, openvino, tensorflow or none, not '$nn'" ;;
+esac
+for program in "$ssvm" "$build/ssvm-serve"; do
+    [ -x "$program" ] || die "$program is not there: run make first"
+done
+command -v curl >/dev/null || die "curl is missing (Debian: apt-get install curl)"
+[ -z "${MODEL:-}" ] || [ -n "${LABELS:-}" ] || die "MODEL needs LABELS: a file with a label on each line"
+[ -z "${MODEL:-}" ] || [ "$nn" != none ] || die "MODEL needs a library that runs it: not NN=none"
 
 scratch=$(mktemp -d)
-"$server" demo --listen "127.0.0.1:$port" --log "$scratch/access.log" >"$scratch/out" 2>&1 &
-pid=$!
+pid=
 stop() {
-    kill "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+    [ -z "$pid" ] || wait "$pid" 2>/dev/null || true
     rm -rf "$scratch"
 }
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# ---- The library
+
+grant=none
+library=
+if [ "$nn" != none ]; then
+    if [ -e "$build/nn/$nn/VERSION" ] || "$ssvm" nn install "$nn" --to "$build/nn" >"$scratch/install" 2>&1; then
+        grant=$nn=$build/nn/$nn
+        library=$("$ssvm" nn list --json --to "$build/nn" | sed -n "/\"backend\":\"$nn\"/s/.*\"version\":\"\([^\"]*\)\".*/\1/p")
+    else
+        sed 's/^/  /' "$scratch/install" >&2
+        echo "demo/run.sh: $nn cannot be fetched, so the lunch page will show pictures without saying what is on them; the rest works" >&2
+    fi
+fi
+
+# ---- The functions and the page, with what was chosen
+
+mkdir "$scratch/root"
+cp -R demo/site demo/functions "$scratch/root/"
+functions=$scratch/root/functions
+[ "$nn" != litert ] || cp demo/functions/food-tflite.wasm "$functions/food.wasm"
+if [ -n "${MODEL:-}" ] && [ "$grant" != none ]; then
+    # The function checks the graph's names, and starts from there with it.
+    "$ssvm" snapshot --init use_model -o "$functions/food.wasm" demo/functions/food.wasm "@$MODEL" "@$LABELS" ||
+        die "the model '$MODEL' does not fit"
+fi
+name=$(basename "${MODEL:-}" | tr -cd 'A-Za-z0-9._-')
+inference=true
+[ "$grant" != none ] || inference=false
+printf '{"inference": %s, "library": "%s", "model": "%s"}\n' "$inference" "$library" "$name" >"$scratch/root/site/demo.json"
+
+# ---- The server
+
+: >"$scratch/out" # it is looked into before the server has begun
+# The first picture loads the network, which takes seconds where the machine is busy.
+"$build/ssvm-serve" "$scratch/root" --listen "127.0.0.1:$port" --log "$scratch/access.log" --nn "$grant" --call-time 60s >"$scratch/out" 2>&1 &
+pid=$!
 url=
 for _ in $(seq 100); do
     url=$(sed -n 's/^ssvm-serve: \(http:[^ ]*\) serves.*/\1/p' "$scratch/out")
@@ -38,9 +96,9 @@ for _ in $(seq 100); do
     kill -0 "$pid" 2>/dev/null || { cat "$scratch/out" >&2 && exit 1; }
     sleep 0.1
 done
-[ -n "$url" ] || { echo "demo/run.sh: the server does not start" >&2 && exit 1; }
+[ -n "$url" ] || die "the server does not start"
 
-timed() { curl -sS --fail-with-body --max-time 30 -w '    (%{http_code}, %{size_download} bytes, %{time_total} s)\n' "$@"; }
+timed() { curl -sS --fail-with-body --max-time 60 -w '    (%{http_code}, %{size_download} bytes, %{time_total} s)\n' "$@"; }
 echo "\$ curl -d 'Jamstack' $url/f/hello/say"
 timed -d 'Jamstack' "$url/f/hello/say" | sed '1s/^/  /'
 echo "\$ curl --data-binary @demo/site/sample.png '$url/f/image/thumbnail?side=160' -o thumbnail.png"
@@ -48,9 +106,18 @@ timed --data-binary @demo/site/sample.png -H 'Content-Type: image/png' "$url/f/i
 # Width and height are in the file's first header.
 dimensions=$(od -An -tu1 -j16 -N8 "$scratch/thumbnail.png" | awk '{print $3 * 256 + $4 "x" $7 * 256 + $8}')
 echo "  thumbnail.png: $dimensions pixels"
-[ "$dimensions" = 160x107 ] || { echo "demo/run.sh: not the picture that was asked for" >&2 && exit 1; }
+[ "$dimensions" = 160x107 ] || die "not the picture that was asked for"
 echo "\$ curl -d 'to be or not to be' $url/f/wordcount"
 timed -d 'to be or not to be' "$url/f/wordcount" | sed '1s/^/  /'
+if [ "$grant" != none ]; then
+    hotdog=demo/food/model/samples/hotdog.jpg
+    # classify says what is wrong where infer, the talk's function, only ends.
+    timed --data-binary "@$hotdog" "$url/f/food/classify" >"$scratch/answer" || { cat "$scratch/answer" >&2 && die "the network gives no answer"; }
+    echo "\$ curl --data-binary @$hotdog $url/f/food/infer      # $library"
+    timed --data-binary "@$hotdog" "$url/f/food/infer" >"$scratch/answer"
+    sed '1s/^/  /' "$scratch/answer"
+    [ -n "${MODEL:-}" ] || grep -q '"Hot dog"' "$scratch/answer" || die "that is no answer about a hot dog"
+fi
 
 if [ "$once" = yes ]; then
     echo "the page was at $url/"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The demo's page in a real browser (page.mjs). Needs chromium, node and npm; says what is missing and skips otherwise.
+# The demo's pages in a real browser (pages.mjs), as demo/run.sh starts them. Needs chromium, node and npm; says what is missing and skips otherwise.
+# Screenshots go into BUILD/screenshots, or where SCREENSHOTS says.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -26,17 +27,21 @@ if ! cmp -s "$here/package-lock.json" "$modules/package-lock.json" || [ ! -d "$m
 fi
 
 scratch=$(mktemp -d)
-"$build/ssvm-serve" "$root/demo" --listen 127.0.0.1:0 --log "$scratch/access.log" >"$scratch/out" 2>&1 &
+: >"$scratch/out" # it is looked into before the demo has begun
+SSVM_BUILD=$build NN=openvino "$root/demo/run.sh" --stay >"$scratch/out" 2>&1 &
 pid=$!
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 url=
-for _ in $(seq 100); do
-    url=$(sed -n 's/^ssvm-serve: \(http:[^ ]*\) serves.*/\1/p' "$scratch/out")
+for _ in $(seq 1200); do
+    url=$(sed -n 's/^The page: \(http:[^ ]*\) .*/\1/p' "$scratch/out")
     [ -n "$url" ] && break
+    kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
 done
 [ -n "$url" ] || {
     cat "$scratch/out"
     exit 1
 }
-node "$here/page.mjs" "$modules" "$url/" "$browser" ${SCREENSHOTS:+"$SCREENSHOTS"}
+shots=${SCREENSHOTS:-$build/screenshots}
+mkdir -p "$shots"
+node "$here/pages.mjs" "$modules" "$url" "$browser" "$root/demo/food/model" "$pid" OpenVINO "$shots"
