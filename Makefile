@@ -53,6 +53,9 @@ bench: all
 	  $(if $(ONLY),--only $(ONLY)) $(if $(BENCH_OUT),--out "$(BENCH_OUT)")
 bench-peers:
 	@BUILD=$(BUILD) bench/get-peers.sh
+# Inference: native, guests, peers, and behind HTTP. NN_FLAGS, LIBRARIES, PYTHON: bench/nn.sh.
+bench-nn: all
+	@BUILD=$(BUILD) bench/nn.sh $(NN_FLAGS)
 format:
 	@tools/format
 lint:
@@ -62,4 +65,4 @@ install: all
 	@cmake --install $(BUILD)
 clean:
 	rm -rf $(BUILD) $(BUILD)-*
-.PHONY: all setup demo test check check-all check-diff tests-built asan ubsan tsan fuzz bench bench-peers format lint install clean
+.PHONY: all setup demo test check check-all check-diff tests-built asan ubsan tsan fuzz bench bench-peers bench-nn format lint install clean
