@@ -36,12 +36,13 @@ fn main() -> TractResult<()> {
             let start = Instant::now();
             let output = model.run(tvec!(input.into()))?;
             run.push(start.elapsed().as_secs_f64() * 1e3);
-            let scores = output[0].as_slice::<f32>()?;
+            let scores = output[0].to_plain_array_view::<f32>()?;
             best = scores.iter().copied().enumerate().fold((0, -1.), |b, s| if s.1 > b.1 { s } else { b });
         }
+        let first = run[0];
         println!(
             "{{\"ready_ms\": {ready:.1}, \"first_ms\": {:.2}, \"decode_ms\": {:.3}, \"run_ms\": {:.3}, \"class\": {}, \"probability\": {:.6}}}",
-            run[0], median(decode), median(run), best.0, best.1
+            first, median(decode), median(run), best.0, best.1
         );
     }
     Ok(())
