@@ -288,13 +288,28 @@ void nn_ios_release(struct nn_ios *ios)
     ios->n = 0;
 }
 
-int nn_ios_describe(const struct nn_ios *ios, uint32_t position, struct ssvm_nn_port *ret_port,
-                    struct ssvm_nn_tensor *ret_tensor)
+int nn_model_describe(void *model, int output, uint32_t position, struct ssvm_nn_port *ret_port,
+                      struct ssvm_nn_tensor *ret_tensor)
 {
+    const struct nn_model *m = model;
+    const struct nn_ios *ios = output ? &m->out : &m->in;
+
     if (position >= ios->n)
         return 1;
     *ret_port = ios->at[position].port;
     *ret_tensor = ios->at[position].tensor;
+    return 0;
+}
+
+const char *nn_lib_version(void *lib)
+{
+    return ((const struct nn_lib *)lib)->version;
+}
+
+int nn_lib_devices(void *lib, char *error, char *ret, size_t size)
+{
+    (void)error;
+    snprintf(ret, size, "%s", ((const struct nn_lib *)lib)->devices);
     return 0;
 }
 

@@ -35,6 +35,19 @@ struct nn_ios {
     uint32_t n;
 };
 
+/* What every backend's library and model begin with, for the functions below that fill their
+ * places in struct ssvm_nn_backend. */
+struct nn_lib {
+    char version[128], devices[NN_TEXT_MAX];
+};
+struct nn_model {
+    struct nn_ios in, out;
+};
+const char *nn_lib_version(void *lib);
+int nn_lib_devices(void *lib, char *error, char *ret, size_t size);
+int nn_model_describe(void *model, int output, uint32_t position, struct ssvm_nn_port *ret_port,
+                      struct ssvm_nn_tensor *ret_tensor);
+
 /* Fill `error` (SSVM_NN_ERROR_MAX bytes) with one line; returns -1. */
 int nn_fail(char *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -73,9 +86,6 @@ bool nn_bytes(const struct ssvm_nn_tensor *, size_t *ret);
 void nn_port_parse(const char *text, struct ssvm_nn_port *ret);
 int nn_ios_new(struct nn_ios *, uint32_t n, char *error);
 void nn_ios_release(struct nn_ios *);
-/* What the interface calls describe. */
-int nn_ios_describe(const struct nn_ios *, uint32_t position, struct ssvm_nn_port *ret_port,
-                    struct ssvm_nn_tensor *ret_tensor);
 /* The position of `port`, -1 with a message that names those there are. `what`: "input". */
 int nn_ios_find(const struct nn_ios *, const struct ssvm_nn_port *port, const char *what,
                 char *error);

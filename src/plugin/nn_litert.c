@@ -84,17 +84,17 @@ enum accelerator { CPU = 1, GPU = 2, NPU = 4 };
 #define ALIGN 64
 
 struct lib {
+    struct nn_lib about;
     struct api api;
     void *env; /* owned */
     uint32_t threads;
     int accelerator;
-    char version[128], devices[NN_TEXT_MAX];
     pthread_mutex_t lock; /* preparing changes the environment */
 };
 struct model {
+    struct nn_model ends;
     struct lib *lib;
-    void *graph; /* owned */
-    struct nn_ios in, out;
+    void *graph;           /* owned */
     _Atomic(void *) spare; /* owned: prepared by load, for the first session */
     int weights;           /* a file in memory that its sessions share; -1: none */
 };
@@ -187,7 +187,7 @@ static void read_devices(struct lib *lib)
 {
     size_t n = 0;
 
-    nn_device_add(lib->devices, sizeof lib->devices, "cpu");
+    nn_device_add(lib->about.devices, sizeof lib->about.devices, "cpu");
     lib->api.LiteRtGetNumAccelerators(lib->env, &n);
     for (size_t i = 0; i < n; i++) {
         void *accelerator = NULL;
@@ -197,9 +197,9 @@ static void read_devices(struct lib *lib)
             lib->api.LiteRtGetAcceleratorHardwareSupport(accelerator, &support) != 0)
             continue;
         if (support & GPU)
-            nn_device_add(lib->devices, sizeof lib->devices, "gpu");
+            nn_device_add(lib->about.devices, sizeof lib->about.devices, "gpu");
         if (support & NPU)
-            nn_device_add(lib->devices, sizeof lib->devices, "npu");
+            nn_device_add(lib->about.devices, sizeof lib->about.devices, "npu");
     }
 }
 
@@ -218,7 +218,7 @@ static void read_version(struct lib *lib, const char *folder)
         version[strcspn(version, "\n")] = 0;
         fclose(f);
     }
-    snprintf(lib->version, sizeof lib->version, TITLE " %s", version);
+    snprintf(lib->about.version, sizeof lib->about.version, TITLE " %s", version);
 }
 
 /* Says nothing to the standard streams; finds accelerators beside the library. */
@@ -266,25 +266,13 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
     if (start(lib, folder, error) < 0 || check_types(lib, error) < 0)
         goto fail;
     read_devices(lib);
-    if (nn_device_check(options->device, lib->devices, error) < 0)
+    if (nn_device_check(options->device, lib->about.devices, error) < 0)
         goto fail;
     *ret = lib;
     return 0;
 fail:
     lib_close(lib);
     return -1;
-}
-
-static const char *lib_version(void *lib)
-{
-    return ((struct lib *)lib)->version;
-}
-
-static int lib_devices(void *lib, char *error, char *ret, size_t size)
-{
-    (void)error;
-    snprintf(ret, size, "%s", ((struct lib *)lib)->devices);
-    return 0;
 }
 
 /* ---- Models ---- */
@@ -329,15 +317,15 @@ static int read_signature(struct model *m, char *error)
         return -1;
     if (nin > UINT16_MAX || nout > UINT16_MAX)
         return nn_fail(error, "too many inputs or outputs");
-    if (nn_ios_new(&m->in, (uint32_t)nin, error) < 0 ||
-        nn_ios_new(&m->out, (uint32_t)nout, error) < 0)
+    if (nn_ios_new(&m->ends.in, (uint32_t)nin, error) < 0 ||
+        nn_ios_new(&m->ends.out, (uint32_t)nout, error) < 0)
         return -1;
     for (size_t i = 0; i < nin; i++) {
-        if (read_io(api, signature, false, i, &m->in.at[i], error) < 0)
+        if (read_io(api, signature, false, i, &m->ends.in.at[i], error) < 0)
             return -1;
     }
     for (size_t i = 0; i < nout; i++) {
-        if (read_io(api, signature, true, i, &m->out.at[i], error) < 0)
+        if (read_io(api, signature, true, i, &m->ends.out.at[i], error) < 0)
             return -1;
     }
     return 0;
@@ -443,8 +431,8 @@ static void model_unload(void *arg)
         m->lib->api.LiteRtDestroyModel(m->graph);
     if (m->weights >= 0)
         close(m->weights);
-    nn_ios_release(&m->in);
-    nn_ios_release(&m->out);
+    nn_ios_release(&m->ends.in);
+    nn_ios_release(&m->ends.out);
     free(m);
 }
 
@@ -472,14 +460,6 @@ static int model_load(void *arg, enum ssvm_nn_format format, const void *bytes, 
     return 0;
 }
 
-static int model_describe(void *arg, int output, uint32_t position, struct ssvm_nn_port *ret_port,
-                          struct ssvm_nn_tensor *ret_tensor)
-{
-    struct model *m = arg;
-
-    return nn_ios_describe(output ? &m->out : &m->in, position, ret_port, ret_tensor);
-}
-
 /* ---- Sessions ---- */
 
 static bool is_stopped(void *session)
@@ -493,7 +473,7 @@ static void session_delete(void *arg)
 
     if (!s)
         return;
-    for (uint32_t i = 0; s->out && i < s->model->out.n; i++) {
+    for (uint32_t i = 0; s->out && i < s->model->ends.out.n; i++) {
         if (s->out[i].buffer)
             s->model->lib->api.LiteRtDestroyTensorBuffer(s->out[i].buffer);
         free(s->out[i].memory);
@@ -513,8 +493,8 @@ static int session_new(void *arg, char *error, void **ret)
     if (!s)
         return nn_fail(error, "out of memory");
     s->model = m;
-    s->out = calloc(m->out.n + 1, sizeof *s->out);
-    s->dims = calloc(m->in.n + 1, sizeof *s->dims);
+    s->out = calloc(m->ends.out.n + 1, sizeof *s->out);
+    s->dims = calloc(m->ends.in.n + 1, sizeof *s->dims);
     s->compiled = atomic_exchange(&m->spare, NULL);
     if (!s->out || !s->dims) {
         nn_fail(error, "out of memory");
@@ -525,8 +505,8 @@ static int session_new(void *arg, char *error, void **ret)
     if (check(m->lib->api.LiteRtSetCompiledModelCancellationFunction(s->compiled, s, is_stopped),
               "start a session", error) < 0)
         goto fail;
-    for (uint32_t i = 0; i < m->in.n; i++)
-        memcpy(s->dims[i], m->in.at[i].tensor.dims, sizeof s->dims[i]);
+    for (uint32_t i = 0; i < m->ends.in.n; i++)
+        memcpy(s->dims[i], m->ends.in.at[i].tensor.dims, sizeof s->dims[i]);
     *ret = s;
     return 0;
 fail:
@@ -544,7 +524,7 @@ static int resize(struct session *s, uint32_t i, const struct ssvm_nn_tensor *t,
         return 0;
     for (uint32_t d = 0; d < t->rank; d++) {
         if (t->dims[d] > INT32_MAX)
-            return nn_fail(error, "input '%.100s' is too large", s->model->in.at[i].port.name);
+            return nn_fail(error, "input '%.100s' is too large", s->model->ends.in.at[i].port.name);
         dims[d] = (int)t->dims[d];
     }
     if (check(s->model->lib->api.LiteRtCompiledModelResizeInputTensor(s->compiled, 0, i, dims,
@@ -560,14 +540,14 @@ static int set_output(struct session *s, uint32_t i, const struct layout *layout
 {
     const struct api *api = &s->model->lib->api;
     struct output *out = &s->out[i];
-    struct ssvm_nn_tensor t = {.type = s->model->out.at[i].tensor.type};
+    struct ssvm_nn_tensor t = {.type = s->model->ends.out.at[i].tensor.type};
     struct ranked_type type;
     size_t len;
 
     from_layout(layout, &t);
     if (!nn_bytes(&t, &len) || len > SIZE_MAX - 2 * SSVM_NN_SLACK)
         return nn_fail(error, "output '%.100s' has a type or shape that cannot be had",
-                       s->model->out.at[i].port.name);
+                       s->model->ends.out.at[i].port.name);
     t.len = len;
     if (out->buffer)
         api->LiteRtDestroyTensorBuffer(out->buffer);
@@ -593,15 +573,15 @@ static int set_outputs(struct session *s, bool resized, char *error)
     struct layout *layouts;
     int r;
 
-    if (!resized && (m->out.n == 0 || s->out[0].buffer))
+    if (!resized && (m->ends.out.n == 0 || s->out[0].buffer))
         return 0;
-    layouts = calloc(m->out.n + 1, sizeof *layouts);
+    layouts = calloc(m->ends.out.n + 1, sizeof *layouts);
     if (!layouts)
         return nn_fail(error, "out of memory");
-    r = check(m->lib->api.LiteRtGetCompiledModelOutputTensorLayouts(s->compiled, 0, m->out.n,
+    r = check(m->lib->api.LiteRtGetCompiledModelOutputTensorLayouts(s->compiled, 0, m->ends.out.n,
                                                                     layouts, true),
               "tell the shape of its outputs", error);
-    for (uint32_t i = 0; r == 0 && i < m->out.n; i++)
+    for (uint32_t i = 0; r == 0 && i < m->ends.out.n; i++)
         r = set_output(s, i, &layouts[i], error);
     free(layouts);
     return r;
@@ -614,7 +594,7 @@ static int set_inputs(struct session *s, const struct ssvm_nn_tensor *inputs, co
     struct model *m = s->model;
     bool resized = false;
 
-    for (uint32_t i = 0; i < m->in.n; i++) {
+    for (uint32_t i = 0; i < m->ends.in.n; i++) {
         const struct ssvm_nn_tensor *t = &inputs[order[i]];
         struct ranked_type type;
 
@@ -633,8 +613,8 @@ static int set_inputs(struct session *s, const struct ssvm_nn_tensor *inputs, co
 static int invoke(struct session *s, void **in, void **out, char *error)
 {
     const struct api *api = &s->model->lib->api;
-    int status =
-        api->LiteRtRunCompiledModel(s->compiled, 0, s->model->in.n, in, s->model->out.n, out);
+    int status = api->LiteRtRunCompiledModel(s->compiled, 0, s->model->ends.in.n, in,
+                                             s->model->ends.out.n, out);
     char *text = NULL;
 
     if (status == 0)
@@ -656,29 +636,30 @@ static int session_run(void *arg, const struct ssvm_nn_port *ports,
 {
     struct session *s = arg;
     struct model *m = s->model;
-    uint32_t *order = calloc(m->in.n + 1, sizeof *order);
-    void **in = calloc(m->in.n + 1, sizeof *in), **out = calloc(m->out.n + 1, sizeof *out);
+    uint32_t *order = calloc(m->ends.in.n + 1, sizeof *order);
+    void **in = calloc(m->ends.in.n + 1, sizeof *in),
+         **out = calloc(m->ends.out.n + 1, sizeof *out);
     int r = -1, at;
 
     if (!order || !in || !out) {
         nn_fail(error, "out of memory");
         goto done;
     }
-    if (nn_ios_match(&m->in, ports, inputs, ninputs, order, error) < 0 ||
+    if (nn_ios_match(&m->ends.in, ports, inputs, ninputs, order, error) < 0 ||
         set_inputs(s, inputs, order, in, error) < 0)
         goto done;
     for (uint32_t i = 0; i < nwanted; i++) {
-        at = nn_ios_find(&m->out, &wanted[i], "output", error);
+        at = nn_ios_find(&m->ends.out, &wanted[i], "output", error);
         if (at < 0)
             goto done;
         ret[i] = s->out[at].tensor;
     }
-    for (uint32_t i = 0; i < m->out.n; i++)
+    for (uint32_t i = 0; i < m->ends.out.n; i++)
         out[i] = s->out[i].buffer;
     r = invoke(s, in, out, error);
     atomic_store(&s->stop, false);
 done:
-    for (uint32_t i = 0; in && i < m->in.n; i++) {
+    for (uint32_t i = 0; in && i < m->ends.in.n; i++) {
         if (in[i])
             m->lib->api.LiteRtDestroyTensorBuffer(in[i]);
     }
@@ -704,11 +685,11 @@ const struct ssvm_nn_backend *ssvm_nn_backend(void)
         .soname = "libLiteRt.so",
         .open = lib_open,
         .close = lib_close,
-        .version = lib_version,
-        .devices = lib_devices,
+        .version = nn_lib_version,
+        .devices = nn_lib_devices,
         .load = model_load,
         .unload = model_unload,
-        .describe = model_describe,
+        .describe = nn_model_describe,
         .session_new = session_new,
         .session_delete = session_delete,
         .run = session_run,

@@ -74,19 +74,19 @@ struct base {
 typedef void *append_gpu_fn(void *options, int device);
 
 struct lib {
+    struct nn_lib about;
     struct api api;
     void *env, *memory; /* owned */
     void *allocator;    /* the library's */
     append_gpu_fn *append_gpu;
     uint32_t threads;
-    char version[128], devices[NN_TEXT_MAX];
     bool gpu;
 };
 struct model {
+    struct nn_model ends;
     struct lib *lib;
     void *session; /* owned; any number of runs at once */
-    struct nn_ios in, out;
-    char **names; /* owned, the library's names: of in, then of out */
+    char **names;  /* owned, the library's names: of in, then of out */
 };
 struct session {
     struct model *model;
@@ -122,7 +122,7 @@ static int read_devices(struct lib *lib, void *handle, char *error)
 
     if (check(lib, lib->api.get_available_providers(&names, &n), "list its devices", error) < 0)
         return -1;
-    nn_device_add(lib->devices, sizeof lib->devices, "cpu");
+    nn_device_add(lib->about.devices, sizeof lib->about.devices, "cpu");
     for (int i = 0; i < n; i++) {
         if (strcmp(names[i], "CUDAExecutionProvider") == 0) {
             void *p = dlsym(handle, "OrtSessionOptionsAppendExecutionProvider_CUDA");
@@ -131,7 +131,7 @@ static int read_devices(struct lib *lib, void *handle, char *error)
         }
     }
     if (lib->append_gpu)
-        nn_device_add(lib->devices, sizeof lib->devices, "gpu");
+        nn_device_add(lib->about.devices, sizeof lib->about.devices, "gpu");
     return check(lib, lib->api.release_available_providers(names, n), "list its devices", error);
 }
 
@@ -146,10 +146,11 @@ static int bind(struct lib *lib, void *handle, char *error)
         return nn_fail(error, "this is not the library of " TITLE ": no 'OrtGetApiBase'");
     memcpy(&get_base, &p, sizeof p);
     base = get_base();
-    snprintf(lib->version, sizeof lib->version, TITLE " %.100s", base->version());
+    snprintf(lib->about.version, sizeof lib->about.version, TITLE " %.100s", base->version());
     table = base->get_api(TABLE_VERSION);
     if (!table)
-        return nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed", lib->version);
+        return nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed",
+                       lib->about.version);
     for (size_t i = 0; i < NN_COUNT(rows); i++)
         memcpy((char *)&lib->api + rows[i].offset, &table[rows[i].position], sizeof table[0]);
     return 0;
@@ -192,25 +193,13 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
             0)
         goto fail;
     if (read_devices(lib, handle, error) < 0 ||
-        nn_device_check(options->device, lib->devices, error) < 0)
+        nn_device_check(options->device, lib->about.devices, error) < 0)
         goto fail;
     *ret = lib;
     return 0;
 fail:
     lib_close(lib);
     return -1;
-}
-
-static const char *lib_version(void *lib)
-{
-    return ((struct lib *)lib)->version;
-}
-
-static int lib_devices(void *lib, char *error, char *ret, size_t size)
-{
-    (void)error;
-    snprintf(ret, size, "%s", ((struct lib *)lib)->devices);
-    return 0;
 }
 
 /* ---- Models ---- */
@@ -235,8 +224,8 @@ static int read_shape(const struct lib *lib, const void *info, struct ssvm_nn_te
 static int read_io(struct model *m, bool output, size_t i, char *error)
 {
     const struct api *api = &m->lib->api;
-    struct nn_io *io = output ? &m->out.at[i] : &m->in.at[i];
-    char **name = &m->names[output ? m->in.n + i : i];
+    struct nn_io *io = output ? &m->ends.out.at[i] : &m->ends.in.at[i];
+    char **name = &m->names[output ? m->ends.in.n + i : i];
     const void *tensor = NULL;
     void *info = NULL;
     int r;
@@ -264,15 +253,15 @@ static void model_unload(void *arg)
 
     if (!m)
         return;
-    for (uint32_t i = 0; m->names && i < m->in.n + m->out.n; i++) {
+    for (uint32_t i = 0; m->names && i < m->ends.in.n + m->ends.out.n; i++) {
         if (m->names[i])
             m->lib->api.allocator_free(m->lib->allocator, m->names[i]);
     }
     free(m->names);
     if (m->session)
         m->lib->api.release_session(m->session);
-    nn_ios_release(&m->in);
-    nn_ios_release(&m->out);
+    nn_ios_release(&m->ends.in);
+    nn_ios_release(&m->ends.out);
     free(m);
 }
 
@@ -315,8 +304,8 @@ static int read_ios(struct model *m, char *error)
     m->names = calloc(nin + nout + 1, sizeof *m->names);
     if (!m->names)
         return nn_fail(error, "out of memory");
-    if (nn_ios_new(&m->in, (uint32_t)nin, error) < 0 ||
-        nn_ios_new(&m->out, (uint32_t)nout, error) < 0)
+    if (nn_ios_new(&m->ends.in, (uint32_t)nin, error) < 0 ||
+        nn_ios_new(&m->ends.out, (uint32_t)nout, error) < 0)
         return -1;
     for (size_t i = 0; i < nin; i++) {
         if (read_io(m, false, i, error) < 0)
@@ -356,14 +345,6 @@ done:
     if (r < 0)
         model_unload(m);
     return r;
-}
-
-static int model_describe(void *arg, int output, uint32_t position, struct ssvm_nn_port *ret_port,
-                          struct ssvm_nn_tensor *ret_tensor)
-{
-    struct model *m = arg;
-
-    return nn_ios_describe(output ? &m->out : &m->in, position, ret_port, ret_tensor);
 }
 
 /* ---- Sessions ---- */
@@ -464,7 +445,7 @@ struct call {
 
 static void call_release(struct call *c, const struct model *m)
 {
-    for (uint32_t i = 0; c->values && i < m->in.n; i++) {
+    for (uint32_t i = 0; c->values && i < m->ends.in.n; i++) {
         if (c->values[i])
             m->lib->api.release_value(c->values[i]);
     }
@@ -481,17 +462,17 @@ static int call_init(struct call *c, struct session *s, const struct ssvm_nn_por
     struct model *m = s->model;
 
     memset(c, 0, sizeof *c);
-    c->names = calloc(m->in.n + 1, sizeof *c->names);
-    c->values = calloc(m->in.n + 1, sizeof *c->values);
-    c->order = calloc(m->in.n + 1, sizeof *c->order);
+    c->names = calloc(m->ends.in.n + 1, sizeof *c->names);
+    c->values = calloc(m->ends.in.n + 1, sizeof *c->values);
+    c->order = calloc(m->ends.in.n + 1, sizeof *c->order);
     c->wanted = calloc((size_t)nwanted + 1, sizeof *c->wanted);
     s->results = calloc((size_t)nwanted + 1, sizeof *s->results);
     if (!c->names || !c->values || !c->order || !c->wanted || !s->results)
         return nn_fail(error, "out of memory");
     s->nresults = nwanted;
-    if (nn_ios_match(&m->in, ports, inputs, ninputs, c->order, error) < 0)
+    if (nn_ios_match(&m->ends.in, ports, inputs, ninputs, c->order, error) < 0)
         return -1;
-    for (uint32_t i = 0; i < m->in.n; i++) {
+    for (uint32_t i = 0; i < m->ends.in.n; i++) {
         const struct ssvm_nn_tensor *t = &inputs[c->order[i]];
 
         c->names[i] = m->names[i];
@@ -503,11 +484,11 @@ static int call_init(struct call *c, struct session *s, const struct ssvm_nn_por
             return -1;
     }
     for (uint32_t i = 0; i < nwanted; i++) {
-        int at = nn_ios_find(&m->out, &wanted[i], "output", error);
+        int at = nn_ios_find(&m->ends.out, &wanted[i], "output", error);
 
         if (at < 0)
             return -1;
-        c->wanted[i] = m->names[m->in.n + (uint32_t)at];
+        c->wanted[i] = m->names[m->ends.in.n + (uint32_t)at];
     }
     return 0;
 }
@@ -528,7 +509,7 @@ static int session_run(void *arg, const struct ssvm_nn_port *ports,
         set_running(s, true);
         r = check(m->lib,
                   m->lib->api.run(m->session, s->options, c.names, (const void *const *)c.values,
-                                  m->in.n, c.wanted, nwanted, s->results),
+                                  m->ends.in.n, c.wanted, nwanted, s->results),
                   "run the model", error);
         set_running(s, false);
     }
@@ -548,11 +529,11 @@ const struct ssvm_nn_backend *ssvm_nn_backend(void)
         .soname = "libonnxruntime.so",
         .open = lib_open,
         .close = lib_close,
-        .version = lib_version,
-        .devices = lib_devices,
+        .version = nn_lib_version,
+        .devices = nn_lib_devices,
         .load = model_load,
         .unload = model_unload,
-        .describe = model_describe,
+        .describe = nn_model_describe,
         .session_new = session_new,
         .session_delete = session_delete,
         .run = session_run,

@@ -76,15 +76,16 @@ struct api {
 static const struct nn_symbol symbols[] = {FUNCTIONS(NN_SYMBOL)};
 
 struct lib {
+    struct nn_lib about;
     struct api api;
     void *core; /* owned */
     uint32_t threads;
-    char version[128], devices[NN_TEXT_MAX], device[SSVM_NN_NAME_MAX];
+    char device[SSVM_NN_NAME_MAX];
 };
 struct model {
+    struct nn_model ends;
     struct lib *lib;
     void *compiled; /* owned */
-    struct nn_ios in, out;
 };
 struct session {
     struct model *model;
@@ -136,7 +137,7 @@ static int check_types(const struct lib *lib, char *error)
             lib->api.ov_tensor_free(tensor);
         if (size != nn_type_size(types[i].type))
             return nn_fail(error, "%s numbers element types in a way that is not known here",
-                           lib->version);
+                           lib->about.version);
     }
     return 0;
 }
@@ -148,10 +149,12 @@ static int read_version(struct lib *lib, char *error)
     if (lib->api.ov_get_openvino_version(&v) != 0 || !v.build)
         return failed(lib, "tell its version", error);
     /* 2026.4.1-22982-e213a147257-releases/2026/4 */
-    snprintf(lib->version, sizeof lib->version, TITLE " %.*s", (int)strcspn(v.build, "-"), v.build);
+    snprintf(lib->about.version, sizeof lib->about.version, TITLE " %.*s",
+             (int)strcspn(v.build, "-"), v.build);
     lib->api.ov_version_free(&v);
-    if (nn_version_major(lib->version) < OLDEST)
-        return nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed", lib->version);
+    if (nn_version_major(lib->about.version) < OLDEST)
+        return nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed",
+                       lib->about.version);
     return 0;
 }
 
@@ -165,7 +168,7 @@ static int read_devices(struct lib *lib, char *error)
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < d.n; i++) {
             if ((strcmp(d.at[i], "CPU") == 0) == (pass == 0))
-                nn_device_add(lib->devices, sizeof lib->devices, d.at[i]);
+                nn_device_add(lib->about.devices, sizeof lib->about.devices, d.at[i]);
         }
     }
     lib->api.ov_available_devices_free(&d);
@@ -204,25 +207,13 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
         failed(lib, "start", error);
         goto fail;
     }
-    if (read_devices(lib, error) < 0 || nn_device_check(lib->device, lib->devices, error) < 0)
+    if (read_devices(lib, error) < 0 || nn_device_check(lib->device, lib->about.devices, error) < 0)
         goto fail;
     *ret = lib;
     return 0;
 fail:
     lib_close(lib);
     return -1;
-}
-
-static const char *lib_version(void *lib)
-{
-    return ((struct lib *)lib)->version;
-}
-
-static int lib_devices(void *lib, char *error, char *ret, size_t size)
-{
-    (void)error;
-    snprintf(ret, size, "%s", ((struct lib *)lib)->devices);
-    return 0;
 }
 
 /* ---- Models ---- */
@@ -379,8 +370,8 @@ static void model_unload(void *arg)
         return;
     if (m->compiled)
         m->lib->api.ov_compiled_model_free(m->compiled);
-    nn_ios_release(&m->in);
-    nn_ios_release(&m->out);
+    nn_ios_release(&m->ends.in);
+    nn_ios_release(&m->ends.out);
     free(m);
 }
 
@@ -397,8 +388,9 @@ static int model_load(void *arg, enum ssvm_nn_format format, const void *bytes, 
     m->lib = lib;
     if (read_model(lib, format, bytes, len, error, &graph) < 0)
         goto done;
-    if (compile(lib, graph, error, &m->compiled) < 0 || read_ports(m, false, &m->in, error) < 0 ||
-        read_ports(m, true, &m->out, error) < 0)
+    if (compile(lib, graph, error, &m->compiled) < 0 ||
+        read_ports(m, false, &m->ends.in, error) < 0 ||
+        read_ports(m, true, &m->ends.out, error) < 0)
         goto done;
     *ret = m;
     *ret_cost = 4 * len; /* measured, as those of the others are */
@@ -411,19 +403,11 @@ done:
     return r;
 }
 
-static int model_describe(void *arg, int output, uint32_t position, struct ssvm_nn_port *ret_port,
-                          struct ssvm_nn_tensor *ret_tensor)
-{
-    struct model *m = arg;
-
-    return nn_ios_describe(output ? &m->out : &m->in, position, ret_port, ret_tensor);
-}
-
 /* ---- Sessions ---- */
 
 static void drop_results(struct session *s)
 {
-    for (uint32_t i = 0; i < s->model->out.n; i++) {
+    for (uint32_t i = 0; i < s->model->ends.out.n; i++) {
         if (s->results[i])
             s->model->lib->api.ov_tensor_free(s->results[i]);
         s->results[i] = NULL;
@@ -453,7 +437,7 @@ static int session_new(void *arg, char *error, void **ret)
     if (!s)
         return nn_fail(error, "out of memory");
     s->model = m;
-    s->results = calloc(m->out.n + 1, sizeof *s->results);
+    s->results = calloc(m->ends.out.n + 1, sizeof *s->results);
     if (!s->results)
         nn_fail(error, "out of memory");
     else if (m->lib->api.ov_compiled_model_create_infer_request(m->compiled, &s->request) != 0)
@@ -502,7 +486,7 @@ static int get_output(struct session *s, uint32_t position, struct ssvm_nn_tenso
     ret->type = nn_type_from(types, NN_COUNT(types), type);
     if (ret->type == 0 || shape.rank > SSVM_NN_RANK_MAX) {
         nn_fail(error, "output '%.100s' has a type or rank that tensors cannot have",
-                s->model->out.at[position].port.name);
+                s->model->ends.out.at[position].port.name);
     } else if (api->ov_tensor_get_byte_size(tensor, &ret->len) != 0 ||
                api->ov_tensor_data(tensor, &ret->data) != 0) {
         failed(s->model->lib, "give an output", error);
@@ -523,20 +507,20 @@ static int session_run(void *arg, const struct ssvm_nn_port *ports,
 {
     struct session *s = arg;
     struct model *m = s->model;
-    uint32_t *order = calloc(m->in.n + 1, sizeof *order);
+    uint32_t *order = calloc(m->ends.in.n + 1, sizeof *order);
     int r = -1;
 
     if (!order)
         return nn_fail(error, "out of memory");
     drop_results(s);
-    if (nn_ios_match(&m->in, ports, inputs, ninputs, order, error) < 0)
+    if (nn_ios_match(&m->ends.in, ports, inputs, ninputs, order, error) < 0)
         goto done;
-    for (uint32_t i = 0; i < m->in.n; i++) {
+    for (uint32_t i = 0; i < m->ends.in.n; i++) {
         if (set_input(s, i, &inputs[order[i]], error) < 0)
             goto done;
     }
     for (uint32_t i = 0; i < nwanted; i++) {
-        if (nn_ios_find(&m->out, &wanted[i], "output", error) < 0)
+        if (nn_ios_find(&m->ends.out, &wanted[i], "output", error) < 0)
             goto done;
     }
     if (m->lib->api.ov_infer_request_infer(s->request) != 0) {
@@ -544,7 +528,7 @@ static int session_run(void *arg, const struct ssvm_nn_port *ports,
         goto done;
     }
     for (uint32_t i = 0; i < nwanted; i++) {
-        int at = nn_ios_find(&m->out, &wanted[i], "output", error);
+        int at = nn_ios_find(&m->ends.out, &wanted[i], "output", error);
 
         if (get_output(s, (uint32_t)at, &ret[i], error) < 0)
             goto done;
@@ -572,11 +556,11 @@ const struct ssvm_nn_backend *ssvm_nn_backend(void)
         .soname = "libopenvino_c.so",
         .open = lib_open,
         .close = lib_close,
-        .version = lib_version,
-        .devices = lib_devices,
+        .version = nn_lib_version,
+        .devices = nn_lib_devices,
         .load = model_load,
         .unload = model_unload,
-        .describe = model_describe,
+        .describe = nn_model_describe,
         .session_new = session_new,
         .session_delete = session_delete,
         .run = session_run,

@@ -68,14 +68,14 @@ struct api {
 static const struct nn_symbol symbols[] = {FUNCTIONS(NN_SYMBOL)};
 
 struct lib {
+    struct nn_lib about;
     struct api api;
     void *options; /* owned: of sessions */
-    char version[128], devices[NN_TEXT_MAX];
 };
 struct model {
+    struct nn_model ends;
     struct lib *lib;
     void *graph, *session; /* owned; any number of runs at once */
-    struct nn_ios in, out;
 };
 struct session {
     struct model *model;
@@ -130,14 +130,14 @@ static int read_devices(struct lib *lib, char *error)
     void *status = api->TF_NewStatus(), *graph = api->TF_NewGraph(), *ignored = api->TF_NewStatus();
     void *session = api->TF_NewSession(graph, lib->options, status), *list = NULL;
 
-    nn_device_add(lib->devices, sizeof lib->devices, "cpu");
+    nn_device_add(lib->about.devices, sizeof lib->about.devices, "cpu");
     if (session)
         list = api->TF_SessionListDevices(session, status);
     for (int i = 0; list && i < api->TF_DeviceListCount(list); i++) {
         const char *type = api->TF_DeviceListType(list, i, ignored);
 
         if (type && strncmp(type, "XLA", 3) != 0)
-            nn_device_add(lib->devices, sizeof lib->devices, type);
+            nn_device_add(lib->about.devices, sizeof lib->about.devices, type);
     }
     if (list)
         api->TF_DeleteDeviceList(list);
@@ -179,33 +179,21 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
     if (!handle ||
         nn_bind(handle, TITLE, OLDEST_TEXT, symbols, NN_COUNT(symbols), &lib->api, error) < 0)
         goto fail;
-    snprintf(lib->version, sizeof lib->version, TITLE " %.100s", lib->api.TF_Version());
-    if (nn_version_major(lib->version) < 2) {
-        nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed", lib->version);
+    snprintf(lib->about.version, sizeof lib->about.version, TITLE " %.100s", lib->api.TF_Version());
+    if (nn_version_major(lib->about.version) < 2) {
+        nn_fail(error, "%s is too old: " OLDEST_TEXT " or newer is needed", lib->about.version);
         goto fail;
     }
     if (strcmp(options->device, "cpu") != 0)
         any.device = "gpu";
     if (set_options(lib, &any, error) < 0 || read_devices(lib, error) < 0 ||
-        nn_device_check(options->device, lib->devices, error) < 0)
+        nn_device_check(options->device, lib->about.devices, error) < 0)
         goto fail;
     *ret = lib;
     return 0;
 fail:
     lib_close(lib);
     return -1;
-}
-
-static const char *lib_version(void *lib)
-{
-    return ((struct lib *)lib)->version;
-}
-
-static int lib_devices(void *lib, char *error, char *ret, size_t size)
-{
-    (void)error;
-    snprintf(ret, size, "%s", ((struct lib *)lib)->devices);
-    return 0;
 }
 
 /* ---- Models ---- */
@@ -282,8 +270,8 @@ static void model_unload(void *arg)
     if (m->graph)
         m->lib->api.TF_DeleteGraph(m->graph);
     m->lib->api.TF_DeleteStatus(status);
-    nn_ios_release(&m->in);
-    nn_ios_release(&m->out);
+    nn_ios_release(&m->ends.in);
+    nn_ios_release(&m->ends.out);
     free(m);
 }
 
@@ -312,22 +300,14 @@ static int model_load(void *arg, enum ssvm_nn_format format, const void *bytes, 
     if (!m)
         return nn_fail(error, "out of memory");
     m->lib = arg;
-    if (import(m, bytes, len, error) < 0 || read_ends(m, false, &m->in, error) < 0 ||
-        read_ends(m, true, &m->out, error) < 0) {
+    if (import(m, bytes, len, error) < 0 || read_ends(m, false, &m->ends.in, error) < 0 ||
+        read_ends(m, true, &m->ends.out, error) < 0) {
         model_unload(m);
         return -1;
     }
     *ret = m;
     *ret_cost = 3 * len; /* measured */
     return 0;
-}
-
-static int model_describe(void *arg, int output, uint32_t position, struct ssvm_nn_port *ret_port,
-                          struct ssvm_nn_tensor *ret_tensor)
-{
-    struct model *m = arg;
-
-    return nn_ios_describe(output ? &m->out : &m->in, position, ret_port, ret_tensor);
 }
 
 /* ---- Sessions ---- */
@@ -367,7 +347,7 @@ static int session_new(void *arg, char *error, void **ret)
 static int find(struct model *m, const struct ssvm_nn_port *port, bool output, struct output *ret,
                 char *error)
 {
-    const struct nn_ios *ios = output ? &m->out : &m->in;
+    const struct nn_ios *ios = output ? &m->ends.out : &m->ends.in;
     const char *what = output ? "output" : "input";
     struct ssvm_nn_port wanted = *port;
     int at;
@@ -494,11 +474,11 @@ const struct ssvm_nn_backend *ssvm_nn_backend(void)
         .soname = "libtensorflow_cc.so.2",
         .open = lib_open,
         .close = lib_close,
-        .version = lib_version,
-        .devices = lib_devices,
+        .version = nn_lib_version,
+        .devices = nn_lib_devices,
         .load = model_load,
         .unload = model_unload,
-        .describe = model_describe,
+        .describe = nn_model_describe,
         .session_new = session_new,
         .session_delete = session_delete,
         .run = session_run,
