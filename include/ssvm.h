@@ -493,8 +493,8 @@ SSVM_API void ssvm_nn_delete(own ssvm_nn *); /* stores, linkers and templates th
 /* Every backend of the configuration, opened to look: formats, version, devices, path, or why it
  * cannot be used and what to do. Text or JSON, to give to ssvm_string_delete. */
 SSVM_API own ssvm_error *ssvm_nn_list(ssvm_nn *, bool json, own char **ret);
-/* Open the backends of the configuration, so that no request waits for it; an error, which says
- * why, when none of them can be used. */
+/* Open the first backend of the configuration that can be used, so that no request waits for it; an
+ * error, which says why, when there is none. */
 SSVM_API own ssvm_error *ssvm_nn_open(ssvm_nn *);
 SSVM_API own ssvm_error *ssvm_linker_define_nn(ssvm_linker *, ssvm_nn *);
 /* Decoding and resizing of pictures: `ssvm_image`, `wasmedge_image`. config may be NULL. Since 0.1.

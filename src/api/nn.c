@@ -181,8 +181,8 @@ static void put_found(void *arg, const struct sv_nn_found *f)
 own ssvm_error *ssvm_nn_list(ssvm_nn *nn, bool json, own char **ret)
 {
     struct listing l = {.json = json};
-    struct sv_err err = {0};
     ssvm_error *error = NULL;
+    char *text;
 
     if (!nn || !ret)
         return sv_api_error(SSVM_EUSAGE,
@@ -190,50 +190,25 @@ own ssvm_error *ssvm_nn_list(ssvm_nn *nn, bool json, own char **ret)
     sv_buf_init(&l.text, LIST_MAX);
     if (json)
         sv_buf_putc(&l.text, '[');
-    if (sv_nn_list(&err, inner(nn), put_found, &l) < 0)
-        error = sv_api_error_of(&err);
+    sv_nn_list(inner(nn), put_found, &l);
     if (json)
         sv_buf_puts(&l.text, "]\n");
-    if (!error && l.text.failed)
+    text = l.text.failed ? NULL : sv_buf_take(&l.text, NULL);
+    if (text)
+        *ret = text;
+    else
         error = sv_api_nomem();
-    if (!error) {
-        *ret = sv_buf_take(&l.text, NULL);
-        if (!*ret)
-            error = sv_api_nomem();
-    }
     sv_buf_release(&l.text);
     return error;
 }
 
-/* Reasons why none can be used, until one can. */
-struct opening {
-    struct sv_buf why;
-    bool usable;
-};
-
-static void look(void *arg, const struct sv_nn_found *f)
-{
-    struct opening *o = arg;
-
-    o->usable = o->usable || !f->why_not[0];
-    sv_buf_printf(&o->why, "%s%s: %s", o->why.len ? "; " : "", f->title, f->why_not);
-}
-
 own ssvm_error *ssvm_nn_open(ssvm_nn *nn)
 {
-    struct opening o = {0};
     struct sv_err err = {0};
-    ssvm_error *error = NULL;
 
     if (!nn)
         return sv_api_error(SSVM_EUSAGE, "ssvm_nn_open needs an ssvm_nn");
-    sv_buf_init(&o.why, LIST_MAX);
-    if (sv_nn_list(&err, inner(nn), look, &o) < 0)
-        error = sv_api_error_of(&err);
-    else if (!o.usable)
-        error = sv_api_error(SSVM_ENOTFOUND, "no backend can be used: %s", sv_buf_cstr(&o.why));
-    sv_buf_release(&o.why);
-    return error;
+    return sv_nn_open(&err, inner(nn)) < 0 ? sv_api_error_of(&err) : NULL;
 }
 
 /* ---- In a linker ---- */

@@ -48,6 +48,7 @@ static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const s
                                  struct recipe *ret)
 {
     const struct sv_api_thunk *thunk = f->host.data;
+    uint32_t host = find_host(l, f->host.data);
 
     ret->fn = f->host.fn;
     ret->type = f->type;
@@ -65,10 +66,10 @@ static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const s
     } else if (f->host.data && f->host.data == l->store->bindgen) {
         ret->origin = ORIGIN_BINDGEN;
         t->has_bindgen = true;
-    } else if (f->host.data && find_host(l, f->host.data) < l->nhosts) {
+    } else if (f->host.data && host < l->nhosts) {
         ret->origin = ORIGIN_HOST;
-        ret->host = find_host(l, f->host.data);
-        t->hosts[ret->host] = l->hosts[ret->host].module;
+        ret->host = host;
+        t->hosts[host] = l->hosts[host].module;
     } else if (f->host.data) {
         return sv_api_error(SSVM_EUSAGE, "import '%s' cannot be part of a template", f->host.name);
     }

@@ -138,10 +138,24 @@ void sv_nn_backend_close(struct sv_nn_backend *b)
         b->plugin->close(b->lib);
 }
 
-int sv_nn_list(struct sv_err *err, struct sv_nn *nn,
-               void (*each)(void *arg, const struct sv_nn_found *), void *arg)
+int sv_nn_open(struct sv_err *err, struct sv_nn *nn)
 {
-    (void)err;
+    char why[SV_ERR_TEXT_MAX];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < nn->nbackends; i++) {
+        struct sv_err here = {0};
+
+        if (sv_nn_backend_open(&here, nn, &nn->backends[i], UINT32_MAX) == 0)
+            return 0;
+        if (len < sizeof why)
+            len += (size_t)snprintf(why + len, sizeof why - len, "%s%s", i ? "; " : "", here.text);
+    }
+    return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "no backend can be used: %s", len ? why : "");
+}
+
+void sv_nn_list(struct sv_nn *nn, void (*each)(void *arg, const struct sv_nn_found *), void *arg)
+{
     for (unsigned i = 0; i < nn->nbackends; i++) {
         struct sv_nn_backend *b = &nn->backends[i];
         struct sv_nn_found f = {.id = b->id, .title = b->id};
@@ -162,5 +176,4 @@ int sv_nn_list(struct sv_err *err, struct sv_nn *nn,
         }
         each(arg, &f);
     }
-    return 0;
 }

@@ -54,8 +54,9 @@ struct sv_nn_found {
     char why_not[512]; /* "": it can be used; else one sentence why not, and what to do */
 };
 /* Calls `each` for every backend of the list, found or not. */
-int sv_nn_list(struct sv_err *err, struct sv_nn *,
-               void (*each)(void *arg, const struct sv_nn_found *), void *arg);
+void sv_nn_list(struct sv_nn *, void (*each)(void *arg, const struct sv_nn_found *), void *arg);
+/* Open the first backend of the list that can be used; SV_ENOTFOUND: none, and why not. */
+int sv_nn_open(struct sv_err *err, struct sv_nn *);
 
 /* The host modules; grant: struct sv_nn *. */
 extern const struct sv_host_module sv_host_tensorflow, sv_host_tensorflowlite, sv_host_wasi_nn;

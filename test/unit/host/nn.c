@@ -1,6 +1,7 @@
 /* The modules tensorflow and tensorflowlite in both of their forms, over the fake backend: whose
  * arithmetic is done here again. */
 #include "nn.h"
+#include "manual.h"
 
 static struct log logged;
 
@@ -512,7 +513,7 @@ static void list(void **state)
 
     (void)state;
     log_clear(&found);
-    assert_int_equal(sv_nn_list(NULL, nn, add_found, &found), 0);
+    sv_nn_list(nn, add_found, &found);
     log_has(&found, "openvino|OpenVINO|7|/absent|||OpenVINO cannot be used: ");
     log_has(&found, "fake|Fake|7|/some/libfake.so|Fake 1.0|cpu,toy|\n");
     sv_nn_unref(nn);
@@ -563,26 +564,15 @@ static void gas(void **state)
     sv_nn_unref(nn);
 }
 
-static void put_types(struct sv_buf *b, const char *sig)
-{
-    const char *first = "";
-
-    for (; *sig && *sig != ':'; sig++, first = ", ")
-        sv_buf_printf(b, "%s%s", first, *sig == 'i' ? "i32" : "i64");
-}
-
-/* The tables in doc/host/nn.md are made from ours; UPDATE_DOC=1 writes them anew. */
+/* The tables in doc/host/nn.md are made from ours. */
 static void manual(void **state)
 {
     static const struct sv_host_module *const modules[] = {
         &sv_host_tensorflow, &sv_host_tensorflowlite, &sv_host_wasi_nn};
-    static char have[65536];
-    char path[1024], *table;
     struct sv_buf b;
-    FILE *f;
 
     (void)state;
-    sv_buf_init(&b, sizeof have);
+    sv_buf_init(&b, 65536);
     for (size_t i = 0; i < SV_COUNT(modules); i++) {
         sv_buf_printf(&b,
                       "%s## `%s`\n\n| Function | Parameters | Result | Form | Gas | Does |\n"
@@ -592,31 +582,15 @@ static void manual(void **state)
             const struct sv_host_func *h = &modules[i]->funcs[k];
 
             sv_buf_printf(&b, "| `%s` | ", h->name);
-            put_types(&b, h->sig);
+            manual_types(&b, h->sig);
             sv_buf_puts(&b, " | ");
-            put_types(&b, strchr(h->sig, ':') + 1);
+            manual_types(&b, strchr(h->sig, ':') + 1);
             sv_buf_printf(&b, " | %s | %u | %s |\n",
                           !h->names || h->names == ERA_ERRNO ? "errno" : "handles", h->cost,
                           h->doc);
         }
     }
-    snprintf(path, sizeof path, "%.*sdoc/host/nn.md",
-             (int)(strlen(__FILE__) - strlen("test/unit/host/nn.c")), __FILE__);
-    f = fopen(path, "r");
-    assert_non_null(f);
-    have[fread(have, 1, sizeof have - 1, f)] = '\0';
-    fclose(f);
-    table = strstr(have, "## `ssvm_tensorflow`");
-    assert_non_null(table);
-    if (getenv("UPDATE_DOC")) {
-        f = fopen(path, "w");
-        assert_non_null(f);
-        fwrite(have, 1, (size_t)(table - have), f);
-        fwrite(b.data, 1, b.len, f);
-        fclose(f);
-    } else {
-        assert_string_equal(table, sv_buf_cstr(&b));
-    }
+    manual_check("nn.md", "## `ssvm_tensorflow`", &b, __FILE__, "test/unit/host/nn.c");
     sv_buf_release(&b);
 }
 
