@@ -8,6 +8,7 @@
 
 #include "base/library.h"
 #include "host/nn/session.h"
+#include "input.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,21 +49,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     if (memory == MAP_FAILED || mprotect(memory, MEMORY, PROT_READ | PROT_WRITE) != 0)
         abort();
     return 0;
-}
-
-struct input {
-    const uint8_t *p;
-    size_t len;
-};
-static uint64_t take(struct input *in, size_t n)
-{
-    uint64_t v = 0;
-
-    while (n-- > 0 && in->len > 0) {
-        v = v << 8 | *in->p++;
-        in->len--;
-    }
-    return v;
 }
 
 /* What earlier calls returned, or wrote where the guest's results go. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/wasi/vfs.h"
+#include "input.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -94,21 +95,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     if (memory == MAP_FAILED || mprotect(memory, MEMORY, PROT_READ | PROT_WRITE) != 0)
         abort();
     return 0;
-}
-
-struct input {
-    const uint8_t *p;
-    size_t len;
-};
-static uint64_t take(struct input *in, size_t n)
-{
-    uint64_t v = 0;
-
-    while (n-- > 0 && in->len > 0) {
-        v = v << 8 | *in->p++;
-        in->len--;
-    }
-    return v;
 }
 
 static uint64_t argument(struct input *in)

@@ -1,5 +1,6 @@
 /* The table of WASI functions, who provides an import, and the generated manual page. */
 #include "guest.h"
+#include "manual.h"
 
 #include "host/image/image.h"
 
@@ -133,13 +134,7 @@ static void explains(void **state)
     }
 }
 
-static void put_types(struct sv_buf *b, const char *sig)
-{
-    const char *first = "";
-
-    for (; *sig && *sig != ':'; sig++, first = ", ")
-        sv_buf_printf(b, "%s%s", first, *sig == 'i' ? "i32" : *sig == 'I' ? "i64" : "?");
-}
+#define MANUAL_MAX 65536
 
 /* A module whose table in doc/host is made from ours; `eras`: what the bits of `names` are called,
  * the last for all of them. */
@@ -156,45 +151,24 @@ static void put_table(struct sv_buf *b, const struct manual *m)
         const struct sv_host_func *h = &m->module->funcs[i];
 
         sv_buf_printf(b, "| `%s` | ", h->name);
-        put_types(b, h->sig);
+        manual_types(b, h->sig);
         sv_buf_printf(b, " | %s | %u | %s |\n", m->eras[h->names & 7], h->cost, h->doc);
     }
 }
 
-/* UPDATE_DOC=1 writes the tables anew. */
 static void manual(void **state)
 {
     static const struct manual manuals[] = {
         {&sv_host_wasi, "wasi.md", {[0] = "P1 P0", [1] = "P1", [2] = "P0", [3] = "P1 P0"}},
         {&sv_host_image, "image.md", {[3] = "prefixed", [4] = "plain"}}};
-    static char have[65536];
-    size_t n, len = strlen(__FILE__) - strlen("test/unit/host/registry.c");
 
     (void)state;
     for (size_t i = 0; i < SV_COUNT(manuals); i++) {
-        char path[1024], *table;
         struct sv_buf b;
-        FILE *f;
 
-        sv_buf_init(&b, sizeof have);
+        sv_buf_init(&b, MANUAL_MAX);
         put_table(&b, &manuals[i]);
-        snprintf(path, sizeof path, "%.*sdoc/host/%s", (int)len, __FILE__, manuals[i].file);
-        f = fopen(path, "r");
-        assert_non_null(f);
-        n = fread(have, 1, sizeof have - 1, f);
-        have[n] = '\0';
-        fclose(f);
-        table = strstr(have, "| Function |");
-        assert_non_null(table);
-        if (getenv("UPDATE_DOC")) {
-            f = fopen(path, "w");
-            assert_non_null(f);
-            fwrite(have, 1, (size_t)(table - have), f);
-            fwrite(b.data, 1, b.len, f);
-            fclose(f);
-        } else {
-            assert_string_equal(table, sv_buf_cstr(&b));
-        }
+        manual_check(manuals[i].file, "| Function |", &b, __FILE__, "test/unit/host/registry.c");
         sv_buf_release(&b);
     }
 }
