@@ -470,6 +470,7 @@ static void throw_at_stack_edge(void **state)
         struct guest g;
 
         limits.stack_bytes = 64 << 10;
+        config.tier = "interp"; /* where the edge lies is the tier's own */
         config.no_optimise = i % 2;
         make_exceptions(&bytes);
         guest_open(&g, &bytes, &config, &limits);
