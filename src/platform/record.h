@@ -1,0 +1,60 @@
+/* Records of finished requests: what the ledger, the log and the metrics are made of. A worker
+ * writes each into a ring in shared memory before the reply's last byte is sent; control reads them.
+ * The ring is the supervisor's: it outlives both, so that a process that is killed loses no record.
+ * The reader's place is in the database, in the transaction that counts the records: none is
+ * counted twice. */
+#ifndef PLATFORM_RECORD_H
+#define PLATFORM_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PLAT_RECORD_BYTES 512
+#define PLAT_RING_RECORDS 8192 /* of one worker; a power of two */
+
+enum plat_trigger { PLAT_TRIGGER_HTTP, PLAT_TRIGGER_CRON, PLAT_TRIGGER_QUEUE, PLAT_TRIGGER_CALL, PLAT_TRIGGER_COUNT };
+
+/* Fixed size, zero-filled, strings NUL-terminated and cut. */
+struct plat_record {
+    uint64_t time_ns;     /* CLOCK_REALTIME, when the request began */
+    uint64_t wall_ns, wait_ns, run_ns; /* whole; until its turn; in the sandbox */
+    uint64_t cpu_ns;      /* of the guest's thread */
+    uint64_t gas;
+    uint64_t memory_peak; /* bytes of linear memory and heap */
+    uint64_t bytes_in, bytes_out;
+    uint64_t function_id; /* of the registry; 0: a file of DIR/functions */
+    uint32_t status;      /* of HTTP */
+    int32_t trap;         /* ssvm_trap_code, 0 = none */
+    uint8_t trigger;
+    uint8_t has_failure;  /* a FAILURE message with the same id tells more */
+    uint8_t pad[6];
+    char id[24];          /* request id */
+    char trace[56];       /* traceparent's trace id and parent, "" = none */
+    char tenant[64 + 1];
+    char function[64 + 1];
+    char digest[16 + 1];  /* the first digits of the version's SHA-256 */
+    char code[32];        /* of the error, "" = none */
+    char method[8];
+};
+_Static_assert(sizeof(struct plat_record) <= PLAT_RECORD_BYTES, "a record fits its place");
+
+struct plat_ring; /* in shared memory */
+
+/* Bytes of a ring. */
+size_t plat_ring_bytes(void);
+/* Make one in fresh shared memory; look at one that was made (NULL: it is none). */
+struct plat_ring *plat_ring_init(void *memory, uint64_t id);
+struct plat_ring *plat_ring_open(void *memory, size_t len);
+uint64_t plat_ring_id(const struct plat_ring *); /* never used twice, on any machine */
+/* Append; several threads of one process. Waits at most wait_ms while the ring is full. False: it
+ * still is, and nothing was written. A writer that is killed in the middle leaves a record that the
+ * reader passes over. */
+bool plat_ring_write(struct plat_ring *, const struct plat_record *, unsigned wait_ms);
+/* Copy at most n records from *position on (a count since the ring's birth, 0 first) to `ret`, and
+ * move *position behind them. One reader. Does not free their places. */
+size_t plat_ring_read(struct plat_ring *, uint64_t *position, struct plat_record *ret, size_t n);
+/* Everything before position is safe elsewhere. */
+void plat_ring_free(struct plat_ring *, uint64_t position);
+
+#endif
