@@ -10,7 +10,9 @@ demo="curl"
 compiler="llvm-22-dev"
 # Picture decoding (host-image.so); all else builds without.
 image="libjpeg62-turbo-dev libspng-dev"
-check="$compiler $image libcmocka-dev libjansson-dev wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+# The platform (ssvm-control, ssvm-client, and TLS, HTTP/2 and the jail of ssvm-serve); all else builds without.
+platform="libsqlite3-dev libpq-dev libssl-dev libnghttp2-dev libcurl4-openssl-dev libseccomp-dev libyaml-dev libjansson-dev"
+check="$compiler $image $platform libcmocka-dev postgresql nghttp2-client nginx-light openssl wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
  clang-format-22 clang-tidy-22 llvm-22 qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross python3 curl xz-utils pkg-config chromium binutils gdb file mandoc shellcheck"
 
 what=${1:-build}
@@ -40,7 +42,7 @@ fi
 want_command make make
 if [ "$what" = build ] && apt-cache show libspng-dev >/dev/null 2>&1; then
     # shellcheck disable=SC2086
-    want $image
+    want $image $platform
 fi
 # Of `build`: where the system has it, and LLVM_CONFIG names no other.
 if [ "$what" = build ] && [ -z "${LLVM_CONFIG:-}" ]; then
@@ -53,7 +55,7 @@ fi
 [ "$what" = build ] || {
     want_command curl $demo
     # shellcheck disable=SC2086
-    want $image
+    want $image $platform
     python3 -m pip --version >/dev/null 2>&1 || want python3-pip
 }
 if [ "$what" = check ]; then
