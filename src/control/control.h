@@ -8,6 +8,9 @@
 
 struct ctl_registry;
 struct ctl_ledger;
+struct ctl_log;
+struct ctl_metrics;
+struct ctl_live;
 
 struct ctl_server {
     const char *data;      /* the data folder: blobs/, cache/, log/, key, ssvm.db */
@@ -16,6 +19,9 @@ struct ctl_server {
     struct ctl_db *db;
     struct ctl_registry *registry; /* registry.h */
     struct ctl_ledger *ledger;     /* ledger.h */
+    struct ctl_log *log;           /* log.h */
+    struct ctl_metrics *metrics;   /* metrics.h */
+    struct ctl_live *live;         /* live.h */
     uint64_t epoch;                /* tells one start from another */
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
     /* The workers that there are; see workers.h. */

@@ -36,7 +36,7 @@ enum plat_tag {
 #undef PUSH
 #undef ASK
 #undef TAG
-    PLAT_TAG_COUNT
+    PLAT_TAG_END
 };
 
 struct plat_message {
