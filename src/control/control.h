@@ -13,7 +13,7 @@ struct ctl_metrics;
 struct ctl_live;
 
 struct ctl_server {
-    const char *data;      /* the data folder: blobs/, cache/, log/, key, ssvm.db */
+    const char *data; /* the data folder: blobs/, cache/, log/, key, ssvm.db */
     int data_fd;
     const char *public_url; /* "http://127.0.0.1:8080", for messages */
     struct ctl_db *db;
@@ -28,18 +28,21 @@ struct ctl_server {
     struct ctl_workers *workers;
 };
 
-/* A handler of a KIND of message.def: runs on a thread of the pool, may wait, and fills in `ret` (an
- * initialised message) or fails; dispatch.c sends the answer. */
+/* A handler of a KIND of message.def: runs on a thread of the pool, may wait, and fills in `ret`
+ * (an initialised message) or fails; dispatch.c sends the answer. */
 typedef int (*ctl_kind_fn)(struct ctl_server *, struct sv_err *, struct plat_message *request,
                            struct plat_message *ret);
 
 /* All workers, to push and to ask. Any thread. */
-void ctl_workers_push(struct ctl_server *, struct plat_message *); /* to each; a worker that comes later gets the last TABLE */
+void ctl_workers_push(
+    struct ctl_server *,
+    struct plat_message *); /* to each; a worker that comes later gets the last TABLE */
 /* Ask any worker; waits for the answer. */
-int ctl_workers_ask(struct ctl_server *, struct sv_err *, struct plat_message *, uint64_t deadline_ns,
-                    struct plat_message *ret);
+int ctl_workers_ask(struct ctl_server *, struct sv_err *, struct plat_message *,
+                    uint64_t deadline_ns, struct plat_message *ret);
 /* Run `fn(data)` on a thread of the pool; later, `fn` every so many ms (0: once). */
 int ctl_pool_run(struct ctl_server *, void (*fn)(struct ctl_server *, void *), void *data);
-int ctl_pool_every(struct ctl_server *, unsigned every_ms, void (*fn)(struct ctl_server *, void *), void *data);
+int ctl_pool_every(struct ctl_server *, unsigned every_ms, void (*fn)(struct ctl_server *, void *),
+                   void *data);
 
 #endif
