@@ -1,0 +1,106 @@
+/* Brings a database to the schema of this program. What the tables mean is their owners' to know.
+ */
+#include "control/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "control/db_backend.h"
+
+#define NODE_LIVES_MS 60000 /* a node that was not seen for so long is gone */
+
+static const struct ctl_schema_step steps_own[] = {
+#define STEP(version, sql) {version, sql},
+#include "control/schema.def"
+#undef STEP
+};
+
+unsigned ctl_schema_version(void)
+{
+    return steps_own[SV_COUNT(steps_own) - 1].version;
+}
+
+struct update {
+    const struct ctl_schema_step *steps;
+    size_t count;
+};
+
+static int make_meta(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    (void)data;
+    return ctl_sql_run(sql, err,
+                       "create table if not exists meta (key {text} primary key, value {text} not "
+                       "null) {strict}",
+                       CTL_NO_PARAMS);
+}
+
+/* A node that still runs and would not understand version `target`. */
+static int refuse_old_nodes(struct ctl_sql *sql, struct sv_err *err, int64_t target)
+{
+    struct sv_str id;
+    int r = ctl_sql_run(
+        sql, err, "select id, schema from nodes where seen_ms > $1 and schema < $2",
+        CTL_PARAMS(CTL_INT(sv_clock_wall_ns() / 1000000 - NODE_LIVES_MS), CTL_INT(target - 1)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r <= 0)
+        return r;
+    id = ctl_sql_str(sql, 0);
+    return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                   "node '%.*s' still runs a program for version %" PRId64
+                   " of the database, which version %" PRId64
+                   " would break: upgrade it to the version between, or stop it",
+                   (int)id.len, id.ptr, ctl_sql_int(sql, 1), target);
+}
+
+static int update(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct update *u = data;
+    int64_t target = u->steps[u->count - 1].version, now = 0;
+    char text[24];
+    int r = sql->db->backend->lock(sql, err);
+
+    if (r == 0)
+        r = ctl_sql_run(sql, err, "select cast(value as {int}) from meta where key = 'schema'",
+                        CTL_NO_PARAMS);
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r < 0)
+        return r;
+    if (r)
+        now = ctl_sql_int(sql, 0);
+    if (now > target + 1)
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                       "the database is of version %" PRId64
+                       ", this program knows it up to %" PRId64 ": use a newer program",
+                       now, target + 1);
+    if (now >= target)
+        return 0;
+    r = now > 0 ? refuse_old_nodes(sql, err, target) : 0;
+    for (size_t i = 0; r == 0 && i < u->count; i++)
+        if (u->steps[i].version > now)
+            r = ctl_sql_run(sql, err, u->steps[i].sql, CTL_NO_PARAMS);
+    snprintf(text, sizeof text, "%" PRId64, target);
+    if (r == 0)
+        r = ctl_sql_run(sql, err,
+                        "insert into meta (key, value) values ('schema', $1) on conflict (key) do "
+                        "update set value = excluded.value",
+                        CTL_PARAMS(CTL_TEXT(text)));
+    return r;
+}
+
+int ctl_schema_update(struct ctl_db *db, struct sv_err *err, const struct ctl_schema_step *steps,
+                      size_t count)
+{
+    struct update u = {steps, count};
+    int r = ctl_db_write(db, err, make_meta, NULL);
+
+    return r < 0 ? r : ctl_db_write(db, err, update, &u);
+}
+
+int ctl_schema_update_own(struct ctl_db *db, struct sv_err *err)
+{
+    return ctl_schema_update(db, err, steps_own, SV_COUNT(steps_own));
+}

@@ -1,0 +1,146 @@
+/* The database: the same tests against each back end. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "control/db.h"
+
+static char folder[] = "/tmp/ssvm-db-XXXXXX";
+static struct ctl_db *db;
+
+static int put_key(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    return ctl_sql_run(
+        sql, err,
+        "insert into kv (tenant, key, value, version) values ($1, $2, $3, $4) on conflict (tenant, "
+        "key) do update set value = excluded.value, version = kv.version + 1",
+        CTL_PARAMS(CTL_TEXT("t"), CTL_BLOB(data, strlen(data)), CTL_BLOB("a\0b", 3), CTL_INT(1)));
+}
+
+static int get_key(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct sv_str value;
+    int r = ctl_sql_run(sql, err,
+                        "select version, value, expires_ms from kv where key = $2 and tenant = $1",
+                        CTL_PARAMS(CTL_TEXT("t"), CTL_BLOB(data, strlen(data))));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r <= 0)
+        return r;
+    value = ctl_sql_str(sql, 1);
+    assert_int_equal(value.len, 3);
+    assert_memory_equal(value.ptr, "a\0b", 3);
+    assert_true(ctl_sql_null(sql, 2));
+    assert_int_equal(ctl_sql_int(sql, 2), 0);
+    r = (int)ctl_sql_int(sql, 0);
+    assert_int_equal(ctl_sql_next(sql, err), 0);
+    return r;
+}
+
+static void writes_and_reads(void **state)
+{
+    struct sv_err err = {0};
+    char key[] = "k";
+
+    (void)state;
+    assert_int_equal(ctl_db_read(db, &err, get_key, key), 0);
+    assert_int_equal(ctl_db_write(db, &err, put_key, key), 0);
+    assert_int_equal(ctl_db_read(db, &err, get_key, key), 1);
+    assert_int_equal(ctl_db_write(db, &err, put_key, key), 0);
+    assert_int_equal(ctl_db_read(db, &err, get_key, key), 2);
+}
+
+static int put_and_fail(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    assert_int_equal(put_key(sql, err, data), 0);
+    return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "no");
+}
+
+static void a_failure_undoes(void **state)
+{
+    struct sv_err err = {0};
+    char key[] = "failed";
+
+    (void)state;
+    assert_int_equal(ctl_db_write(db, &err, put_and_fail, key), SV_EUSAGE);
+    assert_string_equal(err.text, "no");
+    err = (struct sv_err){0};
+    assert_int_equal(ctl_db_read(db, &err, get_key, key), 0);
+}
+
+static void *write_many(void *data)
+{
+    char key[32];
+
+    for (int i = 0; i < 100; i++) {
+        struct sv_err err = {0};
+
+        snprintf(key, sizeof key, "%s-%d", (const char *)data, i);
+        if (i % 10 == 9)
+            assert_int_equal(ctl_db_write(db, &err, put_and_fail, key), SV_EUSAGE);
+        else
+            assert_int_equal(ctl_db_write(db, &err, put_key, key), 0);
+    }
+    return NULL;
+}
+
+static void many_share_a_commit(void **state)
+{
+    pthread_t threads[8];
+    char names[8][8], key[32];
+
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        snprintf(names[i], sizeof names[i], "m%d", i);
+        assert_int_equal(pthread_create(&threads[i], NULL, write_many, names[i]), 0);
+    }
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < 100; k++) {
+            struct sv_err err = {0};
+
+            snprintf(key, sizeof key, "m%d-%d", i, k);
+            assert_int_equal(ctl_db_read(db, &err, get_key, key), k % 10 != 9);
+        }
+}
+
+static int open_sqlite(void **state)
+{
+    struct sv_err err = {0};
+    char url[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
+    assert_int_equal(ctl_db_open(&err, url, &db), 0);
+    return 0;
+}
+
+static int close_db(void **state)
+{
+    (void)state;
+    ctl_db_close(db);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_and_reads),
+        cmocka_unit_test(a_failure_undoes),
+        cmocka_unit_test(many_share_a_commit),
+    };
+
+    return cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
+}
