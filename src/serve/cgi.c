@@ -149,10 +149,13 @@ static void fill_env(struct env *env, const struct srv_conn *conn)
     srv_conn_peer(conn, peer);
     set_str(env, "GATEWAY_INTERFACE", "CGI/1.1");
     set_str(env, "SERVER_SOFTWARE", "ssvm/" SSVM_VERSION);
-    set_str(env, "SERVER_PROTOCOL", work->http.minor ? "HTTP/1.1" : "HTTP/1.0");
+    set_str(env, "SERVER_PROTOCOL",
+            conn->transport->protocol ? conn->transport->protocol
+            : work->http.minor        ? "HTTP/1.1"
+                                      : "HTTP/1.0");
     set_server_name(env, conn);
-    set_number(env, "SERVER_PORT", conn->loop->server->port);
-    set_str(env, "REQUEST_SCHEME", "http");
+    set_number(env, "SERVER_PORT", conn->listener ? conn->listener->port : 0);
+    set_str(env, "REQUEST_SCHEME", srv_conn_scheme(conn));
     set_str(env, "REQUEST_METHOD", srv_method_name(work->http.method));
     set(env, "REQUEST_URI", work->in + work->http.path.at,
         work->http.path.len + (work->http.query.len > 0 ? work->http.query.len + 1 : 0));

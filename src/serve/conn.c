@@ -3,13 +3,8 @@
 #include "serve/conn.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "serve/loop.h"
 
@@ -43,7 +38,7 @@ void srv_conn_delete(own struct srv_conn *conn)
         if (loop->events[i].data.ptr == conn)
             loop->events[i].data.ptr = NULL;
     }
-    close(conn->fd);
+    conn->transport->close(conn);
     atomic_fetch_sub(&loop->server->connections, 1);
     atomic_fetch_sub_explicit(&loop->nopen, 1, memory_order_relaxed);
     if (loop->nconns >= SRV_LOOP_SPARE_CONNS) {
@@ -60,23 +55,18 @@ void srv_conn_delete(own struct srv_conn *conn)
 static enum srv_step linger(struct srv_conn *conn)
 {
     char ignored[4096];
-    ssize_t n;
 
     if (!conn->lingering) {
         conn->lingering = true;
         drop_work(conn);
-        shutdown(conn->fd, SHUT_WR);
+        conn->transport->end(conn);
         srv_loop_set_timer(conn->loop, conn, SRV_TIMER_LINGER);
     }
-    while (!conn->ended && !conn->lost && conn->progress < SRV_LINGER_MAX) {
-        n = recv(conn->fd, ignored, sizeof ignored, MSG_DONTWAIT);
-        if (n < 0 && errno == EAGAIN)
-            return SRV_STEP_WAIT;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        conn->progress += (uint64_t)n;
+    while (conn->progress < SRV_LINGER_MAX) {
+        size_t n = srv_conn_receive(conn, ignored, sizeof ignored);
+
+        if (n == 0)
+            return conn->ended || conn->lost ? SRV_STEP_CLOSE : SRV_STEP_WAIT;
     }
     return SRV_STEP_CLOSE;
 }
@@ -96,7 +86,7 @@ static enum srv_step begin_next(struct srv_conn *conn)
 
     srv_request_clear(conn);
     conn->stage = SRV_STAGE_HTTP;
-    if (conn->lost || (last && all_read))
+    if (conn->lost || (last && all_read) || conn->transport->reply)
         return SRV_STEP_CLOSE;
     if (last)
         return linger(conn);
@@ -134,23 +124,13 @@ enum srv_step srv_conn_drive(struct srv_conn *conn)
     }
 }
 
-int srv_conn_go_on(struct srv_conn *conn)
-{
-    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    ssize_t n = send(conn->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    if (n < 0 && errno == EAGAIN)
-        return 0;
-    return n == (ssize_t)sizeof text - 1 ? 1 : -1;
-}
-
 /* Who has closed the whole connection looks like who has only ended his side, until we send: then
  * his system answers with a reset. */
 void srv_conn_probe(struct srv_conn *conn)
 {
     if (!conn->ending || conn->work->http.minor == 0)
         return;
-    if (srv_conn_go_on(conn) < 0)
+    if (conn->transport->go_on(conn) < 0)
         conn->lost = true;
 }
 
@@ -158,14 +138,12 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
 {
     bool ends = events & EPOLLRDHUP && !conn->ending;
 
-    if (events & EPOLLIN)
-        conn->readable = true;
+    if (events & (EPOLLIN | EPOLLRDHUP))
+        conn->readable = conn->socket_readable = true;
     if (events & (EPOLLERR | EPOLLHUP))
         conn->lost = true;
     if (ends)
         conn->ending = true;
-    if (events & EPOLLRDHUP)
-        conn->readable = true;
     if (conn->away) {
         if (ends)
             srv_conn_probe(conn);
@@ -184,11 +162,10 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
  * socket first: the socket asks for more only when a good part of it is free. */
 static bool has_progressed(const struct srv_conn *conn)
 {
-    int unsent = 0;
-
-    if (conn->timer != SRV_TIMER_WRITE || ioctl(conn->fd, SIOCOUTQ, &unsent) < 0)
+    if (conn->timer != SRV_TIMER_WRITE)
         return conn->progress >= SRV_PROGRESS_MIN;
-    return (int64_t)conn->progress + conn->unsent - unsent >= SRV_PROGRESS_MIN;
+    return (int64_t)conn->progress + conn->unsent - conn->transport->unsent(conn) >=
+           SRV_PROGRESS_MIN;
 }
 
 enum srv_step srv_conn_expire(struct srv_conn *conn)
@@ -276,4 +253,9 @@ void srv_conn_peer(const struct srv_conn *conn, char ret[INET6_ADDRSTRLEN])
         inet_ntop(AF_INET6, &conn->peer.sin6_addr, ret, INET6_ADDRSTRLEN);
     else
         inet_ntop(AF_INET, &v4->sin_addr, ret, INET6_ADDRSTRLEN);
+}
+
+const char *srv_conn_scheme(const struct srv_conn *conn)
+{
+    return conn->listener && conn->listener->tls ? "https" : "http";
 }

@@ -9,6 +9,7 @@
 #include "serve/http.h"
 #include "serve/path.h"
 #include "serve/reply.h"
+#include "serve/transport.h"
 
 #define SRV_IN_MAX (SRV_HTTP_HEAD_MAX + 16384)  /* head, and a window for the body behind it */
 #define SRV_OUT_MAX (SRV_REPLY_HEAD_MAX + 4096) /* head, and small bodies copied behind it */
@@ -22,18 +23,7 @@ struct srv_loop;
 struct srv_version;
 struct srv_export;
 struct srv_function;
-
-/* What a stage says. */
-enum srv_step {
-    SRV_STEP_NEXT,
-    SRV_STEP_WAIT,  /* the connection must become readable or writable first; the stage is entered
-                       again */
-    SRV_STEP_REPLY, /* the reply is ready: go to the stage that sends it */
-    SRV_STEP_AGAIN, /* this request is over: begin with the next one */
-    SRV_STEP_AWAY,  /* another thread works on the request and will give it back */
-    SRV_STEP_GONE,  /* this thread has lost its loop and must touch neither it nor the connection */
-    SRV_STEP_CLOSE
-};
+struct srv_listener;
 
 /* The path of a request, in order (conn.c has the array). Each stage is one function. */
 enum srv_stage {
@@ -103,16 +93,21 @@ struct srv_work {
 };
 
 struct srv_conn {
-    int fd;
+    const struct srv_transport *transport;
+    int fd;                              /* -1: it has no socket of its own */
+    void *carrier;                       /* the transport's */
+    const struct srv_listener *listener; /* that took it, or its carrier; NULL: none */
     enum srv_stage stage;
     struct srv_loop *loop;
     own struct srv_work *work; /* NULL between requests */
     struct srv_conn *prev, *next;
     enum srv_timer timer;
-    bool readable;     /* the last read did not empty the socket */
-    bool ending;       /* the client has ended its side: read up to there */
-    bool ended;        /* the client sends no more */
-    _Atomic bool lost; /* the connection is broken; the watch reads it too */
+    bool readable;        /* reading may give something */
+    bool socket_readable; /* the last read did not empty the socket, for transports that hold bytes
+                             back */
+    bool ending;          /* the client has ended its side: read up to there */
+    bool ended;           /* the client sends no more */
+    _Atomic bool lost;    /* the connection is broken; the watch reads it too */
     bool away; /* another thread may have it: only `readable`, `ended` and `lost` may be touched */
     bool lingering; /* replied and shut down; what still comes is thrown away */
     uint64_t due_ms;
@@ -144,14 +139,26 @@ enum srv_step srv_conn_rest(struct srv_conn *);
 /* A new request, once its head is there (or is known to be bad); its end. */
 void srv_request_init(struct srv_conn *);
 void srv_request_clear(struct srv_conn *);
-/* Send `100 Continue`, which clients of HTTP/1.1 pass over. 1; 0: the socket is full; -1: nothing
- * more can be sent. */
-int srv_conn_go_on(struct srv_conn *);
+/* As the transport's `receive`; counts progress. */
+size_t srv_conn_receive(struct srv_conn *, char *to, size_t room);
 /* The client has perhaps ended its side, and a long call runs for it: find out whether it still
  * waits. It does not when the connection turns out to be `lost`, now or by a later event. */
 void srv_conn_probe(struct srv_conn *);
 /* Read into the input buffer. False: nothing more now, or ever (`ended`, `lost`). */
 bool srv_conn_read(struct srv_conn *);
+/* A request whose head was made in memory: parse `len` bytes of HTTP/1.1 in the work's input
+ * buffer, and be ready for the stage after SRV_STAGE_HTTP. With `body_follows` (srv_body_take) the
+ * body ends when srv_body_end says so. NEXT, or REPLY with the refusal. */
+enum srv_step srv_conn_put_head(struct srv_conn *, size_t len, bool body_follows);
+/* Bytes of the body of such a request, and its end. The stages go on when somebody drives the
+ * connection. NEXT, or REPLY with the refusal. */
+enum srv_step srv_body_take(struct srv_conn *, const char *data, size_t len);
+void srv_body_end(struct srv_conn *);
+/* The reply is ready to be sent: add the fields that all of its kind have. Whether its head is all
+ * of it; body_at is its end then. */
+bool srv_conn_finish_reply(struct srv_conn *);
+/* "http" or "https": how the client reached us. */
+const char *srv_conn_scheme(const struct srv_conn *);
 /* The client's address as text. */
 void srv_conn_peer(const struct srv_conn *, char ret[INET6_ADDRSTRLEN]);
 /* An error reply for the current request; remembers `code` for the log and gives SRV_STEP_REPLY.

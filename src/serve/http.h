@@ -60,6 +60,7 @@ enum srv_http_phase {
     SRV_HTTP_TRAILER_VALUE,
     SRV_HTTP_TRAILER_LF,
     SRV_HTTP_LAST_LF,
+    SRV_HTTP_CARRIED, /* a body that comes in other ways than behind the head */
     SRV_HTTP_COMPLETE,
     SRV_HTTP_FAILED
 };

@@ -1,5 +1,5 @@
-/* The listening socket and new connections; also the fast refusal when there are too many. Reads no
- * requests. */
+/* The listening sockets and new connections; also the fast refusal when there are too many. Reads
+ * no requests. */
 #include "serve/listen.h"
 
 #include <errno.h>
@@ -43,50 +43,94 @@ static bool split_address(const char *s, char host[64], char port[8])
     return true;
 }
 
-static void note_address(struct srv_server *server)
+static void note_address(struct srv_listener *listener)
 {
     struct sockaddr_storage addr;
     socklen_t len = sizeof addr;
     char host[64] = "?", port[8] = "0";
 
-    if (getsockname(server->listener, (struct sockaddr *)&addr, &len) == 0)
+    if (getsockname(listener->fd, (struct sockaddr *)&addr, &len) == 0)
         getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(server->address, sizeof server->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
-             port);
-    server->port = (uint16_t)strtoul(port, NULL, 10);
+    snprintf(listener->address, sizeof listener->address, strchr(host, ':') ? "[%s]:%s" : "%s:%s",
+             host, port);
+    listener->port = (uint16_t)strtoul(port, NULL, 10);
 }
 
-bool srv_listen_open(struct srv_server *server)
+/* A socket that listens, or -1 with a message. */
+static int open_socket(const char *where)
 {
-    const char *where = server->config.listen;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     struct addrinfo *info = NULL;
     char host[64], port[8];
-    int on = 1;
+    int on = 1, fd;
 
     if (!split_address(where, host, port)) {
         fprintf(stderr, "ssvm-serve: '%s' is not ADDR:PORT (IPv6: [ADDR]:PORT)\n", where);
-        return false;
+        return -1;
     }
     if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &hints, &info) !=
         0) {
         fprintf(stderr, "ssvm-serve: '%s' is not an address of a machine\n", host);
-        return false;
+        return -1;
     }
-    server->listener = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (server->listener < 0 ||
-        setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(server->listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-        bind(server->listener, info->ai_addr, info->ai_addrlen) < 0 ||
-        listen(server->listener, BACKLOG) < 0) {
+    fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
         fprintf(stderr, "ssvm-serve: cannot listen on '%s': %s\n", where, strerror(errno));
-        freeaddrinfo(info);
-        return false;
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
     }
     freeaddrinfo(info);
-    note_address(server);
+    return fd;
+}
+
+/* One of the list: ADDR:PORT, http://ADDR:PORT or https://ADDR:PORT. */
+static bool open_one(struct srv_server *server, const char *where)
+{
+    struct srv_listener *listener = &server->listeners[server->nlisteners];
+
+    if (server->nlisteners == SRV_LISTENERS_MAX) {
+        fprintf(stderr, "ssvm-serve: there are more than %d addresses to listen on\n",
+                SRV_LISTENERS_MAX);
+        return false;
+    }
+    listener->tls = strncmp(where, "https://", 8) == 0;
+    if (listener->tls)
+        where += 8;
+    else if (strncmp(where, "http://", 7) == 0)
+        where += 7;
+    listener->fd = open_socket(where);
+    if (listener->fd < 0)
+        return false;
+    note_address(listener);
+    server->nlisteners++;
+    return true;
+}
+
+bool srv_listen_open(struct srv_server *server)
+{
+    const char *at = server->config.listen;
+    char where[128];
+
+    for (;;) {
+        size_t n = strcspn(at, ",");
+
+        if (n >= sizeof where) {
+            fprintf(stderr, "ssvm-serve: '%s' is not ADDR:PORT (IPv6: [ADDR]:PORT)\n", at);
+            return false;
+        }
+        memcpy(where, at, n);
+        where[n] = '\0';
+        if (!open_one(server, where))
+            return false;
+        if (at[n] == '\0')
+            break;
+        at += n + 1;
+    }
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return true;
 }
@@ -104,47 +148,57 @@ static void refuse(int fd)
 }
 
 /* No descriptor is left: use the spare one to take the connection off the queue. */
-static bool refuse_with_spare(struct srv_server *server)
+static bool refuse_with_spare(struct srv_server *server, int listener)
 {
     int fd;
 
     if (server->spare_fd < 0)
         return false;
     close(server->spare_fd);
-    fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
         refuse(fd);
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd >= 0;
 }
 
-static struct srv_conn *new_conn(struct srv_loop *loop)
+struct srv_conn *srv_listen_conn(struct srv_loop *loop)
 {
     struct srv_conn *conn = loop->conns;
 
+    if (atomic_fetch_add(&loop->server->connections, 1) >= loop->server->config.connections) {
+        atomic_fetch_sub(&loop->server->connections, 1);
+        return NULL;
+    }
     if (conn) {
         loop->conns = conn->next;
         loop->nconns--;
         memset(conn, 0, sizeof *conn);
-        return conn;
+    } else {
+        conn = calloc(1, sizeof *conn);
     }
-    return calloc(1, sizeof *conn);
+    if (!conn) {
+        atomic_fetch_sub(&loop->server->connections, 1);
+        return NULL;
+    }
+    atomic_fetch_add_explicit(&loop->nopen, 1, memory_order_relaxed);
+    conn->loop = loop;
+    return conn;
 }
 
-static void add(struct srv_loop *loop, int fd, const struct sockaddr_in6 *peer)
+static void add(struct srv_loop *loop, const struct srv_listener *listener, int fd,
+                const struct sockaddr_in6 *peer)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
-    struct srv_conn *conn = NULL;
+    struct srv_conn *conn = srv_listen_conn(loop);
 
-    if (atomic_fetch_add(&loop->server->connections, 1) >= loop->server->config.connections ||
-        !(conn = new_conn(loop))) {
-        atomic_fetch_sub(&loop->server->connections, 1);
+    if (!conn) {
         refuse(fd);
         return;
     }
-    atomic_fetch_add_explicit(&loop->nopen, 1, memory_order_relaxed);
+    conn->transport = &srv_transport_plain;
+    conn->listener = listener;
     conn->fd = fd;
-    conn->loop = loop;
     conn->peer = *peer;
     event.data.ptr = conn;
     srv_loop_set_timer(loop, conn, SRV_TIMER_HEAD);
@@ -152,20 +206,19 @@ static void add(struct srv_loop *loop, int fd, const struct sockaddr_in6 *peer)
         srv_conn_delete(conn);
 }
 
-void srv_listen_accept(struct srv_loop *loop)
+void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listener)
 {
     for (int i = 0; i < SRV_ACCEPT_BURST; i++) {
         struct sockaddr_in6 peer;
         socklen_t len = sizeof peer;
-        int fd = accept4(loop->server->listener, (struct sockaddr *)&peer, &len,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         int error = errno;
 
         if (fd >= 0) {
-            add(loop, fd, &peer);
+            add(loop, listener, fd, &peer);
         } else if (error == EMFILE || error == ENFILE) {
-            if (!refuse_with_spare(loop->server))
+            if (!refuse_with_spare(loop->server, listener->fd))
                 return;
         } else if (error != EINTR && error != ECONNABORTED) {
             return;

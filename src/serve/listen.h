@@ -1,13 +1,15 @@
-/* The listening socket and new connections. */
+/* The listening sockets and new connections. */
 #ifndef SERVE_LISTEN_H
 #define SERVE_LISTEN_H
 
 #include "serve/loop.h"
 
-/* Listen as the configuration says: server->listener, address, port. False with a message on
- * standard error. */
+/* Listen as the configuration says: server->listeners. False with a message on standard error. */
 bool srv_listen_open(struct srv_server *);
 /* Take what connects. */
-void srv_listen_accept(struct srv_loop *);
+void srv_listen_accept(struct srv_loop *, const struct srv_listener *);
+/* A connection of the loop that is not on any list yet, counted; NULL: there are too many, or there
+ * is no memory. */
+struct srv_conn *srv_listen_conn(struct srv_loop *);
 
 #endif

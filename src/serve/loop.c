@@ -1,11 +1,9 @@
 /* Event loops. What is done with a connection that is ready is conn.c's. */
 #include "serve/loop.h"
 
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +24,6 @@ uint64_t srv_clock_ns(void)
 
 int srv_loop_init(struct srv_loop *loop, struct srv_server *server)
 {
-    struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = server};
     struct epoll_event wake = {.events = EPOLLIN, .data.ptr = loop};
 
     memset(loop, 0, sizeof *loop);
@@ -36,9 +33,15 @@ int srv_loop_init(struct srv_loop *loop, struct srv_server *server)
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->epoll < 0 || loop->wake < 0 ||
-        epoll_ctl(loop->epoll, EPOLL_CTL_ADD, server->listener, &listener) < 0 ||
         epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &wake) < 0)
         return -1;
+    for (unsigned i = 0; i < server->nlisteners; i++) {
+        struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE,
+                                       .data.ptr = &server->listeners[i]};
+
+        if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, server->listeners[i].fd, &listener) < 0)
+            return -1;
+    }
     return srv_site_init(&loop->site, server->root, server->config.cache);
 }
 
@@ -147,7 +150,7 @@ void srv_loop_set_timer(struct srv_loop *loop, struct srv_conn *conn, enum srv_t
     conn->due_ms = loop->now_ns / NS_PER_MS + patience_ms(&loop->server->config, timer);
     conn->unsent = 0;
     if (timer == SRV_TIMER_WRITE)
-        (void)ioctl(conn->fd, SIOCOUTQ, &conn->unsent);
+        conn->unsent = conn->transport->unsent(conn);
     conn->prev = list->last;
     *(list->last ? &list->last->next : &list->first) = conn;
     list->last = conn;
@@ -211,9 +214,13 @@ static bool take_done(struct srv_loop *loop)
 static void begin_drain(struct srv_loop *loop)
 {
     loop->draining = true;
-    srv_listen_accept(loop);
-    epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->server->listener, NULL);
-    shutdown(loop->server->listener, SHUT_RD);
+    for (unsigned i = 0; i < loop->server->nlisteners; i++) {
+        const struct srv_listener *listener = &loop->server->listeners[i];
+
+        srv_listen_accept(loop, listener);
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+        shutdown(listener->fd, SHUT_RD);
+    }
     while (loop->timers[SRV_TIMER_IDLE].first)
         srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
 }
@@ -230,10 +237,12 @@ static void tell_time(struct srv_loop *loop)
 /* False: this thread has lost the loop. */
 static bool handle_event(struct srv_loop *loop, const struct epoll_event *event)
 {
+    const struct srv_listener *listeners = loop->server->listeners;
+    uintptr_t at = (uintptr_t)event->data.ptr;
     uint64_t ignored;
 
-    if (event->data.ptr == loop->server) {
-        srv_listen_accept(loop);
+    if (at >= (uintptr_t)listeners && at < (uintptr_t)(listeners + SRV_LISTENERS_MAX)) {
+        srv_listen_accept(loop, event->data.ptr);
         return true;
     }
     if (event->data.ptr == loop) {

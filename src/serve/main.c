@@ -268,8 +268,10 @@ static int serve(struct srv_server *server)
         fprintf(stderr, "ssvm-serve: cannot start the event loops: %s\n", strerror(errno));
         return STATUS_ERROR;
     }
-    printf("ssvm-serve: http://%s serves '%s', functions: %u, broken: %u\n", server->address,
-           server->config.dir, n, broken);
+    for (unsigned i = 0; i < server->nlisteners; i++)
+        printf("ssvm-serve: %s://%s serves '%s', functions: %u, broken: %u\n",
+               server->listeners[i].tls ? "https" : "http", server->listeners[i].address,
+               server->config.dir, n, broken);
     fflush(stdout);
     status = wait_for_end(server, &signals);
     srv_log_close(&server->log);
@@ -278,8 +280,7 @@ static int serve(struct srv_server *server)
 
 int main(int argc, char **argv)
 {
-    static struct srv_server server = {
-        .root = -1, .listener = -1, .spare_fd = -1, .log = {.fd = -1}};
+    static struct srv_server server = {.root = -1, .spare_fd = -1, .log = {.fd = -1}};
     ssvm_limits limits;
     ssvm_error *error;
     uint64_t seed;

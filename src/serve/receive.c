@@ -1,41 +1,26 @@
 /* The stages that read: a request's head, then its body. What the bytes mean is http.c's. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "serve/loop.h"
 
 #define BODY_FIRST (256 << 10) /* bytes of a body that a Content-Length alone makes us allocate */
 
-/* recv without waiting. Bytes, or 0: nothing more now (or ever: `ended`, `lost`). */
-static size_t receive(struct srv_conn *conn, char *to, size_t room)
+size_t srv_conn_receive(struct srv_conn *conn, char *to, size_t room)
 {
-    ssize_t n;
+    size_t n;
 
     if (!conn->readable || conn->ended || conn->lost)
         return 0;
-    do
-        n = recv(conn->fd, to, room, MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    /* Edge-triggered: a read that did not fill the room has emptied the socket (epoll(7)). */
-    if (n < (ssize_t)room && (n <= 0 || !conn->ending))
-        conn->readable = false;
-    if (n > 0) {
-        conn->progress += (uint64_t)n;
-        return (size_t)n;
-    }
-    if (n == 0)
-        conn->ended = true;
-    else if (errno != EAGAIN)
-        conn->lost = true;
-    return 0;
+    n = conn->transport->receive(conn, to, room);
+    conn->progress += n;
+    return n;
 }
 
 bool srv_conn_read(struct srv_conn *conn)
 {
     struct srv_work *work = conn->work;
-    size_t n = receive(conn, work->in + work->in_len, SRV_IN_MAX - work->in_len);
+    size_t n = srv_conn_receive(conn, work->in + work->in_len, SRV_IN_MAX - work->in_len);
 
     work->in_len += n;
     return n > 0;
@@ -56,6 +41,8 @@ enum srv_step srv_http_stage(struct srv_conn *conn)
     struct srv_work *work = conn->work;
     enum srv_http_result r = SRV_HTTP_MORE;
 
+    if (conn->transport->begin)
+        return conn->transport->begin(conn);
     if (!work) {
         work = srv_loop_take_work(conn->loop);
         if (!work)
@@ -146,7 +133,7 @@ static enum srv_step read_large(struct srv_conn *conn)
         room = request->body_cap - request->body_len;
         if (room > length - request->body_len)
             room = length - request->body_len;
-        n = receive(conn, request->body_buf + request->body_len, room);
+        n = srv_conn_receive(conn, request->body_buf + request->body_len, room);
         if (n == 0)
             return wait_for_more(conn, SRV_TIMER_BODY);
         request->body_len += n;
@@ -200,18 +187,69 @@ static enum srv_step read_chunked(struct srv_conn *conn)
     return step;
 }
 
+/* ---- Requests that were made in memory ---- */
+
+enum srv_step srv_conn_put_head(struct srv_conn *conn, size_t len, bool body_follows)
+{
+    struct srv_work *work = conn->work;
+    enum srv_http_result r;
+
+    work->in_len = len;
+    srv_http_init(&work->http);
+    r = srv_http_read_head(&work->http, work->in, len);
+    srv_request_init(conn);
+    conn->stage = SRV_STAGE_ROUTE;
+    if (r != SRV_HTTP_DONE) {
+        conn->stage = SRV_STAGE_SEND;
+        return srv_conn_fail(conn, r == SRV_HTTP_BAD ? work->http.status : 431, "bad_request",
+                             r == SRV_HTTP_BAD ? work->http.why
+                                               : "the head of the request is too long");
+    }
+    work->consumed = work->http.head_len;
+    work->http.phase = body_follows ? SRV_HTTP_CARRIED : SRV_HTTP_COMPLETE;
+    return SRV_STEP_NEXT;
+}
+
+enum srv_step srv_body_take(struct srv_conn *conn, const char *data, size_t len)
+{
+    struct srv_request *request = &conn->work->request;
+
+    if (len > conn->loop->server->config.body - request->body_len)
+        return srv_conn_fail(conn, 413, "body_too_large",
+                             "the body is larger than this server accepts");
+    if (reserve_body(conn, request->body_len + len) == SRV_STEP_REPLY)
+        return SRV_STEP_REPLY;
+    if (len > 0)
+        memcpy(request->body_buf + request->body_len, data, len);
+    request->body_len += len;
+    conn->progress += len;
+    request->body = request->body_buf;
+    return SRV_STEP_NEXT;
+}
+
+void srv_body_end(struct srv_conn *conn)
+{
+    conn->work->http.phase = SRV_HTTP_COMPLETE;
+}
+
+/* ---- The stage ---- */
+
 enum srv_step srv_body_stage(struct srv_conn *conn)
 {
     struct srv_work *work = conn->work;
 
     if (work->http.phase == SRV_HTTP_COMPLETE)
         return SRV_STEP_NEXT;
+    if (work->http.phase == SRV_HTTP_CARRIED && work->request.code)
+        return SRV_STEP_REPLY; /* refused while it arrived */
     if (work->http.want_continue) {
         work->http.want_continue = false;
         /* A full socket can't be: the client has nothing of ours to read. */
-        if (work->in_len == work->http.head_len && srv_conn_go_on(conn) <= 0)
+        if (work->in_len == work->http.head_len && conn->transport->go_on(conn) <= 0)
             return SRV_STEP_CLOSE;
     }
+    if (work->http.phase == SRV_HTTP_CARRIED)
+        return wait_for_more(conn, SRV_TIMER_BODY);
     if (work->http.chunked)
         return read_chunked(conn);
     if (work->http.length <= SRV_IN_MAX - work->http.head_len)

@@ -11,13 +11,24 @@
 #include "serve/log.h"
 #include "serve/pool.h"
 
+#define SRV_LISTENERS_MAX 16
+
 struct srv_loop;
+
+/* An address where we listen. */
+struct srv_listener {
+    int fd;
+    bool tls;
+    uint16_t port;
+    char address[80]; /* as text */
+};
 
 struct srv_server {
     struct srv_config config;
     ssvm_engine *engine;
-    int root;     /* DIR, O_PATH */
-    int listener; /* shared by the loops */
+    int root;                                         /* DIR, O_PATH */
+    struct srv_listener listeners[SRV_LISTENERS_MAX]; /* shared by the loops */
+    unsigned nlisteners;
     int spare_fd; /* given up for a moment to refuse a connection when descriptors run out */
     unsigned nloops;
     struct srv_loop *loops;
@@ -29,8 +40,6 @@ struct srv_server {
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */
     _Atomic uint64_t next_id; /* request ids */
     _Atomic bool draining;
-    char address[80]; /* where we listen, as text */
-    uint16_t port;
 };
 
 #endif
