@@ -1,0 +1,205 @@
+/* The jail of the server's processes. Threads and programs that it starts inherit it. */
+#include "platform/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+/* ---- Files ---- */
+
+#define READ                                                                                       \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE)
+#define FILE_ONLY                                                                                  \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+#define WRITE                                                                                      \
+    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |   \
+     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR)
+/* All of Landlock's first version: what a rule does not allow is refused. */
+#define ALL ((uint64_t)LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1)
+
+static bool allow(int rules, const char *path, uint64_t access)
+{
+    struct landlock_path_beneath_attr rule = {.allowed_access = access};
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat st;
+    bool ok;
+
+    if (fd < 0)
+        return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
+    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
+        rule.allowed_access &= FILE_ONLY;
+    rule.parent_fd = fd;
+    ok = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+    close(fd);
+    return ok;
+}
+
+static bool confine_files(const struct plat_jail *jail)
+{
+    static const char *const system[] = {"/usr",           "/lib",
+                                         "/lib64",         "/etc/ld.so.cache",
+                                         "/etc/localtime", "/proc/self",
+                                         "/proc/cpuinfo",  "/proc/meminfo",
+                                         "/proc/stat",     "/sys/devices/system/cpu",
+                                         "/dev/urandom",   "/dev/random"};
+    struct landlock_ruleset_attr attr = {.handled_access_fs = ALL};
+    int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+    bool ok = true;
+
+    if (rules < 0)
+        return errno == ENOSYS || errno == EOPNOTSUPP; /* an old system, or switched off */
+    for (size_t i = 0; ok && i < SV_COUNT(system); i++)
+        ok = allow(rules, system[i], READ);
+    ok = ok && allow(rules, "/dev/null", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+    for (size_t i = 0; ok && jail->read && jail->read[i]; i++)
+        ok = allow(rules, jail->read[i], READ);
+    for (size_t i = 0; ok && jail->write && jail->write[i]; i++)
+        ok = allow(rules, jail->write[i], READ | WRITE);
+    ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+    close(rules);
+    return ok;
+}
+
+/* ---- System calls ---- */
+
+/* Refused with EPERM. Everything that leads to the network, to other processes, or far into the
+ * kernel. */
+static const int refused[] = {SYS_ptrace,
+                              SYS_process_vm_readv,
+                              SYS_process_vm_writev,
+                              SYS_pidfd_getfd,
+                              SYS_kcmp,
+                              SYS_socket,
+                              SYS_connect,
+                              SYS_bind,
+                              SYS_listen,
+                              SYS_io_uring_setup,
+                              SYS_bpf,
+                              SYS_perf_event_open,
+                              SYS_userfaultfd,
+                              SYS_add_key,
+                              SYS_request_key,
+                              SYS_keyctl,
+                              SYS_mount,
+                              SYS_umount2,
+                              SYS_pivot_root,
+                              SYS_chroot,
+                              SYS_unshare,
+                              SYS_setns,
+                              SYS_open_by_handle_at,
+                              SYS_shmget,
+                              SYS_shmat,
+                              SYS_msgget,
+                              SYS_semget,
+                              SYS_mq_open};
+/* As well, where no processes may be started. */
+static const int refused_alone[] = {
+#ifdef SYS_fork
+    SYS_fork,   SYS_vfork,
+#endif
+    SYS_execve, SYS_execveat, SYS_pidfd_send_signal, SYS_rt_sigqueueinfo};
+/* Refused, where no processes may be started, unless their first argument is this process (or 0
+ * where that means the same). */
+static const int own_only[] = {SYS_kill, SYS_tgkill, SYS_prlimit64};
+
+#if defined(__x86_64__)
+#define ARCH AUDIT_ARCH_X86_64
+#define FOREIGN_ABI 0x40000000u /* x32 numbers */
+#else
+#define ARCH AUDIT_ARCH_AARCH64
+#define FOREIGN_ABI UINT32_MAX
+#endif
+#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(v) BPF_STMT(BPF_RET | BPF_K, (v))
+/* Skip `n` when the value is k, or is not. */
+#define SKIP_IF(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (n), 0)
+#define SKIP_UNLESS(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (n))
+
+struct filter {
+    struct sock_filter code[256];
+    unsigned short len;
+};
+
+static void add(struct filter *f, const struct sock_filter *code, size_t n)
+{
+    memcpy(f->code + f->len, code, n * sizeof *code);
+    f->len = (unsigned short)(f->len + n);
+}
+#define ADD(f, ...)                                                                                \
+    add((f), (const struct sock_filter[]){__VA_ARGS__},                                            \
+        sizeof((const struct sock_filter[]){__VA_ARGS__}) / sizeof(struct sock_filter))
+
+static void refuse(struct filter *f, const int *calls, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        ADD(f, SKIP_UNLESS((uint32_t)calls[i], 1), RETURN(ERRNO(EPERM)));
+}
+
+static bool confine_calls(const struct plat_jail *jail)
+{
+    struct filter f = {.len = 0};
+    struct sock_fprog program = {.filter = f.code};
+    uint32_t self = (uint32_t)getpid();
+
+    ADD(&f, LOAD(arch), SKIP_IF(ARCH, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_ABI, 0, 1), RETURN(ERRNO(EPERM)));
+    refuse(&f, refused, SV_COUNT(refused));
+    if (jail->processes) {
+        ADD(&f, RETURN(SECCOMP_RET_ALLOW));
+    } else {
+        refuse(&f, refused_alone, SV_COUNT(refused_alone));
+        for (size_t i = 0; i < SV_COUNT(own_only); i++)
+            ADD(&f, SKIP_UNLESS((uint32_t)own_only[i], 5), LOAD(args[0]), SKIP_IF(self, 2),
+                SKIP_IF(0, 1), RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
+        /* Threads, but no processes. clone3's flags are in memory: libc takes clone when it is not
+         * there. */
+        ADD(&f, SKIP_UNLESS(SYS_clone3, 1), RETURN(ERRNO(ENOSYS)), SKIP_UNLESS(SYS_clone, 3),
+            LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
+            RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
+    }
+    program.len = f.len;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 || errno == ENOSYS ||
+           errno == EINVAL;
+}
+
+static void limit(__rlimit_resource_t what, uint64_t most)
+{
+    struct rlimit l;
+
+    if (getrlimit(what, &l) != 0)
+        return;
+    l.rlim_cur = l.rlim_cur < most ? l.rlim_cur : most;
+    l.rlim_max = l.rlim_cur;
+    setrlimit(what, &l);
+}
+
+int plat_jail_enter(struct sv_err *err, const struct plat_jail *jail)
+{
+    limit(RLIMIT_CORE, 0);
+#ifndef SSVM_SANITIZED /* whose shadow is far more */
+    if (jail->data_bytes)
+        limit(RLIMIT_DATA, jail->data_bytes);
+#endif
+    if (jail->cpu_seconds)
+        limit(RLIMIT_CPU, jail->cpu_seconds);
+    if (jail->file_bytes)
+        limit(RLIMIT_FSIZE, jail->file_bytes);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || !confine_files(jail) || !confine_calls(jail))
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the process cannot be confined: %s",
+                       strerror(errno));
+    return 0;
+}
