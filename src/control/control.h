@@ -26,7 +26,12 @@ struct ctl_server {
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
     /* The workers that there are; see workers.h. */
     struct ctl_workers *workers;
+    struct ctl_pool *pool;
+    own char *settings; /* lines "option: value" */
 };
+
+/* The value of a setting of the server's (config.def); NULL: it has none of that name. */
+own char *ctl_setting(const struct ctl_server *, const char *option);
 
 /* A handler of a KIND of message.def: runs on a thread of the pool, may wait, and fills in `ret`
  * (an initialised message) or fails; dispatch.c sends the answer. */

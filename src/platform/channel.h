@@ -25,8 +25,8 @@ int plat_channel_fd(const struct plat_channel *);
 int plat_channel_run(struct plat_channel *, struct sv_err *);
 void plat_channel_stop(struct plat_channel *);
 
-/* Send without expecting an answer. May wait while the socket is full, unless `try` is set: SV_EBUSY
- * then. The message stays the caller's. */
+/* Send without expecting an answer. May wait while the socket is full, unless `try` is set:
+ * SV_ELIMIT then. The message stays the caller's. */
 int plat_channel_send(struct plat_channel *, struct sv_err *, struct plat_message *, bool try);
 /* Ask, and wait for the answer at most until deadline_ns (CLOCK_MONOTONIC; UINT64_MAX: for ever).
  * *ret is the caller's to release when 0 is given. An answer that is an error (plat_put_error) is

@@ -1,6 +1,7 @@
-/* Messages between the processes of the server: a kind, an id, tagged values, descriptors. What they
- * mean is in message.def. Encoded: u16 kind, u16 flags, u64 id, then values of u16 tag, u32 length,
- * bytes; little-endian. A reader takes nothing for granted: what is malformed has no values. */
+/* Messages between the processes of the server: a kind, an id, tagged values, descriptors. What
+ * they mean is in message.def. Encoded: u16 kind, u16 flags, u64 id, then values of u16 tag, u32
+ * length, bytes; little-endian. A reader takes nothing for granted: what is malformed has no
+ * values. */
 #ifndef PLATFORM_MESSAGE_H
 #define PLATFORM_MESSAGE_H
 
@@ -41,7 +42,7 @@ enum plat_tag {
 
 struct plat_message {
     enum plat_kind kind;
-    uint64_t id; /* 0: no answer is expected */
+    uint64_t id;          /* 0: no answer is expected */
     struct sv_buf values; /* encoded */
     unsigned nfds;
     int fds[PLAT_FDS_MAX]; /* owned */
@@ -63,6 +64,8 @@ bool plat_get_u64(const struct plat_message *, enum plat_tag, uint64_t *ret);
 bool plat_has(const struct plat_message *, enum plat_tag);
 /* As a string of its own, NULL when it is absent, has a NUL, or there is no memory. */
 own char *plat_get_text(const struct plat_message *, enum plat_tag);
+/* Is it values from the first byte to the last? */
+bool plat_message_well_formed(const struct plat_message *);
 /* Make it an answer that says why it failed: TAG ERROR, and err's code as NUMBER. */
 void plat_put_error(struct plat_message *, const struct sv_err *);
 /* What plat_put_error put: 0, or err filled in and its code. */

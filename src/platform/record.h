@@ -1,8 +1,8 @@
 /* Records of finished requests: what the ledger, the log and the metrics are made of. A worker
- * writes each into a ring in shared memory before the reply's last byte is sent; control reads them.
- * The ring is the supervisor's: it outlives both, so that a process that is killed loses no record.
- * The reader's place is in the database, in the transaction that counts the records: none is
- * counted twice. */
+ * writes each into a ring in shared memory before the reply's last byte is sent; control reads
+ * them. The ring is the supervisor's: it outlives both, so that a process that is killed loses no
+ * record. The reader's place is in the database, in the transaction that counts the records: none
+ * is counted twice. */
 #ifndef PLATFORM_RECORD_H
 #define PLATFORM_RECORD_H
 
@@ -13,13 +13,19 @@
 #define PLAT_RECORD_BYTES 512
 #define PLAT_RING_RECORDS 8192 /* of one worker; a power of two */
 
-enum plat_trigger { PLAT_TRIGGER_HTTP, PLAT_TRIGGER_CRON, PLAT_TRIGGER_QUEUE, PLAT_TRIGGER_CALL, PLAT_TRIGGER_COUNT };
+enum plat_trigger {
+    PLAT_TRIGGER_HTTP,
+    PLAT_TRIGGER_CRON,
+    PLAT_TRIGGER_QUEUE,
+    PLAT_TRIGGER_CALL,
+    PLAT_TRIGGER_COUNT
+};
 
 /* Fixed size, zero-filled, strings NUL-terminated and cut. */
 struct plat_record {
-    uint64_t time_ns;     /* CLOCK_REALTIME, when the request began */
+    uint64_t time_ns;                  /* CLOCK_REALTIME, when the request began */
     uint64_t wall_ns, wait_ns, run_ns; /* whole; until its turn; in the sandbox */
-    uint64_t cpu_ns;      /* of the guest's thread */
+    uint64_t cpu_ns;                   /* of the guest's thread */
     uint64_t gas;
     uint64_t memory_peak; /* bytes of linear memory and heap */
     uint64_t bytes_in, bytes_out;
@@ -27,14 +33,14 @@ struct plat_record {
     uint32_t status;      /* of HTTP */
     int32_t trap;         /* ssvm_trap_code, 0 = none */
     uint8_t trigger;
-    uint8_t has_failure;  /* a FAILURE message with the same id tells more */
+    uint8_t has_failure; /* a FAILURE message with the same id tells more */
     uint8_t pad[6];
-    char id[24];          /* request id */
-    char trace[56];       /* traceparent's trace id and parent, "" = none */
+    char id[24];    /* request id */
+    char trace[56]; /* traceparent's trace id and parent, "" = none */
     char tenant[64 + 1];
     char function[64 + 1];
-    char digest[16 + 1];  /* the first digits of the version's SHA-256 */
-    char code[32];        /* of the error, "" = none */
+    char digest[16 + 1]; /* the first digits of the version's SHA-256 */
+    char code[32];       /* of the error, "" = none */
     char method[8];
 };
 _Static_assert(sizeof(struct plat_record) <= PLAT_RECORD_BYTES, "a record fits its place");

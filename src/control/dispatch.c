@@ -1,0 +1,88 @@
+/* Dispatching: one table, made from message.def. What a message means is its handler's. */
+#include "control/dispatch.h"
+
+/* What no file has filled in yet says so. */
+#define KIND(name, handler)                                                                        \
+    __attribute__((weak)) int handler(struct ctl_server *server, struct sv_err *err,               \
+                                      struct plat_message *request, struct plat_message *ret)      \
+    {                                                                                              \
+        (void)server, (void)request, (void)ret;                                                    \
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "not supported by this build");         \
+    }
+#define PUSH(name)
+#define ASK(name)
+#define TAG(name)
+#include "platform/message.def"
+#undef KIND
+
+static const ctl_kind_fn handlers[PLAT_KIND_COUNT] = {
+#define KIND(name, handler) [PLAT_##name] = handler,
+#include "platform/message.def"
+#undef KIND
+#undef PUSH
+#undef ASK
+#undef TAG
+};
+
+struct task {
+    struct plat_channel *channel;
+    struct plat_message request;
+    void (*done)(void *);
+    void *data;
+};
+
+static void answer(struct ctl_server *server, struct task *task)
+{
+    enum plat_kind kind = task->request.kind;
+    struct sv_err err = {0};
+    struct plat_message ret;
+    int r;
+
+    plat_message_init(&ret, kind);
+    r = handlers[kind] ? handlers[kind](server, &err, &task->request, &ret)
+                       : sv_fail(&err, SV_EUNSUPPORTED, SV_NO_OFFSET, "an unknown message");
+    if (r < 0)
+        plat_put_error(&ret, &err);
+    if (ret.values.failed) {
+        struct sv_err memory = {0};
+
+        sv_fail_nomem(&memory, "an answer");
+        plat_put_error(&ret, &memory);
+    }
+    /* Who asked may be gone: nothing is left to do then. */
+    (void)plat_channel_answer(task->channel, NULL, task->request.id, &ret);
+    plat_message_release(&ret);
+}
+
+static void run_task(struct ctl_server *server, void *data)
+{
+    struct task *task = data;
+
+    answer(server, task);
+    plat_message_release(&task->request);
+    task->done(task->data);
+    sv_free(task);
+}
+
+void ctl_dispatch(struct ctl_server *server, struct plat_channel *channel,
+                  struct plat_message *message, void (*done)(void *), void *data)
+{
+    struct task *task = sv_alloc(sizeof *task);
+    struct plat_message refusal;
+    struct sv_err err = {0};
+
+    if (task) {
+        *task = (struct task){.channel = channel, .request = *message, .done = done, .data = data};
+        if (ctl_pool_run(server, run_task, task) == 0) {
+            plat_message_init(message, PLAT_NONE);
+            return;
+        }
+        sv_free(task);
+    }
+    plat_message_init(&refusal, message->kind);
+    sv_fail(&err, SV_ELIMIT, SV_NO_OFFSET, "the control process is overloaded");
+    plat_put_error(&refusal, &err);
+    (void)plat_channel_answer(channel, NULL, message->id, &refusal);
+    plat_message_release(&refusal);
+    done(data);
+}

@@ -1,0 +1,165 @@
+/* ssvm-control: the process that owns the server's state. Started by ssvm-serve's supervisor, whose
+ * channel it reads; puts the parts together, and ends them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "control/part.h"
+#include "control/workers.h"
+
+static const struct {
+    const char *name;
+    int (*start)(struct ctl_server *, struct sv_err *);
+    void (*stop)(struct ctl_server *);
+} parts[] = {
+#define PART(name) {#name, ctl_##name##_start, ctl_##name##_stop},
+#include "control/part.def"
+#undef PART
+};
+
+struct options {
+    int channel;
+    const char *data, *url;
+};
+
+static bool read_options(int argc, char **argv, struct options *ret)
+{
+    *ret = (struct options){.channel = -1, .url = ""};
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--channel=", 10) == 0)
+            ret->channel = (int)strtol(argv[i] + 10, NULL, 10);
+        else if (strncmp(argv[i], "--data=", 7) == 0)
+            ret->data = argv[i] + 7;
+        else if (strncmp(argv[i], "--public-url=", 13) == 0)
+            ret->url = argv[i] + 13;
+        else
+            return false;
+    }
+    return ret->channel >= 0 && ret->data;
+}
+
+own char *ctl_setting(const struct ctl_server *server, const char *option)
+{
+    size_t len = strlen(option);
+
+    for (const char *line = server->settings; line && *line;) {
+        const char *end = strchrnul(line, '\n');
+
+        if (strncmp(line, option, len) == 0 && strncmp(line + len, ": ", 2) == 0)
+            return sv_strndup(line + len + 2, (size_t)(end - line) - len - 2);
+        line = *end ? end + 1 : end;
+    }
+    return NULL;
+}
+
+static bool start_parts(struct ctl_server *server, size_t *started)
+{
+    struct sv_err err = {0};
+
+    for (*started = 0; *started < SV_COUNT(parts); ++*started) {
+        if (parts[*started].start(server, &err) < 0) {
+            fprintf(stderr, "ssvm-control: cannot start (%s): %s\n", parts[*started].name,
+                    err.text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void stop_parts(struct ctl_server *server, size_t started)
+{
+    while (started-- > 0)
+        parts[started].stop(server);
+}
+
+/* ---- The supervisor's channel ---- */
+
+struct link {
+    struct ctl_server *server;
+    struct plat_channel *channel;
+    size_t started;
+    bool failed;
+};
+
+/* The settings come first: the parts start when they are known. */
+static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
+{
+    struct link *link = data;
+
+    if (m->kind == PLAT_SETTINGS && !link->server->settings) {
+        link->server->settings = plat_get_text(m, PLAT_TAG_TEXT);
+        if (!link->server->settings || !start_parts(link->server, &link->started)) {
+            link->failed = true;
+            plat_channel_stop(channel);
+        }
+    } else if (m->kind == PLAT_WORKER && link->server->workers) {
+        ctl_workers_set(link->server, m);
+    }
+}
+
+/* SIGTERM ends us: it is the channel that stops. */
+static void *wait_for_signal(void *data)
+{
+    struct plat_channel *channel = data;
+    sigset_t signals;
+    int number;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigwait(&signals, &number);
+    plat_channel_stop(channel);
+    return NULL;
+}
+
+static int run(struct ctl_server *server, int fd)
+{
+    struct link link = {.server = server};
+    pthread_t signals;
+
+    link.channel = plat_channel_new(fd, take_message, &link);
+    if (!link.channel || pthread_create(&signals, NULL, wait_for_signal, link.channel) != 0) {
+        fprintf(stderr, "ssvm-control: no memory to start with\n");
+        return EXIT_FAILURE;
+    }
+    pthread_detach(signals);
+    (void)plat_channel_run(link.channel, NULL);
+    stop_parts(server, link.started);
+    return link.failed ? EXIT_FAILURE : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct ctl_server server;
+    struct options options;
+    sigset_t signals;
+
+    if (!read_options(argc, argv, &options)) {
+        fprintf(stderr, "ssvm-control is started by ssvm-serve\n");
+        return 2;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* never two of us for one folder of data */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* threads inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    server.data = options.data;
+    server.public_url = options.url;
+    server.data_fd = open(options.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (server.data_fd < 0) {
+        fprintf(stderr, "ssvm-control: cannot open the folder '%s': %s\n", options.data,
+                strerror(errno));
+        return EXIT_FAILURE;
+    }
+    if (getrandom(&server.epoch, sizeof server.epoch, 0) != sizeof server.epoch)
+        return EXIT_FAILURE;
+    return run(&server, options.channel);
+}

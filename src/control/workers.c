@@ -1,0 +1,341 @@
+/* Workers as the control process sees them: a channel with a thread that reads it, and a ring that
+ * outlives them. Starts and ends none. */
+#include "control/workers.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/dispatch.h"
+#include "control/part.h"
+
+#define SLOTS_MAX 1024
+#define RETRY_MS 100 /* for a table that found a worker's channel full */
+
+struct worker {
+    struct ctl_server *server;
+    struct plat_channel *channel;
+    unsigned refs; /* with the lock held */
+    bool gone;
+    bool wants_table;
+};
+
+struct slot {
+    struct worker *worker;  /* a reference; NULL: none now */
+    struct plat_ring *ring; /* NULL: the slot was never used */
+};
+
+struct ctl_workers {
+    pthread_mutex_t lock;
+    pthread_cond_t fewer; /* a reading thread has ended */
+    struct slot slots[SLOTS_MAX];
+    unsigned turn;             /* whom to ask next */
+    unsigned readers;          /* threads */
+    struct plat_message table; /* the last one; kind NONE: none yet */
+};
+
+/* ---- References ---- */
+
+/* With the lock held. */
+static struct worker *take_ref(struct worker *w)
+{
+    w->refs++;
+    return w;
+}
+
+static void put_ref(struct ctl_workers *workers, struct worker *w)
+{
+    bool last;
+
+    pthread_mutex_lock(&workers->lock);
+    last = --w->refs == 0;
+    pthread_mutex_unlock(&workers->lock);
+    if (!last)
+        return;
+    plat_channel_delete(w->channel);
+    sv_free(w);
+}
+
+static void put_message_ref(void *data)
+{
+    struct worker *w = data;
+
+    put_ref(w->server->workers, w);
+}
+
+/* ---- Reading ---- */
+
+static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
+{
+    struct worker *w = data;
+
+    pthread_mutex_lock(&w->server->workers->lock);
+    take_ref(w);
+    pthread_mutex_unlock(&w->server->workers->lock);
+    ctl_dispatch(w->server, channel, m, put_message_ref, w);
+}
+
+static void *read_worker(void *data)
+{
+    struct worker *w = data;
+    struct ctl_workers *workers = w->server->workers;
+    struct worker *left = NULL;
+
+    (void)plat_channel_run(w->channel, NULL);
+    pthread_mutex_lock(&workers->lock);
+    w->gone = true;
+    for (unsigned i = 0; i < SLOTS_MAX && !left; i++) {
+        if (workers->slots[i].worker == w) {
+            workers->slots[i].worker = NULL;
+            left = w;
+        }
+    }
+    pthread_mutex_unlock(&workers->lock);
+    if (left)
+        put_ref(workers, left);
+    put_ref(workers, w);
+    pthread_mutex_lock(&workers->lock);
+    workers->readers--;
+    pthread_cond_signal(&workers->fewer);
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+/* ---- Coming and going ---- */
+
+/* HELLO before anything else: calls that our predecessor had taken will not be answered. */
+static void greet(struct ctl_server *server, struct worker *w)
+{
+    struct plat_message hello;
+
+    plat_message_init(&hello, PLAT_HELLO);
+    plat_put_u64(&hello, PLAT_TAG_NUMBER, server->epoch);
+    (void)plat_channel_send(w->channel, NULL, &hello, true);
+    plat_message_release(&hello);
+}
+
+/* With the lock held. */
+static void send_table(struct ctl_workers *workers, struct worker *w)
+{
+    w->wants_table = workers->table.kind == PLAT_TABLE && !w->gone &&
+                     plat_channel_send(w->channel, NULL, &workers->table, true) == SV_ELIMIT;
+}
+
+static struct plat_ring *map_ring(int fd)
+{
+    struct plat_ring *ring;
+    struct stat st;
+    void *memory;
+
+    if (fstat(fd, &st) < 0 || (size_t)st.st_size < plat_ring_bytes())
+        return NULL;
+    memory = mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    ring = plat_ring_open(memory, plat_ring_bytes());
+    if (!ring)
+        munmap(memory, plat_ring_bytes());
+    return ring;
+}
+
+static struct worker *new_worker(struct ctl_server *server, own int fd)
+{
+    struct worker *w = sv_alloc_zero(sizeof *w);
+
+    if (!w) {
+        close(fd);
+        return NULL;
+    }
+    w->server = server;
+    w->refs = 2; /* the slot's, the reader's */
+    w->channel = plat_channel_new(fd, take_message, w);
+    if (!w->channel) {
+        sv_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* The worker, with its reader, takes the slot. With the lock held. */
+static bool start_worker(struct ctl_server *server, struct slot *slot, own int fd)
+{
+    struct worker *w = new_worker(server, fd);
+    pthread_t thread;
+
+    if (!w)
+        return false;
+    greet(server, w);
+    slot->worker = w;
+    server->workers->readers++;
+    if (pthread_create(&thread, NULL, read_worker, w) != 0) {
+        server->workers->readers--;
+        slot->worker = NULL;
+        plat_channel_delete(w->channel);
+        sv_free(w);
+        return false;
+    }
+    pthread_detach(thread);
+    send_table(server->workers, w);
+    return true;
+}
+
+void ctl_workers_set(struct ctl_server *server, struct plat_message *m)
+{
+    struct ctl_workers *workers = server->workers;
+    struct worker *before;
+    struct slot *slot;
+    uint64_t number;
+
+    if (!plat_get_u64(m, PLAT_TAG_NUMBER, &number) || number >= SLOTS_MAX)
+        return;
+    slot = &workers->slots[number];
+    pthread_mutex_lock(&workers->lock);
+    before = slot->worker;
+    slot->worker = NULL; /* its reader ends when the last of its process has closed the channel */
+    if (!slot->ring && m->nfds > 0)
+        slot->ring = map_ring(m->fds[0]);
+    if (m->nfds > 1)
+        start_worker(server, slot, m->fds[--m->nfds]);
+    pthread_mutex_unlock(&workers->lock);
+    if (before)
+        put_ref(workers, before);
+}
+
+/* ---- For the others ---- */
+
+void ctl_workers_rings(struct ctl_server *server, void (*fn)(void *, struct plat_ring *),
+                       void *data)
+{
+    struct ctl_workers *workers = server->workers;
+
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        struct plat_ring *ring;
+
+        pthread_mutex_lock(&workers->lock);
+        ring = workers->slots[i].ring;
+        pthread_mutex_unlock(&workers->lock);
+        if (ring)
+            fn(data, ring);
+    }
+}
+
+unsigned ctl_workers_count(struct ctl_server *server)
+{
+    struct ctl_workers *workers = server->workers;
+    unsigned n = 0;
+
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX; i++)
+        n += workers->slots[i].worker != NULL;
+    pthread_mutex_unlock(&workers->lock);
+    return n;
+}
+
+/* Keep a copy of the table for workers to come. With the lock held. */
+static void keep_table(struct ctl_workers *workers, const struct plat_message *m)
+{
+    plat_message_release(&workers->table);
+    plat_message_init(&workers->table, PLAT_TABLE);
+    if (m->values.len > 0)
+        sv_buf_append(&workers->table.values, m->values.data, m->values.len);
+    for (unsigned i = 0; i < m->nfds; i++) {
+        int fd = fcntl(m->fds[i], F_DUPFD_CLOEXEC, 0);
+
+        if (fd >= 0)
+            plat_put_fd(&workers->table, fd);
+    }
+}
+
+void ctl_workers_push(struct ctl_server *server, struct plat_message *m)
+{
+    struct ctl_workers *workers = server->workers;
+
+    pthread_mutex_lock(&workers->lock);
+    if (m->kind == PLAT_TABLE)
+        keep_table(workers, m);
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        struct worker *w = workers->slots[i].worker;
+
+        if (w && m->kind == PLAT_TABLE)
+            send_table(workers, w);
+        else if (w)
+            (void)plat_channel_send(w->channel, NULL, m, true);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
+static void retry_tables(struct ctl_server *server, void *data)
+{
+    struct ctl_workers *workers = server->workers;
+
+    (void)data;
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        if (workers->slots[i].worker && workers->slots[i].worker->wants_table)
+            send_table(workers, workers->slots[i].worker);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
+/* The next in turn, as a reference; NULL: there is none. */
+static struct worker *choose(struct ctl_workers *workers)
+{
+    struct worker *w = NULL;
+
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX && !w; i++) {
+        unsigned at = (workers->turn + 1 + i) % SLOTS_MAX;
+
+        if (workers->slots[at].worker && !workers->slots[at].worker->gone) {
+            w = take_ref(workers->slots[at].worker);
+            workers->turn = at;
+        }
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return w;
+}
+
+int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_message *m,
+                    uint64_t deadline_ns, struct plat_message *ret)
+{
+    struct worker *w = choose(server->workers);
+    int r;
+
+    if (!w)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no worker is there");
+    r = plat_channel_call(w->channel, err, m, deadline_ns, ret);
+    put_ref(server->workers, w);
+    return r;
+}
+
+/* ---- The part ---- */
+
+int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_workers *workers = sv_alloc_zero(sizeof *workers);
+
+    if (!workers)
+        return sv_fail_nomem(err, "the workers");
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->fewer, NULL);
+    plat_message_init(&workers->table, PLAT_NONE);
+    server->workers = workers;
+    return ctl_pool_every(server, RETRY_MS, retry_tables, NULL);
+}
+
+/* Readers end first, so that nothing more is asked of the parts that stop after this one. */
+void ctl_workers_stop(struct ctl_server *server)
+{
+    struct ctl_workers *workers = server->workers;
+
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        if (workers->slots[i].worker)
+            plat_channel_stop(workers->slots[i].worker->channel);
+    }
+    while (workers->readers > 0)
+        pthread_cond_wait(&workers->fewer, &workers->lock);
+    pthread_mutex_unlock(&workers->lock);
+}

@@ -1,0 +1,17 @@
+/* The workers that there are: their channels and their rings. See control.h for pushing and asking.
+ */
+#ifndef CONTROL_WORKERS_H
+#define CONTROL_WORKERS_H
+
+#include "control/control.h"
+#include "platform/record.h"
+
+/* What the supervisor says of a worker (PLAT_WORKER); takes the descriptors. */
+void ctl_workers_set(struct ctl_server *, struct plat_message *);
+/* Call `fn` for the ring of every slot that ever had a worker, whether it has one now or not. Rings
+ * stay where they are as long as the process lives; fn may keep them. */
+void ctl_workers_rings(struct ctl_server *, void (*fn)(void *data, struct plat_ring *), void *data);
+/* How many workers there are. */
+unsigned ctl_workers_count(struct ctl_server *);
+
+#endif

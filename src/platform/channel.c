@@ -1,0 +1,476 @@
+/* Channels: packets on a socket, and calls that wait for their answer. What is said is
+ * message.def's. */
+#include "platform/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define HEAD_BYTES 12 /* u16 kind, u16 flags, u64 id */
+#define ANSWER 1U     /* flags: to the receiver's call of that id */
+#define ASIDE 2U      /* flags: the values are in the last descriptor, a memfd */
+#define BUCKETS 64
+#define FDS_TRAVEL (PLAT_FDS_MAX + 1)
+#define NS_PER_S 1000000000U
+#define NS_PER_MS 1000000U
+
+/* A call that waits, on the stack of the thread that makes it. */
+struct waiter {
+    struct waiter *next;
+    uint64_t id;
+    pthread_cond_t changed;
+    struct plat_message *ret; /* taken: NULL */
+    bool lost;                /* the peer is gone or was replaced */
+};
+
+struct plat_channel {
+    int fd, stop;
+    plat_handler handler;
+    void *data;
+    pthread_mutex_t lock;
+    uint64_t next_id; /* begins anywhere, so that answers to our predecessor fit no call of ours */
+    struct waiter *waiters[BUCKETS];
+    bool gone;
+    _Atomic bool stopping; /* `stop` says the same to poll */
+    unsigned char in[PLAT_PACKET_MAX];
+};
+
+/* ---- Start and end ---- */
+
+own struct plat_channel *plat_channel_new(own int fd, plat_handler handler, void *data)
+{
+    struct plat_channel *channel = sv_alloc_zero(sizeof *channel);
+
+    if (!channel)
+        goto fail;
+    channel->fd = fd;
+    channel->handler = handler;
+    channel->data = data;
+    channel->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (channel->stop < 0 ||
+        getrandom(&channel->next_id, sizeof channel->next_id, 0) != sizeof channel->next_id)
+        goto fail_stop;
+    pthread_mutex_init(&channel->lock, NULL);
+    return channel;
+fail_stop:
+    if (channel->stop >= 0)
+        close(channel->stop);
+fail:
+    close(fd);
+    sv_free(channel);
+    return NULL;
+}
+
+void plat_channel_delete(own struct plat_channel *channel)
+{
+    if (!channel)
+        return;
+    close(channel->fd);
+    close(channel->stop);
+    pthread_mutex_destroy(&channel->lock);
+    sv_free(channel);
+}
+
+int plat_channel_fd(const struct plat_channel *channel)
+{
+    return channel->fd;
+}
+
+void plat_channel_stop(struct plat_channel *channel)
+{
+    uint64_t one = 1;
+
+    atomic_store(&channel->stopping, true);
+    (void)!write(channel->stop, &one, sizeof one);
+}
+
+static void lose_waiters(struct plat_channel *channel, bool gone)
+{
+    pthread_mutex_lock(&channel->lock);
+    channel->gone |= gone;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct waiter *w = channel->waiters[i]; w; w = w->next) {
+            w->lost = true;
+            pthread_cond_signal(&w->changed);
+        }
+    }
+    pthread_mutex_unlock(&channel->lock);
+}
+
+void plat_channel_reset(struct plat_channel *channel)
+{
+    lose_waiters(channel, false);
+}
+
+/* ---- Sending ---- */
+
+/* A memfd with the values, for a message that does not fit a packet. Negative: failed. */
+static int put_aside(struct sv_err *err, const struct sv_buf *values)
+{
+    int fd = memfd_create("ssvm-message", MFD_CLOEXEC);
+    size_t at = 0;
+
+    if (fd < 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no memory for a message: %s", strerror(errno));
+    while (at < values->len) {
+        ssize_t n = write(fd, values->data + at, values->len - at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            close(fd);
+            return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no memory for a message: %s",
+                           strerror(errno));
+        }
+        at += (size_t)n;
+    }
+    return fd;
+}
+
+/* Milliseconds for poll. */
+static int time_left(uint64_t deadline_ns)
+{
+    uint64_t now = sv_clock_ns();
+
+    if (deadline_ns == UINT64_MAX)
+        return -1;
+    if (now >= deadline_ns)
+        return 0;
+    deadline_ns = (deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    return deadline_ns > 60000 ? 60000 : (int)deadline_ns;
+}
+
+static int send_packet(struct plat_channel *channel, struct sv_err *err, const struct msghdr *head,
+                       bool try, uint64_t deadline_ns)
+{
+    struct pollfd writable = {.fd = channel->fd, .events = POLLOUT};
+
+    for (;;) {
+        int left;
+
+        if (sendmsg(channel->fd, head, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            return 0;
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN)
+            return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the other process is not there: %s",
+                           strerror(errno));
+        left = time_left(deadline_ns);
+        if (try || left == 0)
+            return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the other process is busy");
+        poll(&writable, 1, left);
+    }
+}
+
+static int send_message(struct plat_channel *channel, struct sv_err *err, struct plat_message *m,
+                        unsigned flags, bool try, uint64_t deadline_ns)
+{
+    unsigned char head[HEAD_BYTES];
+    union {
+        struct cmsghdr align;
+        unsigned char bytes[CMSG_SPACE(sizeof(int) * FDS_TRAVEL)];
+    } control;
+    struct iovec parts[2] = {{head, sizeof head}, {m->values.data, m->values.len}};
+    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+    int fds[FDS_TRAVEL], aside = -1, r;
+    unsigned nfds = m->nfds;
+
+    if (m->values.failed)
+        return sv_fail_nomem(err, "a message");
+    memcpy(fds, m->fds, sizeof(int) * m->nfds);
+    if (m->values.len > PLAT_PACKET_MAX - HEAD_BYTES) {
+        aside = put_aside(err, &m->values);
+        if (aside < 0)
+            return aside;
+        fds[nfds++] = aside;
+        flags |= ASIDE;
+        packet.msg_iovlen = 1;
+    }
+    memcpy(head, &(uint16_t){(uint16_t)m->kind}, 2);
+    memcpy(head + 2, &(uint16_t){(uint16_t)flags}, 2);
+    memcpy(head + 4, &m->id, 8);
+    if (nfds > 0) {
+        struct cmsghdr *c = &control.align;
+
+        memset(&control, 0, sizeof control);
+        packet.msg_control = &control;
+        packet.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
+    }
+    r = send_packet(channel, err, &packet, try, deadline_ns);
+    if (aside >= 0)
+        close(aside);
+    return r;
+}
+
+int plat_channel_send(struct plat_channel *channel, struct sv_err *err, struct plat_message *m,
+                      bool try)
+{
+    m->id = 0;
+    return send_message(channel, err, m, 0, try, UINT64_MAX);
+}
+
+int plat_channel_answer(struct plat_channel *channel, struct sv_err *err, uint64_t id,
+                        struct plat_message *m)
+{
+    if (id == 0) /* nobody waits for it */
+        return 0;
+    m->id = id;
+    return send_message(channel, err, m, ANSWER, false, UINT64_MAX);
+}
+
+/* ---- Calling ---- */
+
+static struct waiter **find_waiter(struct plat_channel *channel, uint64_t id)
+{
+    struct waiter **p = &channel->waiters[id % BUCKETS];
+
+    while (*p && (*p)->id != id)
+        p = &(*p)->next;
+    return p;
+}
+
+static void add_waiter(struct plat_channel *channel, struct waiter *w)
+{
+    pthread_condattr_t clock;
+
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_mutex_lock(&channel->lock);
+    w->id = channel->next_id++;
+    if (w->id == 0)
+        w->id = channel->next_id++;
+    w->lost = channel->gone;
+    w->next = channel->waiters[w->id % BUCKETS];
+    channel->waiters[w->id % BUCKETS] = w;
+    pthread_mutex_unlock(&channel->lock);
+}
+
+/* Wait until the answer is there, and take the waiter out of the list. */
+static int await(struct plat_channel *channel, struct sv_err *err, struct waiter *w,
+                 uint64_t deadline_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / NS_PER_S),
+                             .tv_nsec = (long)(deadline_ns % NS_PER_S)};
+    int late = 0, r = 0;
+
+    pthread_mutex_lock(&channel->lock);
+    while (w->ret && !w->lost && late != ETIMEDOUT)
+        late = deadline_ns == UINT64_MAX
+                   ? pthread_cond_wait(&w->changed, &channel->lock)
+                   : pthread_cond_timedwait(&w->changed, &channel->lock, &until);
+    if (w->ret) {
+        *find_waiter(channel, w->id) = w->next;
+        r = w->lost ? sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                              channel->gone ? "the other process is gone"
+                                            : "the other process was restarted; whether it was "
+                                              "done is not known")
+                    : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "no answer in time");
+    }
+    pthread_mutex_unlock(&channel->lock);
+    return r;
+}
+
+int plat_channel_call(struct plat_channel *channel, struct sv_err *err, struct plat_message *m,
+                      uint64_t deadline_ns, struct plat_message *ret)
+{
+    struct plat_message answer;
+    struct waiter w = {.ret = &answer};
+    int r;
+
+    plat_message_init(&answer, PLAT_NONE);
+    add_waiter(channel, &w);
+    m->id = w.id;
+    r = send_message(channel, err, m, 0, false, deadline_ns);
+    if (r < 0) {
+        pthread_mutex_lock(&channel->lock);
+        if (w.ret)
+            *find_waiter(channel, w.id) = w.next;
+        pthread_mutex_unlock(&channel->lock);
+    } else {
+        r = await(channel, err, &w, deadline_ns);
+    }
+    pthread_cond_destroy(&w.changed);
+    if (r == 0)
+        r = plat_take_error(&answer, err);
+    if (r < 0)
+        plat_message_release(&answer);
+    else
+        *ret = answer;
+    return r;
+}
+
+/* ---- Receiving ---- */
+
+/* Give an answer to the call that waits for it. False: none does. */
+static bool hand_over(struct plat_channel *channel, struct plat_message *m)
+{
+    struct waiter **p, *w;
+
+    pthread_mutex_lock(&channel->lock);
+    p = find_waiter(channel, m->id);
+    w = *p;
+    if (w) {
+        *p = w->next;
+        *w->ret = *m;
+        w->ret = NULL;
+        pthread_cond_signal(&w->changed);
+    }
+    pthread_mutex_unlock(&channel->lock);
+    return w != NULL;
+}
+
+/* The values that came in a memfd. Copied: the sender may go on writing there. */
+static bool read_aside(int fd, struct sv_buf *values)
+{
+    struct stat st;
+    size_t len;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
+        st.st_size > PLAT_MESSAGE_MAX)
+        return false;
+    len = (size_t)st.st_size;
+    if (!sv_buf_reserve(values, len))
+        return false;
+    while (values->len < len) {
+        ssize_t n = pread(fd, values->data + values->len, len - values->len, (off_t)values->len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        values->len += (size_t)n;
+    }
+    return true;
+}
+
+static void take_fds(struct msghdr *packet, int fds[FDS_TRAVEL], unsigned *nfds)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(packet); c; c = CMSG_NXTHDR(packet, c)) {
+        size_t n = c->cmsg_len > CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+            if (*nfds < FDS_TRAVEL)
+                fds[(*nfds)++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* What a packet says; takes the descriptors. Anything malformed gives a message without values or
+ * descriptors. */
+static void decode(const unsigned char *in, size_t len, const int *fds, unsigned nfds,
+                   struct plat_message *m, unsigned *flags)
+{
+    uint16_t kind, bits;
+    int aside = -1;
+    bool ok;
+
+    memcpy(&kind, in, 2);
+    memcpy(&bits, in + 2, 2);
+    plat_message_init(m, kind < PLAT_KIND_COUNT ? (enum plat_kind)kind : PLAT_NONE);
+    memcpy(&m->id, in + 4, 8);
+    *flags = bits;
+    if (bits & ASIDE && nfds > 0)
+        aside = fds[--nfds];
+    ok = bits & ASIDE ? aside >= 0 && read_aside(aside, &m->values)
+                      : sv_buf_append(&m->values, in + HEAD_BYTES, len - HEAD_BYTES);
+    if (aside >= 0)
+        close(aside);
+    for (unsigned i = 0; i < nfds; i++)
+        plat_put_fd(m, fds[i]);
+    if (!ok || !plat_message_well_formed(m)) {
+        sv_buf_clear(&m->values);
+        while (m->nfds > 0)
+            close(m->fds[--m->nfds]);
+    }
+}
+
+/* 1: a message; 0: none now, or what came was none; -1: the peer is gone. */
+static int receive(struct plat_channel *channel, struct plat_message *m, unsigned *flags)
+{
+    union {
+        struct cmsghdr align;
+        unsigned char bytes[CMSG_SPACE(sizeof(int) * FDS_TRAVEL)];
+    } control;
+    struct iovec part = {channel->in, sizeof channel->in};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    struct pollfd hangup = {.fd = channel->fd, .events = POLLIN};
+    int fds[FDS_TRAVEL];
+    unsigned nfds = 0;
+    ssize_t n = recvmsg(channel->fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    take_fds(&packet, fds, &nfds);
+    if (n >= HEAD_BYTES && !(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        decode(channel->in, (size_t)n, fds, nfds, m, flags);
+        return 1;
+    }
+    while (nfds > 0)
+        close(fds[--nfds]);
+    /* An empty packet looks like the end; it is the end when the peer has hung up. */
+    return n == 0 && poll(&hangup, 1, 0) == 1 && hangup.revents & POLLHUP ? -1 : 0;
+}
+
+static void take_message(struct plat_channel *channel, struct plat_message *m, unsigned flags)
+{
+    if (flags & ANSWER) {
+        if (hand_over(channel, m))
+            return;
+    } else {
+        if (m->kind == PLAT_HELLO)
+            plat_channel_reset(channel);
+        channel->handler(channel->data, channel, m);
+    }
+    plat_message_release(m);
+}
+
+int plat_channel_run(struct plat_channel *channel, struct sv_err *err)
+{
+    struct pollfd ready[2] = {{.fd = channel->fd, .events = POLLIN},
+                              {.fd = channel->stop, .events = POLLIN}};
+
+    for (;;) {
+        struct plat_message m;
+        unsigned flags;
+        int r = receive(channel, &m, &flags);
+
+        if (r > 0) {
+            take_message(channel, &m, flags);
+        } else if (r < 0) {
+            lose_waiters(channel, true);
+            return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the other process is gone");
+        } else {
+            poll(ready, 2, -1);
+        }
+        if (atomic_load(&channel->stopping)) {
+            lose_waiters(channel, true);
+            return 0;
+        }
+    }
+}

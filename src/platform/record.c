@@ -1,0 +1,195 @@
+/* The ring of records in shared memory. Who writes the records, and what becomes of them, is not
+ * its business. */
+#include "platform/record.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RING_MAGIC 0x31676e6972767373ULL /* "ssvring1" */
+#define PAUSE_NS 1000000L
+
+/* A place's word: whose it is, and for which position. States: free (0, or DONE or PASSED of the
+ * lap before), WRITING by a process, DONE, PASSED over since its writer had died. The claim is made
+ * in the word itself, so that a writer that dies at any instant leaves its id where the reader
+ * looks. */
+enum state { WRITING = 1, DONE, PASSED };
+#define STATE_BITS 2
+#define PID_BITS 22 /* as many as Linux gives (PID_MAX_LIMIT) */
+#define POSITION_MASK (((uint64_t)1 << (64 - STATE_BITS - PID_BITS)) - 1)
+
+struct slot {
+    _Atomic uint64_t word;
+    unsigned char record[PLAT_RECORD_BYTES];
+};
+
+struct plat_ring {
+    uint64_t magic;
+    uint32_t records, record_bytes;
+    uint64_t id;
+    _Alignas(64) _Atomic uint64_t head; /* where writers look first; may lag behind */
+    _Alignas(64) _Atomic uint64_t tail; /* before it, all places are free */
+    _Alignas(64) struct slot slots[PLAT_RING_RECORDS];
+};
+
+static uint64_t word_of(uint64_t position, uint64_t pid, enum state state)
+{
+    return (position & POSITION_MASK) << (STATE_BITS + PID_BITS) | pid << STATE_BITS |
+           (uint64_t)state;
+}
+
+static enum state state_of(uint64_t word)
+{
+    return (enum state)(word & ((1U << STATE_BITS) - 1));
+}
+
+static pid_t pid_of(uint64_t word)
+{
+    return (pid_t)(word >> STATE_BITS & ((1U << PID_BITS) - 1));
+}
+
+/* Is the word about that position? */
+static bool is_at(uint64_t word, uint64_t position)
+{
+    return word != 0 && word >> (STATE_BITS + PID_BITS) == (position & POSITION_MASK);
+}
+
+static bool is_free_for(uint64_t word, uint64_t position)
+{
+    if (word == 0)
+        return position < PLAT_RING_RECORDS;
+    return is_at(word, position - PLAT_RING_RECORDS) && state_of(word) != WRITING;
+}
+
+static struct slot *slot_at(struct plat_ring *ring, uint64_t position)
+{
+    return &ring->slots[position % PLAT_RING_RECORDS];
+}
+
+size_t plat_ring_bytes(void)
+{
+    return sizeof(struct plat_ring);
+}
+
+struct plat_ring *plat_ring_init(void *memory, uint64_t id)
+{
+    struct plat_ring *ring = memory;
+
+    ring->records = PLAT_RING_RECORDS;
+    ring->record_bytes = sizeof(struct plat_record);
+    ring->id = id;
+    ring->magic = RING_MAGIC;
+    return ring;
+}
+
+struct plat_ring *plat_ring_open(void *memory, size_t len)
+{
+    struct plat_ring *ring = memory;
+
+    return len >= sizeof *ring && ring->magic == RING_MAGIC && ring->records == PLAT_RING_RECORDS &&
+                   ring->record_bytes == sizeof(struct plat_record)
+               ? ring
+               : NULL;
+}
+
+uint64_t plat_ring_id(const struct plat_ring *ring)
+{
+    return ring->id;
+}
+
+/* Take a place for `pid`. NULL: the ring is full. */
+static struct slot *claim(struct plat_ring *ring, uint64_t pid, uint64_t *ret_word)
+{
+    for (;;) {
+        uint64_t at = atomic_load(&ring->head);
+        struct slot *slot = slot_at(ring, at);
+        uint64_t word = atomic_load(&slot->word);
+
+        if (is_free_for(word, at)) {
+            uint64_t mine = word_of(at, pid, WRITING);
+
+            if (at - atomic_load(&ring->tail) >= PLAT_RING_RECORDS)
+                return NULL;
+            if (!atomic_compare_exchange_strong(&slot->word, &word, mine))
+                continue;
+            atomic_compare_exchange_strong(&ring->head, &at, at + 1);
+            *ret_word = mine;
+            return slot;
+        }
+        /* Taken by somebody who has not yet moved the head, and may never: help. Else it is the
+         * lap before's, or the head has moved meanwhile. */
+        if (is_at(word, at))
+            atomic_compare_exchange_strong(&ring->head, &at, at + 1);
+        else if (atomic_load(&ring->head) == at)
+            return NULL;
+    }
+}
+
+bool plat_ring_write(struct plat_ring *ring, const struct plat_record *record, unsigned wait_ms)
+{
+    static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    uint64_t pid = (uint64_t)getpid(), word;
+    struct slot *slot;
+
+    for (unsigned waited = 0; !(slot = claim(ring, pid, &word)); waited++) {
+        if (waited >= wait_ms)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    memcpy(slot->record, record, sizeof *record);
+    atomic_store_explicit(&slot->word, (word & ~(uint64_t)WRITING) | DONE, memory_order_release);
+    return true;
+}
+
+/* Strings of a writer that is not trusted are ended. */
+static void copy_record(const struct slot *slot, struct plat_record *ret)
+{
+    memcpy(ret, slot->record, sizeof *ret);
+    ret->id[sizeof ret->id - 1] = ret->trace[sizeof ret->trace - 1] = '\0';
+    ret->tenant[sizeof ret->tenant - 1] = ret->function[sizeof ret->function - 1] = '\0';
+    ret->digest[sizeof ret->digest - 1] = ret->code[sizeof ret->code - 1] = '\0';
+    ret->method[sizeof ret->method - 1] = '\0';
+}
+
+/* Did the writer die before it was done? Its place is then passed over. */
+static bool pass_over(struct slot *slot, uint64_t word, uint64_t position)
+{
+    pid_t pid = pid_of(word);
+
+    if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH))
+        return false;
+    return atomic_compare_exchange_strong(&slot->word, &word, word_of(position, 0, PASSED));
+}
+
+size_t plat_ring_read(struct plat_ring *ring, uint64_t *position, struct plat_record *ret, size_t n)
+{
+    uint64_t at = *position, tail = atomic_load(&ring->tail);
+    size_t count = 0;
+
+    if (at < tail) /* an older state of the database was restored: those are gone */
+        at = tail;
+    for (; count < n; at++) {
+        struct slot *slot = slot_at(ring, at);
+        uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+
+        if (!is_at(word, at))
+            break;
+        if (state_of(word) == DONE)
+            copy_record(slot, &ret[count++]);
+        else if (state_of(word) == WRITING && !pass_over(slot, word, at))
+            break;
+    }
+    *position = at;
+    return count;
+}
+
+void plat_ring_free(struct plat_ring *ring, uint64_t position)
+{
+    uint64_t tail = atomic_load(&ring->tail);
+
+    while (tail < position && !atomic_compare_exchange_strong(&ring->tail, &tail, position)) {
+    }
+}

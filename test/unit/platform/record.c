@@ -1,0 +1,247 @@
+/* The ring of records: order, laps, a full ring, many writers, and writers that are killed in the
+ * middle. */
+#include "platform/record.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define BATCH 100
+
+static struct plat_ring *make_ring(void)
+{
+    void *memory =
+        mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(memory != MAP_FAILED);
+    assert_null(plat_ring_open(memory, plat_ring_bytes()));
+    plat_ring_init(memory, 77);
+    assert_null(plat_ring_open(memory, plat_ring_bytes() - 1));
+    assert_int_equal(plat_ring_id(plat_ring_open(memory, plat_ring_bytes())), 77);
+    return memory;
+}
+
+static void end_ring(struct plat_ring *ring)
+{
+    munmap(ring, plat_ring_bytes());
+}
+
+static bool write_number(struct plat_ring *ring, uint64_t n, unsigned wait_ms)
+{
+    struct plat_record record = {.gas = n, .bytes_in = n * 3, .bytes_out = ~n};
+
+    return plat_ring_write(ring, &record, wait_ms);
+}
+
+static void test_laps(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct plat_record records[BATCH];
+    uint64_t position = 0, written = 0, read = 0;
+
+    (void)state;
+    assert_int_equal(plat_ring_read(ring, &position, records, BATCH), 0);
+    while (read < 3 * PLAT_RING_RECORDS + 5) {
+        for (unsigned i = 0; i < 70; i++)
+            assert_true(write_number(ring, written++, 0));
+        for (size_t n; (n = plat_ring_read(ring, &position, records, BATCH)) > 0;) {
+            for (size_t i = 0; i < n; i++)
+                assert_true(records[i].gas == read++);
+        }
+        assert_true(position == written);
+        plat_ring_free(ring, position);
+    }
+    end_ring(ring);
+}
+
+/* Nothing is overwritten before it is freed; a reader that starts again reads the same. */
+static void test_full(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct plat_record record;
+    uint64_t position = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < PLAT_RING_RECORDS; i++)
+        assert_true(write_number(ring, i, 0));
+    assert_false(write_number(ring, 9, 2));
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_false(write_number(ring, 9, 0)); /* read, but not freed */
+    position = 0;
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_true(record.gas == 0);
+    plat_ring_free(ring, position);
+    assert_true(write_number(ring, PLAT_RING_RECORDS, 0));
+    assert_false(write_number(ring, 9, 0));
+    position = 0; /* an old position: what is gone is passed */
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_true(record.gas == 1);
+    end_ring(ring);
+}
+
+static void test_strings(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct plat_record record;
+    uint64_t position = 0;
+
+    (void)state;
+    memset(&record, 'x', sizeof record);
+    assert_true(plat_ring_write(ring, &record, 0));
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_int_equal(strlen(record.id), sizeof record.id - 1);
+    assert_int_equal(strlen(record.tenant), sizeof record.tenant - 1);
+    assert_int_equal(strlen(record.method), sizeof record.method - 1);
+    end_ring(ring);
+}
+
+#define WRITERS 4
+#define EACH 20000
+
+static void *write_many(void *data)
+{
+    static _Atomic uint64_t next;
+    uint64_t first = atomic_fetch_add(&next, EACH);
+
+    for (uint64_t i = 0; i < EACH; i++) {
+        if (!write_number(data, first + i, 10000))
+            return data;
+    }
+    return NULL;
+}
+
+/* Several threads write while one reads: each record once, none torn. */
+static void test_writers(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct plat_record records[BATCH];
+    static unsigned char seen[WRITERS * EACH];
+    pthread_t threads[WRITERS];
+    uint64_t position = 0;
+    void *failed;
+
+    (void)state;
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_many, ring), 0);
+    while (position < WRITERS * EACH) {
+        size_t n = plat_ring_read(ring, &position, records, BATCH);
+
+        for (size_t i = 0; i < n; i++) {
+            assert_true(records[i].gas < WRITERS * EACH);
+            assert_true(records[i].bytes_in == records[i].gas * 3);
+            assert_true(records[i].bytes_out == ~records[i].gas);
+            assert_int_equal(seen[records[i].gas]++, 0);
+        }
+        plat_ring_free(ring, position);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    end_ring(ring);
+}
+
+/* What a writer has told of: it is written behind the record. */
+struct told {
+    _Atomic uint64_t count;
+};
+
+static void write_until_killed(struct plat_ring *ring, struct told *told, uint64_t from)
+{
+    for (uint64_t n = from;; n++) {
+        if (!write_number(ring, n, 10000))
+            _exit(1);
+        atomic_store(&told->count, n + 1);
+    }
+}
+
+/* Writers that are killed anywhere, one after the other: whatever a writer had been told is written
+ * is read, in order and once, and what one left half does not stop the next. */
+static void test_killed(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct told *told =
+        mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct plat_record records[BATCH];
+    uint64_t position = 0, next = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 200; round++) {
+        uint64_t from = next;
+        pid_t pid = fork();
+        size_t n;
+
+        if (pid == 0)
+            write_until_killed(ring, told, from);
+        while (next < from + round % 50) {
+            n = plat_ring_read(ring, &position, records, BATCH);
+            for (size_t i = 0; i < n; i++)
+                assert_true(records[i].gas == next++);
+            plat_ring_free(ring, position);
+        }
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        while ((n = plat_ring_read(ring, &position, records, BATCH)) > 0) {
+            for (size_t i = 0; i < n; i++) {
+                assert_true(records[i].gas == next++);
+                assert_true(records[i].bytes_out == ~records[i].gas);
+            }
+            plat_ring_free(ring, position);
+        }
+        assert_true(next >= atomic_load(&told->count));
+    }
+    munmap(told, sizeof *told);
+    end_ring(ring);
+}
+
+/* The very middle: a place that its writer had claimed and not filled. The layout is the ring's
+ * own, so this finds the word of the first place by what it holds after a write. */
+static void test_half(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    _Atomic uint64_t *word = NULL;
+    uint64_t position = 0, expected = (uint64_t)getpid() << 2 | 2;
+    struct plat_record record;
+    pid_t dead = fork();
+
+    (void)state;
+    if (dead == 0)
+        _exit(0);
+    waitpid(dead, NULL, 0);
+    assert_true(write_number(ring, 1, 0));
+    assert_true(write_number(ring, 2, 0));
+    for (size_t i = 0; i < 4096 && !word; i += 8) {
+        if (*(uint64_t *)((char *)ring + i) == expected)
+            word = (_Atomic uint64_t *)((char *)ring + i);
+    }
+    assert_non_null(word);
+    atomic_store(word, (uint64_t)getpid() << 2 | 1); /* we are writing it: wait for us */
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 0);
+    assert_true(position == 0);
+    atomic_store(word, (uint64_t)dead << 2 | 1);
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_true(record.gas == 2);
+    assert_true(position == 2);
+    end_ring(ring);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_laps),    cmocka_unit_test(test_full),
+        cmocka_unit_test(test_strings), cmocka_unit_test(test_writers),
+        cmocka_unit_test(test_killed),  cmocka_unit_test(test_half),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
