@@ -128,14 +128,6 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static bool read_switch(const char *text, bool *ret)
-{
-    /* YAML's own words, too. */
-    *ret = strcmp(text, "on") == 0 || strcmp(text, "true") == 0 || strcmp(text, "yes") == 0;
-    return *ret || strcmp(text, "off") == 0 || strcmp(text, "false") == 0 ||
-           strcmp(text, "no") == 0;
-}
-
 static void read_scalar(struct reader *r, const struct plat_row *row, const struct plat_yaml *node,
                         void *at)
 {
@@ -163,7 +155,7 @@ static void read_scalar(struct reader *r, const struct plat_row *row, const stru
         *(const char **)at = text;
         return;
     case PLAT_ROW_SWITCH:
-        if (!read_switch(text, at))
+        if (!plat_yaml_switch(text, at))
             complain(r, node->line, "'%s' is on or off, not '%s'", row->key, text);
         return;
     case PLAT_ROW_COUNT:

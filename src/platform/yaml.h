@@ -37,5 +37,7 @@ int plat_yaml_load(struct sv_err *, const char *file, struct sv_arena *, const c
 struct plat_yaml *plat_yaml_find(const struct plat_yaml *, const char *key);
 /* Is it nothing: `key:` with no value, `~` or `null`? */
 bool plat_yaml_is_null(const struct plat_yaml *);
+/* on, off and YAML's other words for them; false: neither. */
+bool plat_yaml_switch(const char *text, bool *ret);
 
 #endif

@@ -53,3 +53,10 @@ bool plat_yaml_is_null(const struct plat_yaml *node)
            (node->text[0] == '\0' || strcmp(node->text, "~") == 0 ||
             strcmp(node->text, "null") == 0);
 }
+
+bool plat_yaml_switch(const char *text, bool *ret)
+{
+    *ret = strcmp(text, "on") == 0 || strcmp(text, "true") == 0 || strcmp(text, "yes") == 0;
+    return *ret || strcmp(text, "off") == 0 || strcmp(text, "false") == 0 ||
+           strcmp(text, "no") == 0;
+}

@@ -1,11 +1,18 @@
-/* The server's settings, from the table and the command line. Does not look at the machine. */
+/* The server's settings, from the table, a file and the command line. Does not look at the machine.
+ */
 #include "serve/config.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "platform/unit.h"
+#include "platform/yaml.h"
 #include "ssvm.h"
+
+#define FILE_NAME "ssvm-serve.yaml" /* in messages of the manual and the schema */
+#define FROM_COMMAND_LINE UINT32_MAX
+#define ARENA_MAX (4U << 20)
 
 enum unit { UNIT_TEXT, UNIT_SWITCH, UNIT_COUNT, UNIT_BYTES, UNIT_MILLISECONDS };
 
@@ -17,7 +24,7 @@ struct row {
 };
 
 /* clang-format off */
-static const struct row rows[] = {
+static const struct row rows[SRV_ROW_COUNT] = {
 #define TEXT(field, name, arg, value_, doc_) \
     {.option = name, .argument = arg, .doc = doc_, .text = value_, .unit = UNIT_TEXT, .at = offsetof(struct srv_config, field)},
 #define NUMBER(field, name, unit_, value_, least_, most_, doc_) \
@@ -30,20 +37,11 @@ static const struct row rows[] = {
 #undef NUMBER
 #undef SWITCH
 };
-
-static const struct {
-    const char *suffix;
-    enum unit unit;
-    uint64_t factor;
-} suffixes[] = {
-    {"", UNIT_COUNT, 1}, {"", UNIT_BYTES, 1}, {"K", UNIT_BYTES, 1 << 10}, {"M", UNIT_BYTES, 1 << 20},
-    {"G", UNIT_BYTES, 1 << 30}, {"KiB", UNIT_BYTES, 1 << 10}, {"MiB", UNIT_BYTES, 1 << 20}, {"GiB", UNIT_BYTES, 1 << 30},
-    {"", UNIT_MILLISECONDS, 1}, {"ms", UNIT_MILLISECONDS, 1}, {"s", UNIT_MILLISECONDS, 1000},
-    {"m", UNIT_MILLISECONDS, 60000},
-};
 /* clang-format on */
 
-#define NROWS (sizeof rows / sizeof rows[0])
+static const enum plat_unit units[] = {[UNIT_COUNT] = PLAT_UNIT_COUNT,
+                                       [UNIT_BYTES] = PLAT_UNIT_BYTES,
+                                       [UNIT_MILLISECONDS] = PLAT_UNIT_MS};
 
 static uint64_t *number_of(const struct srv_config *config, const struct row *row)
 {
@@ -60,176 +58,322 @@ static bool *switch_of(const struct srv_config *config, const struct row *row)
     return (bool *)((char *)config + row->at);
 }
 
-static bool read_number(const struct row *row, const char *s, uint64_t *ret)
-{
-    uint64_t n = 0;
-    const char *p = s;
+/* Where a value is from, for messages: "option '--NAME'", "FILE:LINE: 'NAME'". */
+struct place {
+    const char *file; /* NULL: the command line */
+    unsigned line;
+};
 
-    for (; *p >= '0' && *p <= '9'; p++) {
-        if (n > (UINT64_MAX - 9) / 10)
-            return false;
-        n = n * 10 + (uint64_t)(*p - '0');
-    }
-    if (p == s)
-        return false;
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        if (suffixes[i].unit != row->unit || strcmp(suffixes[i].suffix, p) != 0)
-            continue;
-        if (n > UINT64_MAX / suffixes[i].factor)
-            return false;
-        *ret = n * suffixes[i].factor;
-        return *ret >= row->least && *ret <= row->most;
-    }
-    return false;
+static void print_place(const struct row *row, const struct place *place)
+{
+    if (place->file)
+        fprintf(stderr, "ssvm-serve: %s:%u: '%s' ", place->file, place->line, row->option);
+    else
+        fprintf(stderr, "ssvm-serve: option '--%s' ", row->option);
 }
 
 static enum srv_config_result set(struct srv_config *config, const struct row *row,
-                                  const char *value)
+                                  const char *value, const struct place *place)
 {
+    uint64_t n;
+
     if (row->unit == UNIT_TEXT) {
         if (!*value) {
-            fprintf(stderr, "ssvm-serve: option '--%s' is empty\n", row->option);
+            print_place(row, place);
+            fprintf(stderr, "is empty\n");
             return SRV_CONFIG_USAGE;
         }
         *text_of(config, row) = value;
-        return SRV_CONFIG_RUN;
+    } else if (row->unit == UNIT_SWITCH) {
+        if (!plat_yaml_switch(value, switch_of(config, row))) {
+            print_place(row, place);
+            fprintf(stderr, "is on or off, not '%s'\n", value);
+            return SRV_CONFIG_USAGE;
+        }
+    } else {
+        if (!plat_unit_read(value, units[row->unit], &n) || n < row->least || n > row->most) {
+            print_place(row, place);
+            fprintf(stderr, "takes a number of %" PRIu64 " to %" PRIu64 ", not '%s'\n", row->least,
+                    row->most, value);
+            return SRV_CONFIG_USAGE;
+        }
+        *number_of(config, row) = n;
     }
-    if (row->unit == UNIT_SWITCH) {
-        *switch_of(config, row) = strcmp(value, "on") == 0;
-        if (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)
-            return SRV_CONFIG_RUN;
-        fprintf(stderr, "ssvm-serve: option '--%s' is on or off, not '%s'\n", row->option, value);
-        return SRV_CONFIG_USAGE;
-    }
-    if (!read_number(row, value, number_of(config, row))) {
-        fprintf(stderr,
-                "ssvm-serve: option '--%s' takes a number of %" PRIu64 " to %" PRIu64
-                ", not '%s'\n",
-                row->option, row->least, row->most, value);
-        return SRV_CONFIG_USAGE;
-    }
+    config->origins[row - rows] = place->file ? place->line : FROM_COMMAND_LINE;
     return SRV_CONFIG_RUN;
 }
 
-static void print_value(const struct row *row, uint64_t n, FILE *to)
+/* A text or number as --help shows it, or (`quoted`) as YAML. */
+static void print_value(struct sv_buf *to, const struct row *row, const char *text, uint64_t n,
+                        bool on, bool quoted)
 {
-    static const char *const names[] = {"", "K", "M", "G"};
-    unsigned power = 0;
+    if (row->unit == UNIT_SWITCH)
+        sv_buf_puts(to, on ? "on" : "off");
+    else if (row->unit != UNIT_TEXT)
+        plat_unit_print(to, units[row->unit], n);
+    else if (quoted)
+        sv_buf_json_string(to, text, strlen(text));
+    else
+        sv_buf_puts(to, text);
+}
 
-    if (row->unit == UNIT_MILLISECONDS) {
-        fprintf(to, n % 1000 == 0 && n > 0 ? "%" PRIu64 "s" : "%" PRIu64 "ms",
-                n % 1000 == 0 && n > 0 ? n / 1000 : n);
-        return;
-    }
-    while (row->unit == UNIT_BYTES && power < 3 && n > 0 && n % 1024 == 0) {
-        n /= 1024;
-        power++;
-    }
-    fprintf(to, "%" PRIu64 "%s", n, names[power]);
+static void print_default(struct sv_buf *to, const struct row *row, bool quoted)
+{
+    print_value(to, row, row->text, row->value, false, quoted);
+}
+
+static void print_all(struct sv_buf *text, FILE *to)
+{
+    fputs(text->failed ? "ssvm-serve: out of memory\n" : sv_buf_cstr(text), to);
+    sv_buf_release(text);
 }
 
 static void print_help(void)
 {
-    printf("usage: ssvm-serve [DIR] [OPTION...]\n\n"
-           "Serves the files of DIR/site, and every DIR/functions/NAME.wasm at /f/NAME/FUNCTION\n"
-           "(or at /f/NAME for programs with a main function), a fresh sandbox for each request.\n"
-           "DIR is '.' when it is not given.\n\n");
-    for (size_t i = 0; i < NROWS; i++) {
-        printf("  --%s %s\n        %s (default ", rows[i].option, rows[i].argument, rows[i].doc);
-        if (rows[i].unit == UNIT_TEXT)
-            printf("%s", rows[i].text);
-        else if (rows[i].unit == UNIT_SWITCH)
-            printf("off");
-        else
-            print_value(&rows[i], rows[i].value, stdout);
-        printf(")\n");
+    struct sv_buf text;
+
+    sv_buf_init(&text, 1 << 20);
+    sv_buf_puts(&text,
+                "usage: ssvm-serve [DIR] [OPTION...]\n\n"
+                "Serves the files of DIR/site, and every DIR/functions/NAME.wasm at "
+                "/f/NAME/FUNCTION\n"
+                "(or at /f/NAME for programs with a main function), a fresh sandbox for each "
+                "request.\n"
+                "DIR is '.' when it is not given.\n\n");
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
+        sv_buf_printf(&text, "  --%s %s\n        %s (default ", rows[i].option, rows[i].argument,
+                      rows[i].doc);
+        print_default(&text, &rows[i], false);
+        sv_buf_puts(&text, ")\n");
     }
-    printf("  --check\n        validate the settings and the functions, print them, and exit\n"
-           "  --help\n  --version\n");
+    sv_buf_puts(
+        &text,
+        "  --config FILE\n        settings by these names, as YAML ('calls: 8'); the command "
+        "line goes before it (default none)\n"
+        "  --check\n        validate the settings and the functions, print them and where "
+        "they are from, and exit\n"
+        "  --schema\n        print the JSON Schema of FILE\n"
+        "  --help\n  --version\n");
+    print_all(&text, stdout);
+}
+
+static void print_schema(void)
+{
+    struct sv_buf text;
+
+    sv_buf_init(&text, 1 << 20);
+    sv_buf_puts(&text, "{\"$schema\": \"https://json-schema.org/draft/2020-12/schema\", \"title\": "
+                       "\"" FILE_NAME "\", \"type\": \"object\", \"additionalProperties\": false, "
+                       "\"properties\": {\"dir\": {\"description\": \"the folder that is served\", "
+                       "\"type\": \"string\", \"default\": \".\"}");
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
+        sv_buf_printf(&text, ", \"%s\": {\"description\": ", rows[i].option);
+        sv_buf_json_string(&text, rows[i].doc, strlen(rows[i].doc));
+        if (rows[i].unit == UNIT_TEXT)
+            sv_buf_puts(&text,
+                        ", \"type\": [\"string\", \"number\"], \"minLength\": 1, \"default\": ");
+        else if (rows[i].unit == UNIT_SWITCH)
+            sv_buf_puts(&text, ", \"enum\": [true, false, \"on\", \"off\", \"yes\", \"no\"], "
+                               "\"default\": \"");
+        else
+            sv_buf_printf(&text,
+                          ", \"type\": [\"integer\", \"string\"], \"minimum\": %" PRIu64
+                          ", \"maximum\": %" PRIu64 ", \"pattern\": \"%s\", \"default\": \"",
+                          rows[i].least, rows[i].most, plat_unit_pattern(units[rows[i].unit]));
+        print_default(&text, &rows[i], true);
+        sv_buf_puts(&text, rows[i].unit == UNIT_TEXT ? "}" : "\"}");
+    }
+    sv_buf_puts(&text, "}}\n");
+    print_all(&text, stdout);
+}
+
+static void print_origin(const struct srv_config *config, uint32_t origin, struct sv_buf *to)
+{
+    if (origin == 0)
+        sv_buf_puts(to, "  # default\n");
+    else if (origin == FROM_COMMAND_LINE)
+        sv_buf_puts(to, "  # command line\n");
+    else
+        sv_buf_printf(to, "  # %s:%u\n", config->file, origin);
 }
 
 void srv_config_print(const struct srv_config *config, FILE *to)
 {
-    fprintf(to, "dir: %s\n", config->dir);
-    for (size_t i = 0; i < NROWS; i++) {
-        fprintf(to, "%s: ", rows[i].option);
-        if (rows[i].unit == UNIT_TEXT)
-            fprintf(to, "%s", *text_of(config, &rows[i]));
-        else if (rows[i].unit == UNIT_SWITCH)
-            fprintf(to, "%s", *switch_of(config, &rows[i]) ? "on" : "off");
-        else
-            print_value(&rows[i], *number_of(config, &rows[i]), to);
-        fputc('\n', to);
+    struct sv_buf text;
+
+    sv_buf_init(&text, 1 << 20);
+    sv_buf_puts(&text, "dir: ");
+    sv_buf_json_string(&text, config->dir, strlen(config->dir));
+    print_origin(config, config->dir_origin, &text);
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
+        const struct row *row = &rows[i];
+
+        sv_buf_printf(&text, "%s: ", row->option);
+        print_value(&text, row, row->unit == UNIT_TEXT ? *text_of(config, row) : NULL,
+                    row->unit > UNIT_SWITCH ? *number_of(config, row) : 0,
+                    row->unit == UNIT_SWITCH && *switch_of(config, row), true);
+        print_origin(config, config->origins[i], &text);
     }
+    print_all(&text, to);
 }
 
 static const struct row *find_row(const char *name, size_t len)
 {
-    for (size_t i = 0; i < NROWS; i++) {
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
         if (strlen(rows[i].option) == len && memcmp(rows[i].option, name, len) == 0)
             return &rows[i];
     }
     return NULL;
 }
 
-static enum srv_config_result read_option(struct srv_config *config, int *i, int argc, char **argv)
-{
-    const char *name = argv[*i] + 2, *equals = strchr(name, '=');
-    const struct row *row = find_row(name, equals ? (size_t)(equals - name) : strlen(name));
+/* ---- The file ---- */
 
+static enum srv_config_result set_from_file(struct srv_config *config, const struct plat_yaml *node)
+{
+    const struct row *row = find_row(node->key, strlen(node->key));
+    struct place place = {config->file, node->key_line};
+
+    if (!row && strcmp(node->key, "dir") != 0) {
+        fprintf(stderr, "ssvm-serve: %s:%u: unknown key '%s'; the keys are the options of --help\n",
+                place.file, place.line, node->key);
+        return SRV_CONFIG_USAGE;
+    }
+    if (node->kind != PLAT_YAML_SCALAR) {
+        fprintf(stderr, "ssvm-serve: %s:%u: '%s' is one value, not a %s\n", place.file, place.line,
+                node->key, node->kind == PLAT_YAML_LIST ? "list" : "map");
+        return SRV_CONFIG_USAGE;
+    }
+    if (plat_yaml_is_null(node))
+        return SRV_CONFIG_RUN;
+    if (row)
+        return set(config, row, node->text, &place);
+    config->dir = node->text;
+    config->dir_origin = place.line;
+    return SRV_CONFIG_RUN;
+}
+
+static enum srv_config_result read_file(struct srv_config *config)
+{
+    enum srv_config_result result = SRV_CONFIG_RUN;
+    struct sv_err err = {0};
+    struct plat_yaml *root;
+    const char *text;
+    size_t len;
+
+    if (plat_yaml_load(&err, config->file, &config->arena, &text, &len) < 0 ||
+        plat_yaml_read(&err, config->file, text, len, &config->arena, &root) < 0) {
+        fprintf(stderr, "ssvm-serve: %s\n", err.text);
+        return SRV_CONFIG_USAGE;
+    }
+    if (root->kind != PLAT_YAML_MAP) {
+        fprintf(stderr, "ssvm-serve: %s:%u: 'key: value' is expected\n", config->file, root->line);
+        return SRV_CONFIG_USAGE;
+    }
+    /* All mistakes at once. */
+    for (const struct plat_yaml *node = root->first; node; node = node->next) {
+        if (set_from_file(config, node) != SRV_CONFIG_RUN)
+            result = SRV_CONFIG_USAGE;
+    }
+    return result;
+}
+
+/* ---- The command line ---- */
+
+/* Options that are no settings. SRV_CONFIG_COUNT: it is none of them. */
+static enum srv_config_result read_command(struct srv_config *config, const char *name)
+{
     if (strcmp(name, "check") == 0) {
         config->check = true;
         return SRV_CONFIG_RUN;
     }
-    if (strcmp(name, "help") == 0) {
+    if (strcmp(name, "help") == 0)
         print_help();
-        return SRV_CONFIG_EXIT;
-    }
-    if (strcmp(name, "version") == 0) {
+    else if (strcmp(name, "schema") == 0)
+        print_schema();
+    else if (strcmp(name, "version") == 0)
         printf("ssvm-serve %s\n", ssvm_version());
-        return SRV_CONFIG_EXIT;
-    }
-    if (!row) {
+    else
+        return SRV_CONFIG_COUNT;
+    return SRV_CONFIG_EXIT;
+}
+
+/* Of the two readings of the command line the first looks only for the file, whose settings the
+ * second goes over. */
+static enum srv_config_result read_option(struct srv_config *config, int *i, int argc, char **argv,
+                                          bool first)
+{
+    const char *name = argv[*i] + 2, *equals = strchr(name, '='),
+               *value = equals ? equals + 1 : "on";
+    size_t len = equals ? (size_t)(equals - name) : strlen(name);
+    const struct row *row = find_row(name, len);
+    bool is_file = len == 6 && memcmp(name, "config", 6) == 0;
+    const struct place place = {0};
+    enum srv_config_result r = row || is_file ? SRV_CONFIG_COUNT : read_command(config, name);
+
+    if (r != SRV_CONFIG_COUNT)
+        return r;
+    if (!row && !is_file) {
         fprintf(stderr, "ssvm-serve: unknown option '%s' (see --help)\n", argv[*i]);
         return SRV_CONFIG_USAGE;
     }
-    if (equals)
-        return set(config, row, equals + 1);
-    if (row->unit == UNIT_SWITCH)
-        return set(config, row, "on");
-    if (*i + 1 >= argc) {
-        fprintf(stderr, "ssvm-serve: option '%s' needs a value\n", argv[*i]);
-        return SRV_CONFIG_USAGE;
+    if (!equals && (is_file || row->unit != UNIT_SWITCH)) {
+        if (*i + 1 >= argc) {
+            fprintf(stderr, "ssvm-serve: option '%s' needs a value\n", argv[*i]);
+            return SRV_CONFIG_USAGE;
+        }
+        value = argv[++*i];
     }
-    return set(config, row, argv[++*i]);
+    if (is_file)
+        config->file = value;
+    return first || is_file ? SRV_CONFIG_RUN : set(config, row, value, &place);
+}
+
+static enum srv_config_result read_arguments(struct srv_config *config, int argc, char **argv,
+                                             bool first)
+{
+    bool has_dir = false;
+
+    for (int i = 1; i < argc; i++) {
+        enum srv_config_result r = SRV_CONFIG_RUN;
+
+        if (strncmp(argv[i], "--", 2) == 0) {
+            r = read_option(config, &i, argc, argv, first);
+        } else if (argv[i][0] == '-' && argv[i][1] == 'h' && !argv[i][2]) {
+            r = read_command(config, "help");
+        } else if (argv[i][0] == '-' || has_dir) {
+            fprintf(stderr, "ssvm-serve: unexpected argument '%s' (see --help)\n", argv[i]);
+            return SRV_CONFIG_USAGE;
+        } else {
+            has_dir = true;
+            config->dir = argv[i];
+            config->dir_origin = FROM_COMMAND_LINE;
+        }
+        if (r != SRV_CONFIG_RUN)
+            return r;
+    }
+    return SRV_CONFIG_RUN;
 }
 
 enum srv_config_result srv_config_read(struct srv_config *config, int argc, char **argv)
 {
+    enum srv_config_result r;
+
     memset(config, 0, sizeof *config);
-    for (size_t i = 0; i < NROWS; i++) {
+    sv_arena_init(&config->arena, ARENA_MAX);
+    config->dir = ".";
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
         if (rows[i].unit == UNIT_TEXT)
             *text_of(config, &rows[i]) = rows[i].text;
         else if (rows[i].unit != UNIT_SWITCH)
             *number_of(config, &rows[i]) = rows[i].value;
     }
-    for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) == 0) {
-            enum srv_config_result r = read_option(config, &i, argc, argv);
+    r = read_arguments(config, argc, argv, true);
+    if (r == SRV_CONFIG_RUN && config->file)
+        r = read_file(config);
+    return r == SRV_CONFIG_RUN ? read_arguments(config, argc, argv, false) : r;
+}
 
-            if (r != SRV_CONFIG_RUN)
-                return r;
-        } else if (argv[i][0] == '-' && argv[i][1] == 'h' && !argv[i][2]) {
-            print_help();
-            return SRV_CONFIG_EXIT;
-        } else if (argv[i][0] == '-' || config->dir) {
-            fprintf(stderr, "ssvm-serve: unexpected argument '%s' (see --help)\n", argv[i]);
-            return SRV_CONFIG_USAGE;
-        } else {
-            config->dir = argv[i];
-        }
-    }
-    if (!config->dir)
-        config->dir = ".";
-    return SRV_CONFIG_RUN;
+void srv_config_release(struct srv_config *config)
+{
+    sv_arena_release(&config->arena);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -52,9 +53,106 @@ static void refusals(void **state)
     }
 }
 
+/* Write `text` to a file, read it with further arguments. */
+static enum srv_config_result read_file(struct srv_config *config, const char *text,
+                                        const char *before, const char *after)
+{
+    static char path[] = "/tmp/unit-config.XXXXXX";
+    static char name[] = "ssvm-serve", option[] = "--config", first[64], second[64];
+    char *argv[] = {name, first, option, path, second, NULL};
+    enum srv_config_result result;
+    int fd;
+
+    memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    snprintf(first, sizeof first, "%s", before);
+    snprintf(second, sizeof second, "%s", after);
+    result = srv_config_read(config, 5, argv);
+    unlink(path);
+    return result;
+}
+
+static void file(void **state)
+{
+    static const char text[] = "# ours\ncalls: 8\ncall-time: 2s\nimage: yes\nlog: none\n"
+                               "dir: /srv/www\nmax-body:\n";
+    struct srv_config config;
+
+    (void)state;
+    /* The command line goes before the file, wherever --config stands. */
+    assert_int_equal(read_file(&config, text, "--calls=9", "--image=off"), SRV_CONFIG_RUN);
+    assert_int_equal(config.calls, 9);
+    assert_int_equal(config.call_ms, 2000);
+    assert_false(config.image);
+    assert_string_equal(config.log, "none");
+    assert_string_equal(config.dir, "/srv/www");
+    assert_int_equal(config.body, 16 << 20); /* a key without a value says nothing */
+    assert_int_equal(config.origins[SRV_ROW_calls], UINT32_MAX);
+    assert_int_equal(config.origins[SRV_ROW_call_ms], 3);
+    assert_int_equal(config.origins[SRV_ROW_body], 0);
+    srv_config_release(&config);
+    assert_int_equal(read_file(&config, text, "elsewhere", "--image"), SRV_CONFIG_RUN);
+    assert_string_equal(config.dir, "elsewhere");
+    srv_config_release(&config);
+}
+
+static void file_refusals(void **state)
+{
+    static const char *const bad[] = {
+        "call: 8\n",      "calls: 0\n", "calls: [8]\n",         "call-time: {a: 1}\n",
+        "image: maybe\n", "log: ''\n",  "calls: 8\ncalls: 9\n", "- calls\n",
+        "calls: &a 8\n"};
+    struct srv_config config;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (read_file(&config, bad[i], "--calls=9", ".") != SRV_CONFIG_USAGE)
+            fail_msg("'%s' is taken", bad[i]);
+        srv_config_release(&config);
+    }
+    assert_int_equal(read_one(&config, "--config=/nonexistent"), SRV_CONFIG_USAGE);
+    srv_config_release(&config);
+    assert_int_equal(read_one(&config, "--config"), SRV_CONFIG_USAGE);
+    srv_config_release(&config);
+}
+
+/* What is printed is a settings file that gives the same again. */
+static void printed(void **state)
+{
+    struct srv_config config, again;
+    char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+
+    (void)state;
+    assert_int_equal(read_file(&config, "call-time: 1234\nlog: \"a \\\"b\\\"\"\nnn-isolate: on\n",
+                               "--calls=9", "--cors-origin=*"),
+                     SRV_CONFIG_RUN);
+    srv_config_print(&config, to);
+    fclose(to);
+    assert_non_null(strstr(text, "\ncall-time: 1234ms  # /tmp/unit-config."));
+    assert_non_null(strstr(text, "\ncalls: 9  # command line\n"));
+    assert_non_null(strstr(text, "\nmax-body: 16M  # default\n"));
+    assert_int_equal(read_file(&again, text, "--calls=9", "."), SRV_CONFIG_RUN);
+    assert_int_equal(again.call_ms, 1234);
+    assert_string_equal(again.log, "a \"b\"");
+    assert_true(again.nn_isolate);
+    assert_string_equal(again.cors_origin, "*");
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++)
+        assert_int_not_equal(again.origins[i], 0);
+    srv_config_release(&again);
+    srv_config_release(&config);
+    free(text);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(units), cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(units), cmocka_unit_test(refusals),
+                                       cmocka_unit_test(file), cmocka_unit_test(file_refusals),
+                                       cmocka_unit_test(printed)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
