@@ -14,7 +14,7 @@ struct ctl_live;
 
 struct ctl_server {
     const char *data; /* the data folder: blobs/, cache/, log/, key, ssvm.db */
-    int data_fd;
+    int data_fd, lock_fd;
     const char *public_url; /* "http://127.0.0.1:8080", for messages */
     struct ctl_db *db;
     struct ctl_registry *registry; /* registry.h */
@@ -24,6 +24,7 @@ struct ctl_server {
     struct ctl_live *live;         /* live.h */
     uint64_t epoch;                /* tells one start from another */
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
+    char node[17];                 /* its name for good, hex digits */
     /* The workers that there are; see workers.h. */
     struct ctl_workers *workers;
     struct ctl_pool *pool;

@@ -1,0 +1,112 @@
+/* The part of control that opens what the others stand on: the data folder's lock, the node's key
+ * and name, the database. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "control/key.h"
+#include "control/part.h"
+#include "control/schema.h"
+#include "control/secret.h"
+#include "control/state.h"
+
+#define LOCK_WAIT_MS 10000 /* for the control process before us, which ends */
+#define SEEN_EVERY_MS 10000
+#define NODE_FORGOTTEN_MS (24LL * 3600 * 1000)
+#define SWEEP_EVERY_MS 60000
+
+/* Two servers on one folder would count everything twice. The lock ends with this process, and is
+ * not its children's. */
+static int lock_folder(struct ctl_server *server, struct sv_err *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    server->lock_fd = openat(server->data_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (server->lock_fd < 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write to the data folder '%s': %s",
+                       server->data, strerror(errno));
+    for (unsigned waited = 0; fcntl(server->lock_fd, F_SETLK, &lock) < 0; waited += 50) {
+        if (waited >= LOCK_WAIT_MS)
+            return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "another server uses the data folder '%s'",
+                           server->data);
+        usleep(50000);
+    }
+    return 0;
+}
+
+/* A name for good, unlike that of any other node. */
+static int read_node(struct ctl_server *server, struct sv_err *err)
+{
+    uint8_t bytes[CTL_KEY_LEN];
+    int r = ctl_key_load(err, server->data_fd, "node", true, bytes);
+
+    for (unsigned i = 0; r == 0 && i < sizeof server->node / 2; i++)
+        snprintf(server->node + (size_t)2 * i, 3, "%02x", bytes[i]);
+    return r;
+}
+
+static int write_seen(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct ctl_server *server = data;
+    int64_t now_ms = (int64_t)(sv_clock_wall_ns() / 1000000);
+    int r = ctl_sql_run(
+        sql, err,
+        "insert into nodes (id, started_ms, seen_ms, schema) values ($1, $2, $2, "
+        "$3) on conflict (id) do update set seen_ms = excluded.seen_ms, schema = "
+        "excluded.schema",
+        CTL_PARAMS(CTL_TEXT(server->node), CTL_INT(now_ms), CTL_INT(ctl_schema_version())));
+
+    return r < 0 ? r
+                 : ctl_sql_run(sql, err, "delete from nodes where seen_ms < $1",
+                               CTL_PARAMS(CTL_INT(now_ms - NODE_FORGOTTEN_MS)));
+}
+
+static void be_seen(struct ctl_server *server, void *unused)
+{
+    (void)unused;
+    /* Whoever needs the database says what is wrong with it. */
+    (void)ctl_db_write(server->db, NULL, write_seen, server);
+}
+
+static int open_database(struct ctl_server *server, struct sv_err *err)
+{
+    char *url = ctl_setting(server, "database"), path[4096];
+    int r;
+
+    snprintf(path, sizeof path, "sqlite:%s/ssvm.db", server->data);
+    r = ctl_db_open(err, url && url[0] ? url : path, &server->db);
+    sv_free(url);
+    return r;
+}
+
+int ctl_store_start(struct ctl_server *server, struct sv_err *err)
+{
+    int r = lock_folder(server, err);
+
+    if (r == 0)
+        r = ctl_key_load(err, server->data_fd, "key", true, server->key);
+    if (r == 0)
+        r = read_node(server, err);
+    if (r == 0)
+        r = open_database(server, err);
+    if (r == 0)
+        r = ctl_secret_check(server, err);
+    if (r == 0)
+        r = ctl_db_write(server->db, err, write_seen, server);
+    if (r == 0)
+        r = ctl_pool_every(server, SEEN_EVERY_MS, be_seen, NULL);
+    if (r == 0)
+        r = ctl_pool_every(server, SWEEP_EVERY_MS, ctl_state_sweep, NULL);
+    return r;
+}
+
+/* The pool's threads may use the database to the end, and nothing is lost that was acknowledged:
+ * the end of the process closes it. */
+void ctl_store_stop(struct ctl_server *server)
+{
+    (void)server;
+}
