@@ -11,6 +11,7 @@ struct ctl_ledger;
 struct ctl_log;
 struct ctl_metrics;
 struct ctl_live;
+struct ctl_why;
 
 struct ctl_server {
     const char *data; /* the data folder: blobs/, cache/, log/, key, ssvm.db */
@@ -22,6 +23,7 @@ struct ctl_server {
     struct ctl_log *log;           /* log.h */
     struct ctl_metrics *metrics;   /* metrics.h */
     struct ctl_live *live;         /* live.h */
+    struct ctl_why *why;           /* why.h */
     uint64_t epoch;                /* tells one start from another */
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
     char node[17];                 /* its name for good, hex digits */

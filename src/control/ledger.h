@@ -12,14 +12,6 @@
 
 #define CTL_LEDGER_DRAIN_MS 100
 
-/* Made once, before the threads start; server->ledger is it from then on. */
-int ctl_ledger_open(struct ctl_server *, struct sv_err *);
-void ctl_ledger_close(struct ctl_server *); /* counts what is in the rings first */
-/* A ring to read, at any time: a descriptor of its memory, which stays the caller's. One that is
- * known already (by its id) is passed over. */
-int ctl_ledger_add_ring(struct ctl_server *, struct sv_err *, int fd);
-/* Its worker is gone for good: forget it once it is empty. */
-void ctl_ledger_drop_ring(struct ctl_server *, uint64_t ring_id);
 /* Count what there is in the rings now. Any thread. Runs by itself every CTL_LEDGER_DRAIN_MS. */
 int ctl_ledger_drain(struct ctl_server *, struct sv_err *);
 

@@ -10,12 +10,13 @@
 
 struct ctl_live;
 
-int ctl_live_open(struct ctl_server *, struct sv_err *); /* sets server->live */
-void ctl_live_close(struct ctl_server *);
 void ctl_live_count(struct ctl_server *, const struct plat_record *);
-/* {"node":{"version","pid","uptime_s","rss_bytes","connections"},"workers":[{...}],
- * "requests":[{"id","tenant","function","method","path","ms","peer"}]}. tenant NULL: all. For
- * GET /v1/live. */
+/* The processes of the server: this one and the workers, as members "process" ("control",
+ * "worker-0"), "pid", "rss_bytes", "cpu_ms", "fds"; of workers also "connections", "running",
+ * "queued", "records_lost", "requests". Workers that do not answer are left out. */
+own json_t *ctl_live_processes(struct ctl_server *);
+/* {"node":{"version","uptime_s"},"requests":[{"id","tenant","function","method","path","ms"}]}; for
+ * an operator (tenant NULL) "processes" too. For GET /v1/live. */
 int ctl_live_get(struct ctl_server *, struct sv_err *, const char *tenant, own json_t **ret);
 /* {"step_s":10,"from":SECONDS,"calls":[...],"errors":[...],"gas":[...],"p50_ms":[...],"p90_ms":[...],
  * "p99_ms":[...]}, one number a step, null where nothing was; function NULL: all of the tenant's,

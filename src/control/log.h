@@ -10,9 +10,6 @@
 
 struct ctl_log;
 
-int ctl_log_open(struct ctl_server *, struct sv_err *); /* sets server->log */
-void ctl_log_close(struct ctl_server *);                /* writes what waits */
-
 enum ctl_log_level {
     CTL_LOG_DEBUG,
     CTL_LOG_INFO,
@@ -25,6 +22,8 @@ enum ctl_log_level {
  * are NULL are left out. Any thread; never waits. */
 void ctl_log_event(struct ctl_server *, enum ctl_log_level, const char *event, const char *tenant,
                    const char *function, const char *request_id, const char *message);
+/* Lines that were lost, and are not yet told in the log. */
+uint64_t ctl_log_lost(struct ctl_server *);
 /* The line of a finished request. */
 void ctl_log_record(struct ctl_server *, const struct plat_record *);
 /* KIND LOG: TENANT, FUNCTION, REQUEST_ID, NAME (event: "stderr"), TEXT. One way. */

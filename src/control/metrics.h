@@ -13,8 +13,6 @@
 
 struct ctl_metrics;
 
-int ctl_metrics_open(struct ctl_server *, struct sv_err *); /* sets server->metrics */
-void ctl_metrics_close(struct ctl_server *);
 void ctl_metrics_count(struct ctl_server *, const struct plat_record *);
 /* tenant NULL: all, else that tenant's functions alone. */
 int ctl_metrics_write(struct ctl_server *, struct sv_err *, const char *tenant, struct sv_buf *ret);

@@ -11,7 +11,8 @@
 #define CTL_WHY_DAYS 14             /* and how long */
 #define CTL_WHY_TEXT_MAX (64 << 10) /* bytes of a backtrace, of standard error */
 
-/* KIND FAILURE: one way. The values are those of src/serve/log.c's failure(). */
+/* KIND FAILURE: one way. RECORD; TEXT, what happened; BACKTRACE; ERRORS; LIMITS; PATH; HASH, the
+ * body's SHA-256. */
 int ctl_why_note(struct ctl_server *, struct sv_err *, struct plat_message *,
                  struct plat_message *ret);
 /* {"id","time","tenant","function","digest","status","code","message","trap","backtrace":[{"function",

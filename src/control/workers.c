@@ -310,6 +310,31 @@ int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_m
     return r;
 }
 
+void ctl_workers_ask_all(struct ctl_server *server, struct plat_message *m, uint64_t deadline_ns,
+                         void (*fn)(void *data, unsigned number, const struct plat_message *),
+                         void *data)
+{
+    struct ctl_workers *workers = server->workers;
+
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        struct worker *w;
+        struct plat_message ret;
+
+        pthread_mutex_lock(&workers->lock);
+        w = workers->slots[i].worker;
+        if (w)
+            take_ref(w);
+        pthread_mutex_unlock(&workers->lock);
+        if (!w)
+            continue;
+        if (plat_channel_call(w->channel, NULL, m, deadline_ns, &ret) == 0) {
+            fn(data, i, &ret);
+            plat_message_release(&ret);
+        }
+        put_ref(workers, w);
+    }
+}
+
 /* ---- The part ---- */
 
 int ctl_workers_start(struct ctl_server *server, struct sv_err *err)

@@ -13,5 +13,9 @@ void ctl_workers_set(struct ctl_server *, struct plat_message *);
 void ctl_workers_rings(struct ctl_server *, void (*fn)(void *data, struct plat_ring *), void *data);
 /* How many workers there are. */
 unsigned ctl_workers_count(struct ctl_server *);
+/* Ask every worker, one after the other; `fn` gets the answers that come. */
+void ctl_workers_ask_all(struct ctl_server *, struct plat_message *, uint64_t deadline_ns,
+                         void (*fn)(void *data, unsigned number, const struct plat_message *),
+                         void *data);
 
 #endif

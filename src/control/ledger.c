@@ -1,0 +1,344 @@
+/* The ledger's making: the rings are read, records become rows, rows are added to the database in
+ * the transaction that moves the rings' positions. What is made of it for people is
+ * ledger_export.c's. */
+#include "control/ledger.h"
+
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "control/live.h"
+#include "control/log.h"
+#include "control/metrics.h"
+#include "control/part.h"
+#include "control/workers.h"
+
+#define BATCH_RECORDS 4096 /* of all rings, in one transaction */
+#define ROUNDS_MAX 64      /* transactions of one call */
+#define ROWS_MAX 8192      /* a power of two, above BATCH_RECORDS */
+#define RINGS_MAX 4096
+#define KEPT_DAYS 30 /* the position of a ring that nobody writes into */
+#define FORGET_MS 3600000
+
+struct ring {
+    struct plat_ring *ring;
+    uint64_t id, position, next; /* next: behind what the batch has of it */
+    bool placed;                 /* `position` is the database's */
+};
+
+/* What a transaction adds to one row of the ledger. */
+struct row {
+    const struct plat_record *of; /* whose tenant, function and version */
+    uint64_t minute;
+    uint64_t calls, errors, rejected, gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out;
+};
+
+struct ctl_ledger {
+    pthread_mutex_t lock; /* of all */
+    SV_VEC(struct ring) rings;
+    own struct plat_record *records; /* the batch */
+    size_t nrecords, first_ring;     /* first_ring: whose turn it is to be read first */
+    own struct row *rows;
+    uint32_t nrows;
+    own uint32_t *places; /* hash table of rows: index + 1 */
+    bool failing;         /* told in the log already */
+    bool stopped;
+};
+
+/* ---- Rows ---- */
+
+static uint64_t hash_text(uint64_t h, const char *s)
+{
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3U;
+    return h;
+}
+
+static bool same_row(const struct row *row, const struct plat_record *r, uint64_t minute)
+{
+    return row->minute == minute && row->of->function_id == r->function_id &&
+           strcmp(row->of->function, r->function) == 0 && strcmp(row->of->tenant, r->tenant) == 0 &&
+           strcmp(row->of->digest, r->digest) == 0;
+}
+
+/* There are fewer records in a batch than places. */
+static struct row *find_row(struct ctl_ledger *l, const struct plat_record *r)
+{
+    uint64_t minute = r->time_ns / 1000000000 / 60;
+    uint64_t h = hash_text(
+        hash_text(hash_text(minute ^ r->function_id << 32, r->function), r->tenant), r->digest);
+    uint32_t at = (uint32_t)(h ^ h >> 32) & (ROWS_MAX - 1);
+
+    for (;; at = (at + 1) & (ROWS_MAX - 1)) {
+        if (l->places[at] == 0)
+            break;
+        if (same_row(&l->rows[l->places[at] - 1], r, minute))
+            return &l->rows[l->places[at] - 1];
+    }
+    l->rows[l->nrows] = (struct row){.of = r, .minute = minute};
+    l->places[at] = ++l->nrows;
+    return &l->rows[l->nrows - 1];
+}
+
+static void add_record(struct ctl_ledger *l, const struct plat_record *r)
+{
+    struct row *row = find_row(l, r);
+    unsigned __int128 byte_ns = (unsigned __int128)r->memory_peak * r->run_ns;
+
+    row->bytes_in += r->bytes_in;
+    row->bytes_out += r->bytes_out;
+    if (r->run_ns == 0) { /* it was refused before the function could run */
+        row->rejected++;
+        return;
+    }
+    row->calls++;
+    row->errors += r->status >= 500;
+    row->gas += r->gas;
+    row->cpu_ns += r->cpu_ns;
+    row->wall_ns += r->run_ns;
+    row->byte_ms += (uint64_t)(byte_ns / 1000000);
+}
+
+/* ---- The batch ---- */
+
+/* Of the rings in turn, so that none waits for another that is always full. */
+static void take_batch(struct ctl_ledger *l)
+{
+    l->nrecords = 0;
+    l->nrows = 0;
+    memset(l->places, 0, ROWS_MAX * sizeof *l->places);
+    for (size_t i = 0; i < l->rings.len; i++) {
+        struct ring *ring = &l->rings.data[(l->first_ring + i) % l->rings.len];
+
+        ring->next = ring->position;
+        if (ring->placed && l->nrecords < BATCH_RECORDS)
+            l->nrecords += plat_ring_read(ring->ring, &ring->next, l->records + l->nrecords,
+                                          BATCH_RECORDS - l->nrecords);
+    }
+    l->first_ring++;
+    for (size_t i = 0; i < l->nrecords; i++)
+        add_record(l, &l->records[i]);
+}
+
+static int write_row(struct ctl_sql *sql, struct sv_err *err, const struct row *row)
+{
+    static const char text[] =
+        "insert into ledger (tenant, function_id, function, digest, minute, calls, errors, "
+        "rejected,"
+        " gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        " on conflict (tenant, minute, function_id, function, digest) do update set"
+        " calls = ledger.calls + excluded.calls, errors = ledger.errors + excluded.errors,"
+        " rejected = ledger.rejected + excluded.rejected, gas = ledger.gas + excluded.gas,"
+        " cpu_ns = ledger.cpu_ns + excluded.cpu_ns, wall_ns = ledger.wall_ns + excluded.wall_ns,"
+        " byte_ms = ledger.byte_ms + excluded.byte_ms,"
+        " bytes_in = ledger.bytes_in + excluded.bytes_in,"
+        " bytes_out = ledger.bytes_out + excluded.bytes_out";
+
+    return ctl_sql_run(sql, err, text,
+                       CTL_PARAMS(CTL_TEXT(row->of->tenant), CTL_INT(row->of->function_id),
+                                  CTL_TEXT(row->of->function), CTL_TEXT(row->of->digest),
+                                  CTL_INT(row->minute), CTL_INT(row->calls), CTL_INT(row->errors),
+                                  CTL_INT(row->rejected), CTL_INT(row->gas), CTL_INT(row->cpu_ns),
+                                  CTL_INT(row->wall_ns), CTL_INT(row->byte_ms),
+                                  CTL_INT(row->bytes_in), CTL_INT(row->bytes_out)));
+}
+
+/* Only from where it was: should another control process still be at work, one of the two counts
+ * these records, and the other's transaction comes to nothing. */
+static int move_position(struct ctl_sql *sql, struct sv_err *err, const struct ring *ring)
+{
+    int r = ctl_sql_run(
+        sql, err,
+        "update ring_positions set position = $1, seen_ms = $2 where ring = $3 and position = $4",
+        CTL_PARAMS(CTL_INT(ring->next), CTL_INT(sv_clock_wall_ns() / 1000000), CTL_INT(ring->id),
+                   CTL_INT(ring->position)));
+
+    if (r == 0 && ctl_sql_changes(sql) != 1)
+        return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "somebody else has counted these records");
+    return r;
+}
+
+static int write_batch(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct ctl_ledger *l = data;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->rings.len; i++) {
+        if (l->rings.data[i].next != l->rings.data[i].position)
+            r = move_position(sql, err, &l->rings.data[i]);
+    }
+    for (uint32_t i = 0; r == 0 && i < l->nrows; i++)
+        r = write_row(sql, err, &l->rows[i]);
+    return r;
+}
+
+/* ---- Rings ---- */
+
+/* Rings stay as long as the process lives. */
+static void add_ring(void *data, struct plat_ring *ring)
+{
+    struct ctl_ledger *l = data;
+
+    for (size_t i = 0; i < l->rings.len; i++) {
+        if (l->rings.data[i].ring == ring)
+            return;
+    }
+    /* Without memory it is not read yet: its worker waits. */
+    (void)SV_VEC_PUSH(&l->rings, RINGS_MAX, (struct ring){.ring = ring, .id = plat_ring_id(ring)});
+}
+
+static int read_position(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct ring *ring = data;
+    int r = ctl_sql_run(sql, err,
+                        "insert into ring_positions (ring, position, seen_ms) values ($1, 0, $2)"
+                        " on conflict (ring) do nothing",
+                        CTL_PARAMS(CTL_INT(ring->id), CTL_INT(sv_clock_wall_ns() / 1000000)));
+
+    if (r == 0)
+        r = ctl_sql_run(sql, err, "select position from ring_positions where ring = $1",
+                        CTL_PARAMS(CTL_INT(ring->id)));
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r == 0)
+        return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "a ring has no position");
+    if (r < 0)
+        return r;
+    ring->position = (uint64_t)ctl_sql_int(sql, 0);
+    return 0;
+}
+
+/* Learn where we were: after a start, and after a transaction that failed. */
+static int place_rings(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_ledger *l = server->ledger;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->rings.len; i++) {
+        struct ring *ring = &l->rings.data[i];
+
+        if (ring->placed)
+            continue;
+        r = ctl_db_write(server->db, err, read_position, ring);
+        ring->placed = r == 0;
+        if (r == 0)
+            plat_ring_free(ring->ring, ring->position);
+    }
+    return r;
+}
+
+/* Of servers that are long gone. Where one comes back after all, the ring itself knows what is
+ * counted (plat_ring_free). */
+static int forget_positions(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const int64_t *before_ms = data;
+
+    return ctl_sql_run(sql, err, "delete from ring_positions where seen_ms < $1",
+                       CTL_PARAMS(CTL_INT(*before_ms)));
+}
+
+static void forget_old(struct ctl_server *server, void *data)
+{
+    int64_t before_ms = (int64_t)(sv_clock_wall_ns() / 1000000) - KEPT_DAYS * 86400000LL;
+    struct ctl_ledger *l = server->ledger;
+
+    (void)data;
+    pthread_mutex_lock(&l->lock);
+    if (!l->stopped)
+        ctl_db_write(server->db, NULL, forget_positions, &before_ms);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- Draining ---- */
+
+/* One transaction. 0: there was nothing; 1: there may be more. Holds the lock. */
+static int drain_batch(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_ledger *l = server->ledger;
+    bool moved = false;
+    int r;
+
+    ctl_workers_rings(server, add_ring, l);
+    r = place_rings(server, err);
+    if (r < 0)
+        return r;
+    take_batch(l);
+    for (size_t i = 0; i < l->rings.len; i++)
+        moved |= l->rings.data[i].next != l->rings.data[i].position;
+    if (!moved)
+        return 0;
+    r = ctl_db_write(server->db, err, write_batch, l);
+    if (r < 0) { /* whether it is done is not always known: look again */
+        for (size_t i = 0; i < l->rings.len; i++)
+            l->rings.data[i].placed = false;
+        return r;
+    }
+    for (size_t i = 0; i < l->rings.len; i++) {
+        struct ring *ring = &l->rings.data[i];
+
+        ring->position = ring->next;
+        plat_ring_free(ring->ring, ring->position);
+    }
+    for (size_t i = 0; i < l->nrecords; i++) {
+        ctl_metrics_count(server, &l->records[i]);
+        ctl_live_count(server, &l->records[i]);
+        ctl_log_record(server, &l->records[i]);
+    }
+    return l->nrecords == BATCH_RECORDS;
+}
+
+int ctl_ledger_drain(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_ledger *l = server->ledger;
+    int r;
+
+    pthread_mutex_lock(&l->lock);
+    r = !l->stopped;
+    for (unsigned i = 0; i < ROUNDS_MAX && r > 0; i++)
+        r = drain_batch(server, err);
+    if (r < 0 && !l->failing)
+        ctl_log_event(server, CTL_LOG_ERROR, "ledger_fails", NULL, NULL, NULL, err->text);
+    else if (r >= 0 && l->failing)
+        ctl_log_event(server, CTL_LOG_INFO, "ledger_works", NULL, NULL, NULL,
+                      "records are counted again");
+    l->failing = r < 0;
+    pthread_mutex_unlock(&l->lock);
+    return r < 0 ? r : 0;
+}
+
+static void drain_now_and_then(struct ctl_server *server, void *data)
+{
+    struct sv_err err = {0};
+
+    (void)data;
+    ctl_ledger_drain(server, &err);
+}
+
+/* ---- The part ---- */
+
+int ctl_ledger_start(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_ledger *l = sv_alloc_zero(sizeof *l);
+    int r;
+
+    if (!l)
+        return sv_fail_nomem(err, "the ledger");
+    pthread_mutex_init(&l->lock, NULL);
+    server->ledger = l;
+    l->records = sv_alloc_array(BATCH_RECORDS, sizeof *l->records);
+    l->rows = sv_alloc_array(BATCH_RECORDS, sizeof *l->rows);
+    l->places = sv_alloc_array_zero(ROWS_MAX, sizeof *l->places);
+    if (!l->records || !l->rows || !l->places)
+        return sv_fail_nomem(err, "the ledger");
+    r = ctl_pool_every(server, CTL_LEDGER_DRAIN_MS, drain_now_and_then, NULL);
+    return r < 0 ? r : ctl_pool_every(server, FORGET_MS, forget_old, NULL);
+}
+
+/* Threads of the pool may still come by. */
+void ctl_ledger_stop(struct ctl_server *server)
+{
+    drain_now_and_then(server, NULL);
+    pthread_mutex_lock(&server->ledger->lock);
+    server->ledger->stopped = true;
+    pthread_mutex_unlock(&server->ledger->lock);
+}

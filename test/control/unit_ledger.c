@@ -1,0 +1,287 @@
+/* The ledger: records of rings become rows, each once, whatever fails between. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "control/ledger.h"
+#include "control/live.h"
+#include "control/log.h"
+#include "control/metrics.h"
+#include "control/part.h"
+#include "control/schema.h"
+#include "control/workers.h"
+
+static char folder[] = "/tmp/ssvm-ledger-XXXXXX";
+static char url[80];
+static struct ctl_server server;
+static struct plat_ring *rings[2];
+static uint64_t counted; /* records told to the metrics */
+
+/* ---- What the ledger is connected with ---- */
+
+int ctl_pool_every(struct ctl_server *s, unsigned every_ms, void (*fn)(struct ctl_server *, void *),
+                   void *data)
+{
+    (void)s, (void)every_ms, (void)fn, (void)data;
+    return 0;
+}
+
+void ctl_workers_rings(struct ctl_server *s, void (*fn)(void *, struct plat_ring *), void *data)
+{
+    (void)s;
+    for (size_t i = 0; i < SV_COUNT(rings); i++)
+        fn(data, rings[i]);
+}
+
+void ctl_metrics_count(struct ctl_server *s, const struct plat_record *r)
+{
+    (void)s, (void)r;
+    counted++;
+}
+
+void ctl_live_count(struct ctl_server *s, const struct plat_record *r)
+{
+    (void)s, (void)r;
+}
+
+void ctl_log_record(struct ctl_server *s, const struct plat_record *r)
+{
+    (void)s, (void)r;
+}
+
+void ctl_log_event(struct ctl_server *s, enum ctl_log_level level, const char *event,
+                   const char *tenant, const char *function, const char *id, const char *message)
+{
+    (void)s, (void)level, (void)event, (void)tenant, (void)function, (void)id, (void)message;
+}
+
+/* ---- Helpers ---- */
+
+static struct plat_record record_of(const char *tenant, const char *function, uint64_t minute)
+{
+    struct plat_record r = {.time_ns = minute * 60000000000,
+                            .wall_ns = 3000,
+                            .run_ns = 2000000,
+                            .cpu_ns = 1500,
+                            .gas = 7,
+                            .memory_peak = 65536,
+                            .bytes_in = 1,
+                            .bytes_out = 2,
+                            .status = 200};
+
+    snprintf(r.tenant, sizeof r.tenant, "%s", tenant);
+    snprintf(r.function, sizeof r.function, "%s", function);
+    snprintf(r.digest, sizeof r.digest, "0123456789abcdef");
+    return r;
+}
+
+static void write_record(unsigned ring, const struct plat_record *r)
+{
+    assert_true(plat_ring_write(rings[ring], r, 0));
+}
+
+static void open_server(void)
+{
+    struct sv_err err = {0};
+
+    memset(&server, 0, sizeof server);
+    assert_int_equal(ctl_db_open(&err, url, &server.db), 0);
+    assert_int_equal(ctl_ledger_start(&server, &err), 0);
+}
+
+static char *export(struct ctl_usage usage)
+{
+    struct sv_err err = {0};
+    struct sv_buf out;
+
+    sv_buf_init(&out, 1 << 20);
+    assert_int_equal(ctl_ledger_export(&server, &err, &usage, &out), 0);
+    return sv_buf_take(&out, NULL);
+}
+
+static void expect(struct ctl_usage usage, const char *wanted)
+{
+    char *text = export(usage);
+
+    assert_string_equal(text, wanted);
+    sv_free(text);
+}
+
+/* ---- Tests ---- */
+
+static void counts(void **state)
+{
+    struct plat_record r;
+
+    (void)state;
+    r = record_of("default", "hello", 100);
+    for (int i = 0; i < 3; i++)
+        write_record((unsigned)i % 2, &r);
+    r.status = 504;
+    write_record(1, &r);
+    r.status = 429; /* refused: it did not run */
+    r.run_ns = r.gas = r.cpu_ns = r.memory_peak = 0;
+    write_record(1, &r);
+    r = record_of("other", "hello", 101);
+    write_record(0, &r);
+    /* 65536 bytes for 2 ms are 131.072 byte-seconds */
+    expect(
+        (struct ctl_usage){.step = CTL_LEDGER_ALL, .csv = true},
+        "time,tenant,calls,errors,rejected,gas,cpu_ns,wall_ns,byte_seconds,bytes_in,bytes_out\r\n"
+        "\"1970-01-01T01:40:00Z\",\"default\",4,1,1,28,6000,8000000,524.288,5,10\r\n"
+        "\"1970-01-01T01:41:00Z\",\"other\",1,0,0,7,1500,2000000,131.072,1,2\r\n");
+    assert_int_equal(counted, 6);
+    expect((struct ctl_usage){.tenant = "other", .by_function = true},
+           "{\"usage\":[{\"time\":\"1970-01-01T01:41:00Z\",\"tenant\":\"other\",\"function\":"
+           "\"hello\","
+           "\"digest\":\"0123456789abcdef\",\"calls\":1,\"errors\":0,\"rejected\":0,\"gas\":7,"
+           "\"cpu_ns\":1500,\"wall_ns\":2000000,\"byte_seconds\":131.072,\"bytes_in\":1,"
+           "\"bytes_out\":2}]}");
+    expect(
+        (struct ctl_usage){.step = CTL_LEDGER_HOUR, .from_s = 6000, .until_s = 6060, .csv = true},
+        "time,tenant,calls,errors,rejected,gas,cpu_ns,wall_ns,byte_seconds,bytes_in,bytes_out\r\n"
+        "\"1970-01-01T01:00:00Z\",\"default\",4,1,1,28,6000,8000000,524.288,5,10\r\n");
+    expect((struct ctl_usage){.tenant = "nobody"}, "{\"usage\":[]}");
+}
+
+/* More than a signed 64-bit number holds. */
+static void sums_are_exact(void **state)
+{
+    struct plat_record r = record_of("big", "f", 200);
+    char *text;
+
+    (void)state;
+    r.gas = INT64_MAX / 2;
+    for (unsigned minute = 200; minute < 204; minute++) {
+        r.time_ns = minute * 60000000000;
+        write_record(0, &r);
+    }
+    text = export((struct ctl_usage){.tenant = "big", .step = CTL_LEDGER_ALL});
+    assert_non_null(strstr(text, "\"gas\":18446744073709551612,"));
+    sv_free(text);
+}
+
+/* A process that is killed between its commit and the freeing of the places, or before: the next
+ * one counts what is not counted. Here the child counts, and is gone without a word to the ring. */
+static void survives_death(void **state)
+{
+    struct plat_record r = record_of("killed", "f", 300);
+    char *text;
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        write_record(0, &r);
+    ctl_ledger_stop(&server);
+    ctl_db_close(server.db);
+    for (int round = 0; round < 5; round++) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct sv_err err = {0};
+
+            open_server();
+            ctl_ledger_drain(&server, &err);
+            _exit(err.code != 0);
+        }
+        waitpid(pid, NULL, 0);
+        write_record(1, &r);
+    }
+    open_server();
+    text = export((struct ctl_usage){.tenant = "killed", .step = CTL_LEDGER_ALL});
+    assert_non_null(strstr(text, "\"calls\":105,"));
+    sv_free(text);
+}
+
+/* Two at work on the same rings: one of them counts. */
+static void two_at_once(void **state)
+{
+    struct ctl_server first = server;
+    struct plat_record r = record_of("twice", "f", 400);
+    struct sv_err err = {0};
+    char *text;
+
+    (void)state;
+    ctl_ledger_drain(&first, &err);
+    open_server();
+    ctl_ledger_drain(&server, &err);
+    for (int i = 0; i < 50; i++) {
+        write_record(0, &r);
+        err = (struct sv_err){0};
+        ctl_ledger_drain(i % 2 ? &first : &server, &err);
+    }
+    text = export((struct ctl_usage){.tenant = "twice", .step = CTL_LEDGER_ALL});
+    assert_non_null(strstr(text, "\"calls\":50,"));
+    sv_free(text);
+    ctl_db_close(first.db);
+}
+
+static void reads_times(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t s; /* -1: refused */
+    } cases[] = {
+        {"0", 0},
+        {"1764190800", 1764190800},
+        {"2025-11-26", 1764115200},
+        {"2025-11-26T21:00:00Z", 1764190800},
+        {"2025-11-26T21:00:00.999Z", 1764190800},
+        {"2025-11-26T22:00:00+01:00", 1764190800},
+        {"2025-11-26T15:30:00-05:30", 1764190800},
+        {"", -1},
+        {"-5", -1},
+        {"12x", -1},
+        {"2025-11-26T21:00", -1},
+        {"2025-11-26T21:00:00", -1},
+        {"2025-11-26T21:00:00+1", -1},
+        {"2025-11-26T21:00:00Zx", -1},
+        {"2025-13-26", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(cases); i++) {
+        int64_t s = -1;
+
+        if (!ctl_ledger_time_read(cases[i].text, &s))
+            s = -1;
+        if (s != cases[i].s)
+            fail_msg("'%s' is %lld", cases[i].text, (long long)s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts),         cmocka_unit_test(sums_are_exact),
+        cmocka_unit_test(survives_death), cmocka_unit_test(two_at_once),
+        cmocka_unit_test(reads_times),
+    };
+    char command[80];
+    int r;
+
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
+    for (size_t i = 0; i < SV_COUNT(rings); i++) {
+        void *memory = mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        if (memory == MAP_FAILED)
+            return 1;
+        rings[i] = plat_ring_init(memory, 1000 + i);
+    }
+    open_server();
+    r = cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) == 0 ? r : 1;
+}
