@@ -32,7 +32,8 @@ static bool equals(struct sv_str s, const char *word)
     return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
 }
 
-/* Cut `; name=value` or `; name="value"` from *s; the value's escapes stay. 1, 0 at the end, or -1. */
+/* Cut `; name=value` or `; name="value"` from *s; the value's escapes stay. 1, 0 at the end, or -1.
+ */
 static int next_parameter(struct sv_str *s, struct sv_str *ret_name, struct sv_str *ret_value)
 {
     const char *p, *end = s->ptr + s->len;

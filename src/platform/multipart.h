@@ -5,16 +5,16 @@
 
 #include "base/str.h"
 
-#define PLAT_BOUNDARY_MAX 70     /* RFC 2046, 5.1.1 */
-#define PLAT_PART_HEAD_MAX 4096  /* bytes of a part's fields */
-#define PLAT_PART_FIELDS_MAX 16  /* fields of a part */
-#define PLAT_PARTS_MAX 4096      /* parts of a body */
-#define PLAT_PART_NAME_MAX 1024  /* bytes of a part's name */
+#define PLAT_BOUNDARY_MAX 70    /* RFC 2046, 5.1.1 */
+#define PLAT_PART_HEAD_MAX 4096 /* bytes of a part's fields */
+#define PLAT_PART_FIELDS_MAX 16 /* fields of a part */
+#define PLAT_PARTS_MAX 4096     /* parts of a body */
+#define PLAT_PART_NAME_MAX 1024 /* bytes of a part's name */
 
 struct plat_part {
-    struct sv_str name; /* of the form's field */
+    struct sv_str name;     /* of the form's field */
     struct sv_str filename; /* as sent, "" when there is none */
-    struct sv_str type; /* Content-Type, "" when there is none */
+    struct sv_str type;     /* Content-Type, "" when there is none */
     struct sv_str body;
     bool is_file; /* it has a file name */
 };
@@ -23,7 +23,7 @@ struct plat_multipart {
     struct sv_str rest; /* behind the last delimiter's line end */
     unsigned nparts;
     bool ended;
-    const char *why; /* what is wrong with it */
+    const char *why;                       /* what is wrong with it */
     char delimiter[4 + PLAT_BOUNDARY_MAX]; /* CR LF -- boundary */
     size_t delimiter_len;
 };
