@@ -12,19 +12,20 @@
 #define CTL_API_PARAMS_MAX 4
 #define CTL_API_JSON_MAX (1U << 20) /* bytes of a JSON body */
 #define CTL_ALL_TENANTS "*"         /* of a token: the server's operator */
+#define CTL_DEFAULT_TENANT "default"
 
-enum ctl_scope {      /* what a route asks of a token */
-    CTL_SCOPE_NONE, /* anybody may, the handler itself looks */
-    CTL_SCOPE_ANY,  /* any token */
-    /* One of the token's own scopes. Where a path or a query names a tenant, the token must be for
-     * it, or for all. ADMIN includes the others. */
-    CTL_SCOPE_READ,
-    CTL_SCOPE_INVOKE,
-    CTL_SCOPE_DEPLOY,
-    CTL_SCOPE_STATE,
-    CTL_SCOPE_ADMIN,
-    CTL_SCOPE_OPERATOR, /* ADMIN, of all tenants */
-    CTL_SCOPE_COUNT
+enum ctl_scope {                 /* what a route asks of a token */
+                 CTL_SCOPE_NONE, /* anybody may, the handler itself looks */
+                 CTL_SCOPE_ANY,  /* any token */
+                 /* One of the token's own scopes. Where a path or a query names a tenant, the token
+                  * must be for it, or for all. ADMIN includes the others. */
+                 CTL_SCOPE_READ,
+                 CTL_SCOPE_INVOKE,
+                 CTL_SCOPE_DEPLOY,
+                 CTL_SCOPE_STATE,
+                 CTL_SCOPE_ADMIN,
+                 CTL_SCOPE_OPERATOR, /* ADMIN, of all tenants */
+                 CTL_SCOPE_COUNT
 };
 
 struct ctl_route;
@@ -37,8 +38,9 @@ struct ctl_request {
     char id[24];
     /* Whose request it is: of the path, of the query's `tenant`, or the token's; NULL: of all. */
     const char *tenant;
-    const char *token;  /* the id of the token, "" without one */
-    unsigned scopes;    /* bits 1 << enum ctl_scope of the token */
+    const char *token;                        /* the id of the token, "" without one */
+    const char *token_tenant;                 /* that it is for; NULL: there is none */
+    unsigned scopes;                          /* bits 1 << enum ctl_scope of the token */
     struct sv_str params[CTL_API_PARAMS_MAX]; /* of the path's template, decoded, NUL-terminated */
     json_t *json;          /* the body, checked, where the route takes JSON; else NULL */
     struct sv_arena arena; /* lives as long as the request */
@@ -65,7 +67,8 @@ typedef int (*ctl_route_fn)(struct ctl_request *, struct ctl_reply *, struct sv_
 struct sv_str ctl_request_field(const struct ctl_request *, const char *name);
 /* A value of the query, decoded, of the request's arena; NULL: absent, or badly encoded. */
 const char *ctl_request_query(struct ctl_request *, const char *name);
-/* The same as a number of at most `most`; false: it is none, and the reply says so. `or`: absent. */
+/* The same as a number of at most `most`; false: it is none, and the reply says so. `or`: absent.
+ */
 bool ctl_request_number(struct ctl_request *, struct ctl_reply *, const char *name, uint64_t or,
                         uint64_t most, uint64_t *ret);
 bool ctl_request_may(const struct ctl_request *, enum ctl_scope); /* beyond the route's scope */
@@ -81,7 +84,7 @@ void ctl_reply_field(struct ctl_reply *, const char *name, const char *value);
 int ctl_api_status(int code, const char **ret_word);
 /* The OpenAPI document (openapi.c). */
 own json_t *ctl_openapi_new(const char *server_url);
-/* Made once, before the threads start; the first start makes the operator's token. */
-int ctl_api_open(struct ctl_server *, struct sv_err *);
+/* Make the default tenant, if it is not there (v1.c). */
+int ctl_tenant_default(struct ctl_server *, struct sv_err *);
 
 #endif
