@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/h2.h"
 #include "serve/loop.h"
 
 static const srv_stage_fn stages[SRV_STAGE_COUNT] = {
@@ -32,6 +33,8 @@ void srv_conn_delete(own struct srv_conn *conn)
     struct srv_loop *loop = conn->loop;
 
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
+    if (conn->h2)
+        srv_h2_close(conn);
     drop_work(conn);
     /* Events of it that were already taken from the kernel must not find it. */
     for (unsigned i = loop->at; i < loop->nevents; i++) {
@@ -50,9 +53,8 @@ void srv_conn_delete(own struct srv_conn *conn)
     loop->nconns++;
 }
 
-/* The reply that asked for it is sent: shut down, and throw away what the client still sends, so
- * that our close does not become a reset that takes the reply with it. */
-static enum srv_step linger(struct srv_conn *conn)
+/* So our close does not become a reset that takes the reply with it. */
+enum srv_step srv_conn_linger(struct srv_conn *conn)
 {
     char ignored[4096];
 
@@ -86,10 +88,11 @@ static enum srv_step begin_next(struct srv_conn *conn)
 
     srv_request_clear(conn);
     conn->stage = SRV_STAGE_HTTP;
+    conn->used = true;
     if (conn->lost || (last && all_read) || conn->transport->reply)
         return SRV_STEP_CLOSE;
     if (last)
-        return linger(conn);
+        return srv_conn_linger(conn);
     srv_loop_set_timer(conn->loop, conn, SRV_TIMER_IDLE);
     if (work->in_len == 0 && !conn->readable)
         return srv_conn_rest(conn);
@@ -149,8 +152,12 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
             srv_conn_probe(conn);
         return SRV_STEP_AWAY;
     }
+    if (conn->h2) {
+        srv_h2_ready(conn);
+        return SRV_STEP_WAIT;
+    }
     if (conn->lingering)
-        return finish(conn, linger(conn));
+        return finish(conn, srv_conn_linger(conn));
     if (conn->lost && conn->stage < SRV_STAGE_SEND)
         return finish(conn, SRV_STEP_CLOSE);
     if (conn->stage == SRV_STAGE_HTTP && !conn->readable)
@@ -176,7 +183,7 @@ enum srv_step srv_conn_expire(struct srv_conn *conn)
         srv_loop_set_timer(conn->loop, conn, timer);
         return SRV_STEP_WAIT;
     }
-    if (conn->work &&
+    if (conn->work && !(conn->stage == SRV_STAGE_HTTP && conn->transport->begin) &&
         (timer == SRV_TIMER_BODY || (timer == SRV_TIMER_HEAD && conn->work->in_len > 0))) {
         if (conn->stage == SRV_STAGE_HTTP)
             srv_request_init(conn);

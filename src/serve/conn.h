@@ -24,6 +24,7 @@ struct srv_version;
 struct srv_export;
 struct srv_function;
 struct srv_listener;
+struct srv_h2;
 
 /* The path of a request, in order (conn.c has the array). Each stage is one function. */
 enum srv_stage {
@@ -97,6 +98,7 @@ struct srv_conn {
     int fd;                              /* -1: it has no socket of its own */
     void *carrier;                       /* the transport's */
     const struct srv_listener *listener; /* that took it, or its carrier; NULL: none */
+    own struct srv_h2 *h2; /* HTTP/2: its requests are connections of their own; NULL: it is not */
     enum srv_stage stage;
     struct srv_loop *loop;
     own struct srv_work *work; /* NULL between requests */
@@ -105,6 +107,7 @@ struct srv_conn {
     bool readable;        /* reading may give something */
     bool socket_readable; /* the last read did not empty the socket, for transports that hold bytes
                              back */
+    bool used;            /* it has had a request */
     bool ending;          /* the client has ended its side: read up to there */
     bool ended;           /* the client sends no more */
     _Atomic bool lost;    /* the connection is broken; the watch reads it too */
@@ -133,6 +136,9 @@ enum srv_step srv_conn_ready(struct srv_conn *, uint32_t events);
 enum srv_step srv_conn_expire(struct srv_conn *);
 void srv_conn_delete(own struct srv_conn *);
 
+/* The last reply is sent: end our side, and throw away what the client still sends. Result as a
+ * stage. */
+enum srv_step srv_conn_linger(struct srv_conn *);
 /* Nothing of a request has arrived: give the memory back and wait, or close. Result as
  * srv_conn_drive. */
 enum srv_step srv_conn_rest(struct srv_conn *);

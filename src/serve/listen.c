@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "serve/tls.h"
+
 #define BACKLOG 4096
 
 static const char refusal[] =
@@ -136,10 +138,14 @@ bool srv_listen_open(struct srv_server *server)
 }
 
 /* One connection too many: say so and leave, without letting the refusal be lost in a reset. */
-static void refuse(int fd)
+static void refuse(int fd, bool tls)
 {
     char ignored[2048];
 
+    if (tls) { /* a handshake is what there is no room for */
+        close(fd);
+        return;
+    }
     (void)!recv(fd, ignored, sizeof ignored, MSG_DONTWAIT);
     (void)!send(fd, refusal, sizeof refusal - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
@@ -148,16 +154,16 @@ static void refuse(int fd)
 }
 
 /* No descriptor is left: use the spare one to take the connection off the queue. */
-static bool refuse_with_spare(struct srv_server *server, int listener)
+static bool refuse_with_spare(struct srv_server *server, const struct srv_listener *listener)
 {
     int fd;
 
     if (server->spare_fd < 0)
         return false;
     close(server->spare_fd);
-    fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
-        refuse(fd);
+        refuse(fd, listener->tls);
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd >= 0;
 }
@@ -193,13 +199,17 @@ static void add(struct srv_loop *loop, const struct srv_listener *listener, int 
     struct srv_conn *conn = srv_listen_conn(loop);
 
     if (!conn) {
-        refuse(fd);
+        refuse(fd, listener->tls);
         return;
     }
     conn->transport = &srv_transport_plain;
     conn->listener = listener;
     conn->fd = fd;
     conn->peer = *peer;
+    if (listener->tls && !srv_tls_begin(conn)) {
+        srv_conn_delete(conn);
+        return;
+    }
     event.data.ptr = conn;
     srv_loop_set_timer(loop, conn, SRV_TIMER_HEAD);
     if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -218,7 +228,7 @@ void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listene
         if (fd >= 0) {
             add(loop, listener, fd, &peer);
         } else if (error == EMFILE || error == ENFILE) {
-            if (!refuse_with_spare(loop->server, listener->fd))
+            if (!refuse_with_spare(loop->server, listener))
                 return;
         } else if (error != EINTR && error != ECONNABORTED) {
             return;

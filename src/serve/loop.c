@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "serve/h2.h"
 #include "serve/listen.h"
 
 #define NS_PER_MS 1000000U
@@ -267,7 +268,7 @@ bool srv_loop_run(struct srv_loop *loop)
             if (!handle_event(loop, &event))
                 return true;
         }
-        if (!expire(loop))
+        if (!expire(loop) || !srv_h2_run(loop))
             return true;
         if (atomic_load_explicit(&loop->server->draining, memory_order_relaxed)) {
             if (!loop->draining)

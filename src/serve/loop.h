@@ -29,6 +29,7 @@ struct srv_loop {
     struct srv_work *works;
     struct srv_conn *conns; /* spare */
     unsigned nworks, nconns;
+    struct srv_h2 *h2_first, *h2_last; /* that have something to do */
     uint64_t now_ns;
     time_t wall; /* seconds since 1970, for Date and the log */
     struct srv_date date;

@@ -16,6 +16,7 @@
 
 #include "serve/listen.h"
 #include "serve/loop.h"
+#include "serve/tls.h"
 
 #define STATUS_ERROR 1
 #define STATUS_USAGE 2
@@ -260,7 +261,8 @@ static int serve(struct srv_server *server)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a log that may not grow (ulimit -f) is a full disk */
-    if (!srv_listen_open(server) || !srv_log_open(&server->log, server->config.log))
+    if (!srv_listen_open(server) || !srv_tls_init(server) ||
+        !srv_log_open(&server->log, server->config.log))
         return STATUS_ERROR;
     n = srv_functions_load_all(&server->functions, &broken);
     print_functions(server);
@@ -275,6 +277,7 @@ static int serve(struct srv_server *server)
     fflush(stdout);
     status = wait_for_end(server, &signals);
     srv_log_close(&server->log);
+    srv_tls_release(server);
     return status;
 }
 

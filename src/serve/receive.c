@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/h2.h"
 #include "serve/loop.h"
 
 #define BODY_FIRST (256 << 10) /* bytes of a body that a Content-Length alone makes us allocate */
@@ -52,7 +53,13 @@ enum srv_step srv_http_stage(struct srv_conn *conn)
         conn->work = work;
     }
     for (;;) {
-        if (work->in_len > 0)
+        int preface = -1;
+
+        if (work->in_len > 0 && work->in[0] == 'P' && !conn->used)
+            preface = srv_h2_is_preface(work->in, work->in_len);
+        if (preface > 0)
+            return srv_h2_begin(conn);
+        if (work->in_len > 0 && preface < 0)
             r = srv_http_read_head(&work->http, work->in, work->in_len);
         if (r != SRV_HTTP_MORE)
             break;

@@ -221,16 +221,21 @@ static char *put(char *out, const char *s, size_t len)
 
 #define PUT(out, literal) put((out), (literal), sizeof(literal) - 1)
 
-size_t srv_reply_head(const struct srv_reply *reply, struct srv_date *date, time_t now,
-                      bool http_1_0, char *out)
+const char *srv_reply_date(struct srv_date *date, time_t now)
 {
-    char *p = out;
-    const char *text;
-
     if (date->second != now) {
         date->second = now;
         srv_date_format(now, date->text);
     }
+    return date->text;
+}
+
+size_t srv_reply_head(const struct srv_reply *reply, struct srv_date *date, time_t now,
+                      bool http_1_0, char *out)
+{
+    char *p = out;
+    const char *text, *today = srv_reply_date(date, now);
+
     if (reply->status == 200) {
         p = PUT(p, "HTTP/1.1 200 OK\r\nServer: ssvm\r\nDate: ");
     } else {
@@ -241,7 +246,7 @@ size_t srv_reply_head(const struct srv_reply *reply, struct srv_date *date, time
         p = put(p, text, strlen(text));
         p = PUT(p, "\r\nServer: ssvm\r\nDate: ");
     }
-    p = put(p, date->text, 29);
+    p = put(p, today, 29);
     if (reply->type) {
         p = PUT(p, "\r\nContent-Type: ");
         p = put(p, reply->type, strlen(reply->type));

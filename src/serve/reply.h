@@ -49,6 +49,9 @@ void srv_reply_error(struct srv_reply *, int status, const char *code, const cha
 /* Whether a reply of this status has no body and no Content-Length. */
 bool srv_reply_bodiless(int status);
 
+/* The Date field's value now, 29 bytes. */
+const char *srv_reply_date(struct srv_date *, time_t now);
+
 /* Write status line and fields, with the empty line: bytes written at `out` (room for
  * SRV_REPLY_HEAD_MAX). */
 size_t srv_reply_head(const struct srv_reply *, struct srv_date *, time_t now, bool http_1_0,

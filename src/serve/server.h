@@ -14,6 +14,7 @@
 #define SRV_LISTENERS_MAX 16
 
 struct srv_loop;
+struct srv_tls;
 
 /* An address where we listen. */
 struct srv_listener {
@@ -29,6 +30,7 @@ struct srv_server {
     int root;                                         /* DIR, O_PATH */
     struct srv_listener listeners[SRV_LISTENERS_MAX]; /* shared by the loops */
     unsigned nlisteners;
+    own struct srv_tls *tls; /* NULL: no address is served with it */
     int spare_fd; /* given up for a moment to refuse a connection when descriptors run out */
     unsigned nloops;
     struct srv_loop *loops;
