@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "cluster.h"
 #include "control/db.h"
 
 static char folder[] = "/tmp/ssvm-db-XXXXXX";
@@ -115,16 +116,60 @@ static void many_share_a_commit(void **state)
         }
 }
 
-static int open_sqlite(void **state)
+static void note(void *data, const char *what)
+{
+    char *seen = data;
+
+    snprintf(seen, 32, "%s", what ? what : "*");
+}
+
+static int notify(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    (void)err;
+    ctl_sql_notify(sql, data);
+    return 0;
+}
+
+static void watchers_are_told(void **state)
+{
+    static char seen[32];
+    struct sv_err err = {0};
+    char what[] = "functions";
+
+    (void)state;
+    ctl_db_watch(db, note, seen);
+    usleep(100000);
+    assert_int_equal(ctl_db_write(db, &err, notify, what), 0);
+    for (int i = 0; i < 100 && strcmp(seen, what) != 0; i++)
+        usleep(10000);
+    assert_string_equal(seen, what);
+}
+
+static int open_url(const char *url)
 {
     struct sv_err err = {0};
+
+    if (ctl_db_open(&err, url, &db) < 0) {
+        fprintf(stderr, "%s: %s\n", url, err.text);
+        return -1;
+    }
+    return 0;
+}
+
+static int open_sqlite(void **state)
+{
     char url[64];
 
     (void)state;
     assert_non_null(mkdtemp(folder));
     snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
-    assert_int_equal(ctl_db_open(&err, url, &db), 0);
-    return 0;
+    return open_url(url);
+}
+
+static int open_postgres(void **state)
+{
+    (void)state;
+    return open_url(cluster_url(""));
 }
 
 static int close_db(void **state)
@@ -140,7 +185,12 @@ int main(void)
         cmocka_unit_test(writes_and_reads),
         cmocka_unit_test(a_failure_undoes),
         cmocka_unit_test(many_share_a_commit),
+        cmocka_unit_test(watchers_are_told),
     };
+    int r = cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
 
-    return cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
+    if (cluster_start())
+        r |= cmocka_run_group_tests_name("postgresql", tests, open_postgres, close_db);
+    cluster_end();
+    return r;
 }

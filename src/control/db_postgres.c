@@ -1,0 +1,760 @@
+/* The database on PostgreSQL, shared with other nodes: a pool of connections, transactions that are
+ * run again when another node's came between, and a connection that listens for what others
+ * changed. */
+#include <dlfcn.h>
+#include <endian.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "control/db_backend.h"
+
+#define CONNECTIONS_MAX 12
+#define STATEMENTS_MAX 256 /* kept prepared by a connection */
+#define PARAMS_MAX 64
+#define TRY_FOR_MS 15000    /* a transaction that others keep coming between */
+#define BACKOFF_MS 100      /* after the server was not there: doubled each time, */
+#define BACKOFF_MAX_MS 2000 /* up to this */
+#define LISTEN_CHECK_MS 10000
+
+/* Of pg_type, which is the same everywhere. */
+enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 };
+
+struct library {
+    void *handle;
+#define PQ(result, name, params) result(*name) params;
+#include "control/db_pq.def"
+#undef PQ
+};
+
+struct statement {
+    own char *key; /* types of the parameters, and text */
+    char name[16];
+};
+
+/* Why a transaction may be run again. */
+enum again { AGAIN_NO, AGAIN_CONFLICT, AGAIN_DUPLICATE, AGAIN_LOST };
+
+struct connection {
+    struct ctl_sql sql; /* first: what callers hold */
+    struct postgres_db *db;
+    PGconn *handle;
+    PGresult *result;
+    int row, rows;
+    uint64_t decoded; /* columns of the row whose bytes are decoded already */
+    enum again again; /* what the last failure says of it */
+    struct sv_map statements;
+    unsigned nstatements; /* that there ever were */
+    struct connection *next;
+};
+
+struct postgres_db {
+    struct ctl_db base;
+    struct library pq;
+    own char *url;
+    pthread_mutex_t mutex; /* of what follows */
+    pthread_cond_t freed;
+    struct connection *idle;
+    unsigned count;
+    uint64_t down_until_ns; /* the server was not there: until then nobody tries */
+    unsigned backoff_ms;
+    char why_down[256];
+    pthread_t listener;
+    bool listening;
+    int stop_fd;
+};
+
+static const char *const words[][2] = {
+    {"int", "bigint"},  {"text", "text collate \"C\""},
+    {"blob", "bytea"},  {"serial", "bigserial primary key"},
+    {"strict", ""},     {"skip_locked", "for update skip locked"},
+    {"least", "least"}, {"greatest", "greatest"},
+    {NULL, NULL},
+};
+
+static int library_open(struct sv_err *err, struct library *pq)
+{
+    const char *missing = NULL;
+
+    pq->handle = dlopen("libpq.so.5", RTLD_NOW | RTLD_LOCAL);
+    if (!pq->handle)
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET,
+                       "a database of PostgreSQL needs libpq (Debian: libpq5): %s", dlerror());
+#define PQ(result, name, params)                                                                   \
+    *(void **)&pq->name = dlsym(pq->handle, #name);                                                \
+    if (!pq->name)                                                                                 \
+        missing = #name;
+#include "control/db_pq.def"
+#undef PQ
+    return missing ? sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "libpq has no '%s'", missing) : 0;
+}
+
+/* ---- One connection ---- */
+
+/* Errors of the server by their SQLSTATE, for people. */
+static int failed(struct connection *c, struct sv_err *err, const PGresult *result,
+                  const char *what)
+{
+    const struct library *pq = &c->db->pq;
+    const char *state = result ? pq->PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *text = result ? pq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (!state)
+        state = "";
+    if (!text)
+        text = pq->PQerrorMessage(c->handle);
+    c->again = AGAIN_NO;
+    if (pq->PQstatus(c->handle) != CONNECTION_OK || strncmp(state, "57P0", 4) == 0) {
+        c->again = AGAIN_LOST;
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %.200s", text);
+    }
+    if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0) {
+        c->again = AGAIN_CONFLICT;
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: others keep changing the same: %.200s",
+                       text);
+    }
+    if (strcmp(state, "23505") == 0 || strcmp(state, "42P07") == 0)
+        c->again = AGAIN_DUPLICATE;
+    if (strcmp(state, "53100") == 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                       "database: the disk of its server is full, nothing was written");
+    if (strcmp(state, "25006") == 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: it is read-only, nothing was written");
+    if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "database: %s", text);
+    if (strncmp(state, "53", 2) == 0 || strncmp(state, "57", 2) == 0 ||
+        strncmp(state, "58", 2) == 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: %s", text);
+    return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "database: %s (%s): %s", text, state, what);
+}
+
+static bool succeeded(const struct library *pq, const PGresult *result)
+{
+    ExecStatusType status = result ? pq->PQresultStatus(result) : PGRES_FATAL_ERROR;
+
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static void end_result(struct connection *c)
+{
+    c->db->pq.PQclear(c->result);
+    c->result = NULL;
+    c->row = c->rows = 0;
+    c->decoded = 0;
+}
+
+/* A statement without parameters or rows. */
+static int execute(struct connection *c, struct sv_err *err, const char *text)
+{
+    const struct library *pq = &c->db->pq;
+    PGresult *result;
+    int r = 0;
+
+    end_result(c);
+    result = pq->PQexec(c->handle, text);
+    if (!succeeded(pq, result))
+        r = failed(c, err, result, text);
+    pq->PQclear(result);
+    return r;
+}
+
+static void forget_statements(struct connection *c)
+{
+    for (size_t i = 0; i < c->statements.cap; i++) {
+        struct statement *s = c->statements.entries[i].value;
+
+        if (s)
+            sv_free(s->key);
+        sv_free(s);
+    }
+    sv_map_release(&c->statements);
+    sv_map_init(&c->statements);
+}
+
+static void connection_close(struct connection *c)
+{
+    if (!c)
+        return;
+    end_result(c);
+    forget_statements(c);
+    sv_map_release(&c->statements);
+    sv_buf_release(&c->sql.expanded);
+    c->db->pq.PQfinish(c->handle);
+    sv_free(c);
+}
+
+static void ignore_notice(void *data, const char *text)
+{
+    (void)data;
+    (void)text;
+}
+
+static int connection_open(struct postgres_db *db, struct sv_err *err, struct connection **ret)
+{
+    /* What the address itself says comes last, and wins. */
+    const char *const names[] = {"connect_timeout",
+                                 "tcp_user_timeout",
+                                 "keepalives_idle",
+                                 "application_name",
+                                 "client_encoding",
+                                 "dbname",
+                                 NULL};
+    const char *const values[] = {"5", "10000", "10", "ssvm", "UTF8", db->url, NULL};
+    struct connection *c = sv_alloc_zero(sizeof *c);
+    int r;
+
+    if (!c)
+        return sv_fail_nomem(err, "a connection to the database");
+    c->db = db;
+    c->sql.db = &db->base;
+    sv_map_init(&c->statements);
+    c->handle = db->pq.PQconnectdbParams(names, values, 1);
+    if (db->pq.PQstatus(c->handle) != CONNECTION_OK) {
+        const char *text = db->pq.PQerrorMessage(c->handle);
+
+        r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: its server cannot be reached: %.*s",
+                    (int)strcspn(text, "\n"), text);
+        goto fail;
+    }
+    db->pq.PQsetNoticeProcessor(c->handle, ignore_notice, NULL);
+    /* Sequential scans of small tables would make every two transactions a conflict. */
+    r = execute(c, err,
+                "set bytea_output = hex; set enable_seqscan = off; set lock_timeout = 10000; set "
+                "idle_in_transaction_session_timeout = 60000");
+    if (r < 0)
+        goto fail;
+    *ret = c;
+    return 0;
+fail:
+    connection_close(c);
+    return r;
+}
+
+/* The types of parameters, as letters and as PostgreSQL's numbers. */
+static int count_params(struct sv_err *err, const struct ctl_param *params, char *letters,
+                        Oid *types)
+{
+    static const char letter[] = {
+        [CTL_P_NULL] = 'n', [CTL_P_INT] = 'i', [CTL_P_TEXT] = 't', [CTL_P_BLOB] = 'b'};
+    static const Oid oids[] = {[CTL_P_NULL] = 0,
+                               [CTL_P_INT] = OID_INT8,
+                               [CTL_P_TEXT] = OID_TEXT,
+                               [CTL_P_BLOB] = OID_BYTEA};
+    int n = 0;
+
+    for (; params[n].type != CTL_P_END; n++) {
+        if (n == PARAMS_MAX)
+            return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "database: too many parameters");
+        letters[n] = letter[params[n].type];
+        types[n] = oids[params[n].type];
+    }
+    letters[n] = '\0';
+    return n;
+}
+
+static int prepare(struct connection *c, struct sv_err *err, const char *text, int count,
+                   const Oid *types, struct statement *s)
+{
+    PGresult *result;
+    int r = 0;
+
+    snprintf(s->name, sizeof s->name, "s%u", c->nstatements++);
+    result = c->db->pq.PQprepare(c->handle, s->name, text, count, types);
+    if (!succeeded(&c->db->pq, result))
+        r = failed(c, err, result, text);
+    c->db->pq.PQclear(result);
+    return r;
+}
+
+static int find_statement(struct connection *c, struct sv_err *err, const char *text,
+                          const struct ctl_param *params, struct statement **ret, int *ret_count)
+{
+    char letters[PARAMS_MAX + 1];
+    Oid types[PARAMS_MAX + 1];
+    struct statement *s = NULL;
+    struct sv_buf key;
+    int r = count_params(err, params, letters, types);
+
+    if (r < 0)
+        return r;
+    *ret_count = r;
+    sv_buf_init(&key, 1U << 20);
+    sv_buf_printf(&key, "%s:%s", letters, text);
+    if (key.failed)
+        goto nomem;
+    *ret = sv_map_find(&c->statements, sv_str_of(sv_buf_cstr(&key)));
+    if (*ret) {
+        sv_buf_release(&key);
+        return 0;
+    }
+    if (c->statements.len >= STATEMENTS_MAX) {
+        r = execute(c, err, "deallocate all");
+        if (r < 0)
+            goto fail;
+        forget_statements(c);
+    }
+    s = sv_alloc_zero(sizeof *s);
+    if (!s)
+        goto nomem;
+    r = prepare(c, err, text, *ret_count, types, s);
+    if (r < 0)
+        goto fail;
+    s->key = sv_buf_take(&key, NULL);
+    if (!s->key || !sv_map_put(&c->statements, sv_str_of(s->key), s)) {
+        sv_free(s->key);
+        goto nomem;
+    }
+    *ret = s;
+    return 0;
+nomem:
+    r = sv_fail_nomem(err, "a statement");
+fail:
+    sv_buf_release(&key);
+    sv_free(s);
+    return r;
+}
+
+static int run(struct ctl_sql *sql, struct sv_err *err, const char *text,
+               const struct ctl_param *params)
+{
+    struct connection *c = (struct connection *)sql;
+    const char *values[PARAMS_MAX + 1];
+    int lengths[PARAMS_MAX + 1], formats[PARAMS_MAX + 1], count = 0, r;
+    uint64_t numbers[PARAMS_MAX + 1];
+    struct statement *s = NULL;
+
+    end_result(c);
+    r = find_statement(c, err, text, params, &s, &count);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < count; i++) {
+        formats[i] = 1; /* binary: bytes as they are, numbers big-endian */
+        if (params[i].len > INT32_MAX)
+            return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "database: a value is too long");
+        lengths[i] = (int)params[i].len;
+        values[i] = params[i].type == CTL_P_NULL ? NULL : params[i].len ? params[i].ptr : "";
+        if (params[i].type == CTL_P_INT) {
+            numbers[i] = htobe64((uint64_t)params[i].number);
+            values[i] = (const char *)&numbers[i];
+            lengths[i] = sizeof numbers[i];
+        }
+    }
+    c->result = c->db->pq.PQexecPrepared(c->handle, s->name, count, values, lengths, formats, 0);
+    if (!succeeded(&c->db->pq, c->result)) {
+        r = failed(c, err, c->result, text);
+        end_result(c);
+        return r;
+    }
+    c->rows = c->db->pq.PQntuples(c->result);
+    c->row = -1;
+    return 0;
+}
+
+static int next(struct ctl_sql *sql, struct sv_err *err)
+{
+    struct connection *c = (struct connection *)sql;
+
+    (void)err;
+    c->decoded = 0;
+    if (c->row < c->rows)
+        c->row++;
+    return c->row < c->rows;
+}
+
+static bool null(struct ctl_sql *sql, unsigned column)
+{
+    struct connection *c = (struct connection *)sql;
+
+    return !c->result || c->row < 0 || c->row >= c->rows ||
+           column >= (unsigned)c->db->pq.PQnfields(c->result) ||
+           c->db->pq.PQgetisnull(c->result, c->row, (int)column);
+}
+
+static int64_t integer(struct ctl_sql *sql, unsigned column)
+{
+    struct connection *c = (struct connection *)sql;
+    const char *text;
+
+    if (null(sql, column))
+        return 0;
+    text = c->db->pq.PQgetvalue(c->result, c->row, (int)column);
+    if (c->db->pq.PQftype(c->result, (int)column) == OID_BOOL)
+        return text[0] == 't';
+    return strtoll(text, NULL, 10);
+}
+
+static unsigned hex(char c)
+{
+    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
+}
+
+/* Bytes come as `\x` and digits, and are decoded where they lie. */
+static struct sv_str str(struct ctl_sql *sql, unsigned column)
+{
+    struct connection *c = (struct connection *)sql;
+    struct sv_str s = {NULL, 0};
+    char *at;
+
+    if (null(sql, column) || column >= 64)
+        return s;
+    at = c->db->pq.PQgetvalue(c->result, c->row, (int)column);
+    s = (struct sv_str){at, (size_t)c->db->pq.PQgetlength(c->result, c->row, (int)column)};
+    if (c->db->pq.PQftype(c->result, (int)column) != OID_BYTEA || s.len < 2)
+        return s;
+    s.len = s.len / 2 - 1;
+    if (!(c->decoded >> column & 1))
+        for (size_t i = 0; i < s.len; i++)
+            at[i] = (char)(hex(at[2 + 2 * i]) << 4 | hex(at[3 + 2 * i]));
+    c->decoded |= UINT64_C(1) << column;
+    return s;
+}
+
+static uint64_t changes(struct ctl_sql *sql)
+{
+    struct connection *c = (struct connection *)sql;
+
+    return c->result ? strtoull(c->db->pq.PQcmdTuples(c->result), NULL, 10) : 0;
+}
+
+/* Taken before the transaction has a view of the data: it sees what the one before it left. */
+static int lock(struct ctl_sql *sql, struct sv_err *err)
+{
+    return execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
+}
+
+/* ---- The pool ---- */
+
+static int take(struct postgres_db *db, struct sv_err *err, struct connection **ret)
+{
+    struct sv_err why = {0};
+    int r = 0;
+
+    pthread_mutex_lock(&db->mutex);
+    while (!db->idle && db->count == CONNECTIONS_MAX)
+        pthread_cond_wait(&db->freed, &db->mutex);
+    *ret = db->idle;
+    if (*ret)
+        db->idle = (*ret)->next;
+    else if (sv_clock_ns() < db->down_until_ns)
+        r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "%s", db->why_down);
+    else
+        db->count++;
+    pthread_mutex_unlock(&db->mutex);
+    if (r < 0 || *ret)
+        return r;
+    r = connection_open(db, &why, ret);
+    pthread_mutex_lock(&db->mutex);
+    if (r < 0) {
+        db->count--;
+        db->backoff_ms = db->backoff_ms ? 2 * db->backoff_ms : BACKOFF_MS;
+        if (db->backoff_ms > BACKOFF_MAX_MS)
+            db->backoff_ms = BACKOFF_MAX_MS;
+        db->down_until_ns = sv_clock_ns() + (uint64_t)db->backoff_ms * 1000000;
+        snprintf(db->why_down, sizeof db->why_down, "%.*s", (int)sizeof db->why_down - 1, why.text);
+        pthread_cond_broadcast(&db->freed);
+    } else {
+        db->backoff_ms = 0;
+        db->down_until_ns = 0;
+    }
+    pthread_mutex_unlock(&db->mutex);
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
+/* Back into the pool; a lost one is closed, and so are those that wait beside it: what ended it has
+ * ended them. */
+static void give(struct postgres_db *db, struct connection *c, bool lost)
+{
+    struct connection *closing = NULL;
+
+    end_result(c);
+    pthread_mutex_lock(&db->mutex);
+    if (lost) {
+        closing = db->idle;
+        db->idle = NULL;
+        c->next = closing;
+        closing = c;
+        for (struct connection *i = closing; i; i = i->next)
+            db->count--;
+    } else {
+        c->next = db->idle;
+        db->idle = c;
+    }
+    pthread_cond_broadcast(&db->freed);
+    pthread_mutex_unlock(&db->mutex);
+    while (closing) {
+        c = closing;
+        closing = c->next;
+        connection_close(c);
+    }
+}
+
+/* ---- Transactions ---- */
+
+static int tell_others(struct connection *c, struct sv_err *err)
+{
+    const struct ctl_db_notes *notes = &c->sql.notes;
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && !notes->all && i < notes->count; i++)
+        r = run(&c->sql, err, "select pg_notify('ssvm', $1)", CTL_PARAMS(CTL_TEXT(notes->text[i])));
+    if (notes->all)
+        r = run(&c->sql, err, "select pg_notify('ssvm', '')", CTL_NO_PARAMS);
+    return r;
+}
+
+/* A transaction in which a statement has failed is undone by its commit, silently. */
+static int commit(struct connection *c, struct sv_err *err)
+{
+    const struct library *pq = &c->db->pq;
+    PGresult *result;
+    int r = 0;
+
+    end_result(c);
+    result = pq->PQexec(c->handle, "commit");
+    if (!succeeded(pq, result)) {
+        r = failed(c, err, result, "commit");
+        if (c->again == AGAIN_LOST) { /* nobody knows whether it was done: it is not run again */
+            c->again = AGAIN_NO;
+            if (err)
+                snprintf(err->text, sizeof err->text,
+                         "database: the connection was lost at the commit: whether it was done is "
+                         "not known");
+        }
+    } else if (strcmp(pq->PQcmdStatus(result), "COMMIT") != 0) {
+        r = sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET,
+                    "database: a statement had failed: nothing was written");
+    }
+    pq->PQclear(result);
+    return r;
+}
+
+static int run_once(struct connection *c, struct sv_err *err, const char *begin, bool writes,
+                    ctl_db_fn fn, void *data)
+{
+    int r, done;
+
+    c->again = AGAIN_NO;
+    c->sql.notes = (struct ctl_db_notes){0};
+    r = execute(c, err, begin);
+    if (r == 0)
+        r = fn(&c->sql, err, data);
+    if (r >= 0 && writes) {
+        done = tell_others(c, err);
+        if (done == 0)
+            done = commit(c, err);
+        return done < 0 ? done : r;
+    }
+    if (c->db->pq.PQtransactionStatus(c->handle) != PQTRANS_IDLE) {
+        enum again again = c->again;
+
+        (void)execute(c, NULL, "rollback");
+        c->again = again;
+    }
+    return r;
+}
+
+static void wait_a_little(unsigned attempt)
+{
+    unsigned most_ms = attempt < 6 ? 2U << attempt : 128;
+    struct timespec t = {.tv_nsec = 0};
+
+    t.tv_nsec = (long)(sv_hash_seed() % (most_ms * 1000000ULL));
+    nanosleep(&t, NULL);
+}
+
+/* Until it is done, fails for good, or others came between for too long. */
+static int transact(struct ctl_db *base, struct sv_err *err, const char *begin, bool writes,
+                    ctl_db_fn fn, void *data)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    uint64_t until_ns = sv_clock_ns() + TRY_FOR_MS * 1000000ULL;
+    unsigned duplicates = 0, losses = 0;
+
+    for (unsigned attempt = 0;; attempt++) {
+        struct sv_err why = {0};
+        struct connection *c = NULL;
+        enum again again;
+        int r = take(db, err, &c);
+
+        if (r < 0)
+            return r;
+        r = run_once(c, &why, begin, writes, fn, data);
+        again = r < 0 ? c->again : AGAIN_NO;
+        give(db, c, db->pq.PQstatus(c->handle) != CONNECTION_OK || again == AGAIN_LOST);
+        if (again == AGAIN_NO || (again == AGAIN_DUPLICATE && ++duplicates > 2) ||
+            (again == AGAIN_LOST && ++losses > 1) || sv_clock_ns() > until_ns) {
+            if (r < 0 && err)
+                *err = why;
+            return r;
+        }
+        wait_a_little(attempt);
+    }
+}
+
+static int write_postgres(struct ctl_db *base, struct sv_err *err, ctl_db_fn fn, void *data)
+{
+    return transact(base, err, "begin isolation level serializable", true, fn, data);
+}
+
+static int read_postgres(struct ctl_db *base, struct sv_err *err, ctl_db_fn fn, void *data)
+{
+    return transact(base, err, "begin isolation level repeatable read read only", false, fn, data);
+}
+
+/* ---- What other nodes tell ---- */
+
+/* True: time has passed, or there is something to read; false: it is over. */
+static bool wait_for(struct postgres_db *db, int fd, int timeout_ms)
+{
+    struct pollfd fds[] = {{.fd = db->stop_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+
+    (void)poll(fds, fd < 0 ? 1 : 2, timeout_ms);
+    return fds[0].revents == 0;
+}
+
+static void take_notes(struct connection *c)
+{
+    const struct library *pq = &c->db->pq;
+    struct ctl_db_notes notes = {0};
+    PGnotify *n;
+
+    while ((n = pq->PQnotifies(c->handle))) {
+        if (n->extra[0])
+            ctl_db_note(&notes, n->extra);
+        else
+            notes.all = true;
+        pq->PQfreemem(n);
+    }
+    ctl_db_told(&c->db->base, &notes);
+}
+
+/* As long as the connection lives. */
+static void listen_on(struct connection *c)
+{
+    const struct ctl_db_notes everything = {.all = true};
+    const struct library *pq = &c->db->pq;
+
+    if (execute(c, NULL, "listen ssvm") < 0)
+        return;
+    ctl_db_told(&c->db->base, &everything); /* what was told before now is not known */
+    while (wait_for(c->db, pq->PQsocket(c->handle), LISTEN_CHECK_MS)) {
+        if (!pq->PQconsumeInput(c->handle) || execute(c, NULL, "select 1") < 0)
+            return;
+        take_notes(c);
+    }
+}
+
+static void *listen_for_others(void *data)
+{
+    struct postgres_db *db = data;
+    unsigned backoff_ms = 0;
+
+    while (wait_for(db, -1, (int)backoff_ms)) {
+        struct connection *c = NULL;
+
+        if (connection_open(db, NULL, &c) == 0) {
+            backoff_ms = 0;
+            listen_on(c);
+            connection_close(c);
+        }
+        backoff_ms = backoff_ms ? 2 * backoff_ms : BACKOFF_MS;
+        if (backoff_ms > BACKOFF_MAX_MS)
+            backoff_ms = BACKOFF_MAX_MS;
+    }
+    return NULL;
+}
+
+/* ---- The whole ---- */
+
+static void close_postgres(own struct ctl_db *base)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    uint64_t one = 1;
+
+    if (db->listening && write(db->stop_fd, &one, sizeof one) == sizeof one)
+        pthread_join(db->listener, NULL);
+    while (db->idle) {
+        struct connection *c = db->idle;
+
+        db->idle = c->next;
+        connection_close(c);
+    }
+    if (db->stop_fd >= 0)
+        close(db->stop_fd);
+    pthread_cond_destroy(&db->freed);
+    pthread_mutex_destroy(&db->mutex);
+    sv_free(db->url); /* libpq stays open: it has threads' data */
+    sv_free(db);
+}
+
+static int check_encoding(struct postgres_db *db, struct sv_err *err)
+{
+    struct connection *c = NULL;
+    const char *encoding;
+    int r = take(db, err, &c);
+
+    if (r < 0)
+        return r;
+    encoding = db->pq.PQparameterStatus(c->handle, "server_encoding");
+    if (!encoding || strcmp(encoding, "UTF8") != 0)
+        r = sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                    "the database has the encoding '%s': make one with UTF8",
+                    encoding ? encoding : "?");
+    give(db, c, false);
+    return r;
+}
+
+static int open_postgres(struct sv_err *err, const char *url, struct ctl_watch *watch,
+                         own struct ctl_db **ret)
+{
+    struct postgres_db *db = sv_alloc_zero(sizeof *db);
+    int r;
+
+    if (!db)
+        return sv_fail_nomem(err, "the database");
+    db->base.backend = &ctl_backend_postgres;
+    db->base.watch = watch;
+    pthread_mutex_init(&db->mutex, NULL);
+    pthread_cond_init(&db->freed, NULL);
+    db->stop_fd = eventfd(0, EFD_CLOEXEC);
+    db->url = sv_strdup(url);
+    r = db->url && db->stop_fd >= 0 ? 0 : sv_fail_nomem(err, "the database");
+    if (r == 0)
+        r = library_open(err, &db->pq);
+    if (r == 0)
+        r = check_encoding(db, err);
+    if (r == 0) {
+        db->listening = pthread_create(&db->listener, NULL, listen_for_others, db) == 0;
+        r = db->listening ? 0 : sv_fail_nomem(err, "the database's thread");
+    }
+    if (r < 0) {
+        close_postgres(&db->base);
+        return r;
+    }
+    *ret = &db->base;
+    return 0;
+}
+
+const struct ctl_backend ctl_backend_postgres = {
+    .scheme = "postgres",
+    .words = words,
+    .open = open_postgres,
+    .close = close_postgres,
+    .write = write_postgres,
+    .read = read_postgres,
+    .run = run,
+    .next = next,
+    .integer = integer,
+    .str = str,
+    .null = null,
+    .changes = changes,
+    .lock = lock,
+    .shared = true,
+};
