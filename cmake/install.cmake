@@ -23,7 +23,7 @@ if(plugins)
   install(TARGETS ${plugins} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ssvm)
 endif()
 install(TARGETS ssvm_isolate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
-install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h include/ssvm_state.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # Paths in both package files are relative to the file itself, so that a tree can be moved after it was installed.
 install(EXPORT ssvmTargets NAMESPACE ssvm:: DESTINATION ${SSVM_CMAKE_DIR})

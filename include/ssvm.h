@@ -511,6 +511,45 @@ typedef struct ssvm_image_config {
 #define SSVM_IMAGE_CONFIG_INIT {.size = sizeof(ssvm_image_config)}
 SSVM_API own ssvm_error *ssvm_linker_define_image(ssvm_linker *, const ssvm_image_config *config);
 
+/* State for guests: the module `ssvm_state` (doc/format/state.md) over a back end of the embedder's
+ * (ssvm_state.h). Only the parts that are granted are defined. Needs host-state.so: SSVM_ENOTFOUND.
+ * Since 0.1. */
+typedef enum ssvm_state_parts {
+    SSVM_STATE_KV = 1,
+    SSVM_STATE_SQL = 2,
+    SSVM_STATE_SECRET = 4,
+    SSVM_STATE_QUEUE = 8,
+    SSVM_STATE_HTTP = 16,
+    SSVM_STATE_CALL = 32
+} ssvm_state_parts;
+struct ssvm_state_backend;
+typedef struct ssvm_state_grant {
+    size_t size;
+    unsigned parts; /* enum ssvm_state_parts */
+    const struct ssvm_state_backend *backend;
+    void *data;           /* for the back end; lives as long as the stores and templates */
+    uint32_t max_handles; /* of a store, open at a time; 0: 64, at most 256 */
+    uint64_t max_bytes;   /* of a value, a statement, an answer; 0: 16 MiB */
+} ssvm_state_grant;
+#define SSVM_STATE_GRANT_INIT {.size = sizeof(ssvm_state_grant)}
+SSVM_API own ssvm_error *ssvm_linker_define_state(ssvm_linker *, const ssvm_state_grant *);
+/* The back end over files, of programs without a server: state-file.so, which brings SQLite and
+ * curl. One may be used by any number of stores and threads. */
+typedef struct ssvm_state_files {
+    size_t size;
+    const char *kv, *sql;       /* files of SQLite, made when they are not there; NULL: none */
+    const char *const *secrets; /* "NAME=VALUE" */
+    size_t nsecrets;
+    /* Servers that may be reached: "HOST[:PORT]", "*.HOST"; no port: that of the scheme. Addresses
+     * of this machine and of private networks must be named: "127.0.0.1:8080", "10.0.0.0/8". */
+    const char *const *hosts;
+    size_t nhosts;
+} ssvm_state_files;
+#define SSVM_STATE_FILES_INIT {.size = sizeof(ssvm_state_files)}
+/* *ret grants what is there; its data is for ssvm_state_files_close. */
+SSVM_API own ssvm_error *ssvm_state_files_open(const ssvm_state_files *, ssvm_state_grant *ret);
+SSVM_API void ssvm_state_files_close(ssvm_state_grant *);
+
 /* Instantiate: resolves imports (the error names each missing one, who provides it and the flag),
  * runs active segments and `start`. The instance belongs to the store. */
 SSVM_API own ssvm_error *ssvm_linker_instantiate(ssvm_linker *, const ssvm_module *,

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "host/image/image.h"
 #include "host/nn/nn.h"
+#include "host/state/state.h"
 #include "host/wasi/wasi.h"
 #include "runtime/instance.h"
 #include "runtime/link.h"
@@ -67,6 +68,13 @@ struct ssvm_store {
     SV_VEC(struct sv_instance *) bindgen_started; /* `__wbindgen_start` was called */
 };
 
+/* What the host modules of a linker or template are granted. */
+struct sv_api_grants {
+    struct sv_nn *nn; /* a reference: of the modules of host/nn; NULL */
+    struct sv_image_grant image;
+    struct sv_state_grant state;
+};
+
 /* A host module that is granted to a whole linker or template: opened anew in each store. */
 struct sv_api_host {
     const struct sv_host_module *module;
@@ -78,9 +86,8 @@ struct ssvm_linker {
     ssvm_store *store;
     struct sv_linker *linker;
     bool has_wasi, has_bindgen;
-    void *wasi_state;            /* call->data of the WASI functions that it defines */
-    struct sv_nn *nn;            /* a reference: the grant of the modules of host/nn; NULL */
-    struct sv_image_grant image; /* that of sv_host_image */
+    void *wasi_state; /* call->data of the WASI functions that it defines */
+    struct sv_api_grants grants;
     struct sv_api_host hosts[SV_API_HOSTS_MAX];
     uint32_t nhosts;
 };
@@ -127,8 +134,9 @@ own ssvm_error *sv_api_error_call(ssvm_store *, const struct sv_err *err, int r)
 /* ---- nn.c ---- */
 
 /* What a module of ssvm_linker.hosts is opened with. */
-const void *sv_api_host_grant(const struct sv_host_module *, const struct sv_nn *,
-                              const struct sv_image_grant *);
+const void *sv_api_host_grant(const struct sv_host_module *, const struct sv_api_grants *);
+/* Define such a module, whose grant is in the linker's. */
+own ssvm_error *sv_api_define_host(ssvm_linker *, const struct sv_host_module *);
 
 /* ---- store.c ---- */
 

@@ -33,7 +33,7 @@ void ssvm_linker_delete(own ssvm_linker *l)
     if (!l)
         return;
     sv_linker_delete(l->linker);
-    sv_nn_unref(l->nn);
+    sv_nn_unref(l->grants.nn);
     sv_free(l);
 }
 

@@ -213,13 +213,16 @@ own ssvm_error *ssvm_nn_open(ssvm_nn *nn)
 
 /* ---- In a linker ---- */
 
-const void *sv_api_host_grant(const struct sv_host_module *m, const struct sv_nn *nn,
-                              const struct sv_image_grant *image)
+const void *sv_api_host_grant(const struct sv_host_module *m, const struct sv_api_grants *g)
 {
-    return m == &sv_host_image ? (const void *)image : (const void *)nn;
+    if (m == &sv_host_image)
+        return &g->image;
+    if (m == &sv_host_tensorflow || m == &sv_host_tensorflowlite || m == &sv_host_wasi_nn)
+        return g->nn;
+    return &g->state;
 }
 
-static own ssvm_error *define(ssvm_linker *l, const struct sv_host_module *m)
+own ssvm_error *sv_api_define_host(ssvm_linker *l, const struct sv_host_module *m)
 {
     struct sv_api_host *h = &l->hosts[l->nhosts];
     struct sv_err err = {0};
@@ -227,7 +230,7 @@ static own ssvm_error *define(ssvm_linker *l, const struct sv_host_module *m)
     if (l->nhosts == SV_API_HOSTS_MAX)
         return sv_api_error(SSVM_EUSAGE, "too many host modules in this linker");
     h->module = m;
-    if (sv_host_link(&err, l->linker, l->store->store, m, sv_api_host_grant(m, l->nn, &l->image),
+    if (sv_host_link(&err, l->linker, l->store->store, m, sv_api_host_grant(m, &l->grants),
                      &h->state) < 0)
         return sv_api_error_of(&err);
     l->nhosts++;
@@ -242,11 +245,11 @@ own ssvm_error *ssvm_linker_define_nn(ssvm_linker *l, ssvm_nn *nn)
 
     if (!l || !nn)
         return sv_api_error(SSVM_EUSAGE, "ssvm_linker_define_nn needs a linker and an ssvm_nn");
-    if (l->nn)
+    if (l->grants.nn)
         return sv_api_error(SSVM_EUSAGE, "inference is defined in this linker already");
-    l->nn = sv_nn_ref(inner(nn));
+    l->grants.nn = sv_nn_ref(inner(nn));
     for (size_t i = 0; i < SV_COUNT(modules) && !error; i++)
-        error = define(l, modules[i]);
+        error = sv_api_define_host(l, modules[i]);
     return error;
 }
 
@@ -263,7 +266,7 @@ own ssvm_error *ssvm_linker_define_image(ssvm_linker *l, const ssvm_image_config
         if (l->hosts[i].module == &sv_host_image)
             return sv_api_error(SSVM_EUSAGE, "pictures are defined in this linker already");
     }
-    l->image = (struct sv_image_grant){
+    l->grants.image = (struct sv_image_grant){
         .max_side = c.max_side, .max_pixels = c.max_pixels, .log = c.log, .arg = c.data};
-    return define(l, &sv_host_image);
+    return sv_api_define_host(l, &sv_host_image);
 }

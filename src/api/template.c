@@ -26,8 +26,7 @@ struct ssvm_template {
     struct sv_module *module; /* a reference */
     struct sv_arena arena;    /* names */
     bool has_wasi, has_bindgen;
-    struct sv_nn *nn; /* a reference; NULL */
-    struct sv_image_grant image;
+    struct sv_api_grants grants;
     const struct sv_host_module *hosts[SV_API_HOSTS_MAX]; /* those in use, at the linker's places */
     uint32_t n;
     struct recipe recipes[];
@@ -96,8 +95,9 @@ own ssvm_error *ssvm_template_new(ssvm_linker *l, const ssvm_module *m, own ssvm
     sv_arena_init(&t->arena, 0);
     t->engine = sv_engine_ref(m->engine);
     t->module = sv_module_ref(m->module);
-    t->nn = l->nn ? sv_nn_ref(l->nn) : NULL;
-    t->image = l->image;
+    t->grants = l->grants;
+    if (l->grants.nn)
+        sv_nn_ref(l->grants.nn);
     t->n = n;
     imports = sv_alloc_array_zero(n ? n : 1, sizeof *imports);
     if (!imports)
@@ -125,7 +125,7 @@ void ssvm_template_delete(own ssvm_template *t)
 {
     if (!t)
         return;
-    sv_nn_unref(t->nn);
+    sv_nn_unref(t->grants.nn);
     sv_module_unref(t->module);
     sv_engine_unref(t->engine);
     sv_arena_release(&t->arena);
@@ -184,8 +184,8 @@ static own ssvm_error *instantiate(const ssvm_template *t, ssvm_store *s, const 
     }
     for (uint32_t i = 0; i < SV_API_HOSTS_MAX && !error; i++) {
         if (t->hosts[i] &&
-            sv_host_open(&err, s->store, t->hosts[i],
-                         sv_api_host_grant(t->hosts[i], t->nn, &t->image), &host_states[i]) < 0)
+            sv_host_open(&err, s->store, t->hosts[i], sv_api_host_grant(t->hosts[i], &t->grants),
+                         &host_states[i]) < 0)
             error = sv_api_error_of(&err);
     }
     for (uint32_t i = 0; i < t->n && !error; i++) {

@@ -56,6 +56,7 @@ enum cli_option_id {
     CLI_ENABLE, /* value: the feature's name */
     CLI_DISABLE,
     CLI_ALLOW_COMMAND,
+    CLI_ALLOW_HTTP,
     CLI_CACHE,
     CLI_CPU,
     CLI_CPU_LIMIT,
@@ -79,6 +80,7 @@ enum cli_option_id {
     CLI_INVOKE,
     CLI_JOBS,
     CLI_JSON,
+    CLI_KV,
     CLI_LINK,
     CLI_MAN,
     CLI_MAX_FILES,
@@ -99,6 +101,8 @@ enum cli_option_id {
     CLI_PROFILE,
     CLI_REACTOR,
     CLI_RESULT,
+    CLI_SECRET,
+    CLI_SQL,
     CLI_STACK_LIMIT,
     CLI_STATS,
     CLI_TARGET,
@@ -143,6 +147,20 @@ struct cli_values {
 };
 bool cli_values_read(char **argv, int argc, struct cli_values *ret);
 void cli_values_release(struct cli_values *);
+
+/* What --kv, --sql, --secret and --allow-http grant, each at most n times. */
+struct cli_state {
+    ssvm_state_files files;
+    ssvm_state_grant grant;
+    char **secrets; /* owned */
+    const char **hosts;
+};
+bool cli_state_init(struct cli_state *, size_t n);                      /* false: out of memory */
+void cli_state_release(struct cli_state *);                             /* when the guest is over */
+bool cli_state_add_secret(struct cli_state *, const struct cli_args *); /* false = reported */
+bool cli_state_add_host(struct cli_state *, const char *host);
+/* Nothing granted: nothing is opened. */
+own ssvm_error *cli_state_define(struct cli_state *, ssvm_linker *);
 
 /* The name nearest to `name`, of `n` names at `names` (stride bytes apart), or NULL when none is
  * near. */

@@ -40,6 +40,7 @@ struct run {
     ssvm_nn_config nn_config; /* backends NULL: no inference */
     ssvm_nn_model *models;
     bool image;
+    struct cli_state state;
     char disable[DISABLE_MAX];
     const char *invoke, *file;
     const char *profile; /* --profile */
@@ -271,6 +272,16 @@ static bool set_grant(struct run *r, int id)
         return false;
     case CLI_IMAGE:
         return r->image = true;
+    case CLI_KV:
+        r->state.files.kv = value;
+        return true;
+    case CLI_SQL:
+        r->state.files.sql = value;
+        return true;
+    case CLI_SECRET:
+        return cli_state_add_secret(&r->state, &r->args);
+    case CLI_ALLOW_HTTP:
+        return cli_state_add_host(&r->state, value);
     case CLI_NN:
         r->nn_config.backends = value;
         return true;
@@ -616,6 +627,8 @@ static int prepare(struct run *r)
         e = define_nn(r);
     if (!e && r->image)
         e = define_image(r);
+    if (!e)
+        e = cli_state_define(&r->state, r->linker);
     if (e)
         return cli_error(NULL, e);
     status = r->profile ? start_profile(r) : 0;
@@ -705,6 +718,7 @@ static int release(struct run *r, int status)
         r->store = NULL;
         r->nn = NULL;
     }
+    cli_state_release(&r->state); /* the guest is over: nobody asks any more */
     if (!TIDY) {
         /* Not through exit(): a thread may be compiling, with libraries that exit() takes down. */
         status = cli_finish(status);
@@ -756,7 +770,8 @@ static bool init(struct run *r, int argc, char **argv)
     r->wasi.dirs = r->dirs;
     r->wasi.args = r->guest_args;
     r->nn_config.models = r->models;
-    return r->env && r->guest_args && r->dirs && r->links && r->models;
+    return cli_state_init(&r->state, n) && r->env && r->guest_args && r->dirs && r->links &&
+           r->models;
 }
 
 /* FILE and what follows it. -1 = go on; else the exit status. */

@@ -32,6 +32,8 @@ struct sv_host_module {
     /* What of the state a snapshot of the guest cannot hold ("an open file"); NULL: nothing. May be
      * NULL. */
     const char *(*holds)(const void *state);
+    /* Was this function granted to the state? NULL: all are. */
+    bool (*has)(const void *state, const struct sv_host_func *);
 };
 
 /* All modules (host/modules.def). */

@@ -6,27 +6,33 @@
 
 #define HOST_MODULE(descriptor) extern const struct sv_host_module descriptor;
 #define HOST_KNOWN(module, what, then)
+#define HOST_PART(module, prefix, what, then)
 #include "host/modules.def"
 #undef HOST_MODULE
 #undef HOST_KNOWN
+#undef HOST_PART
 
 const struct sv_host_module *const sv_host_modules[] = {
 #define HOST_MODULE(descriptor) &descriptor,
 #define HOST_KNOWN(module, what, then)
+#define HOST_PART(module, prefix, what, then)
 #include "host/modules.def"
 #undef HOST_MODULE
 #undef HOST_KNOWN
+#undef HOST_PART
 };
 const unsigned sv_host_nmodules = SV_COUNT(sv_host_modules);
 
 static const struct known {
-    const char *module, *what, *then;
+    const char *module, *prefix, *what, *then; /* prefix: of the functions' names */
 } known_modules[] = {
 #define HOST_MODULE(descriptor)
-#define HOST_KNOWN(module, what, then) {module, what, then},
+#define HOST_KNOWN(module, what, then) {module, "", what, then},
+#define HOST_PART(module, prefix, what, then) {module, prefix, what, then},
 #include "host/modules.def"
 #undef HOST_MODULE
 #undef HOST_KNOWN
+#undef HOST_PART
 };
 
 /* A module that was opened for a store. */
@@ -39,6 +45,13 @@ struct opened {
 static bool is(struct sv_str s, const char *name)
 {
     return sv_str_eq(s, sv_str_of(name));
+}
+
+static bool begins(struct sv_str s, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    return s.len >= len && memcmp(s.ptr, prefix, len) == 0;
 }
 
 /* Order of a function's name against a string. */
@@ -173,7 +186,7 @@ static bool define(void *arg, struct sv_store *store, const struct sv_module *mo
         return false;
     type = module->funcs[import->index].type;
     f = find_func(o->module, import->module, import->name, type);
-    if (!f)
+    if (!f || (o->module->has && !o->module->has(o->state, f)))
         return false;
     /* Of another type: define it as it is, so that the linker tells what was expected and found. */
     type = sig_type(store->engine->types, f->sig);
@@ -282,7 +295,7 @@ void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct
                 return;
             }
     for (i = 0; i < SV_COUNT(known_modules); i++)
-        if (is(module, known_modules[i].module)) {
+        if (is(module, known_modules[i].module) && begins(name, known_modules[i].prefix)) {
             sv_buf_printf(ret, "it is part of %s: %s", known_modules[i].what,
                           known_modules[i].then);
             return;

@@ -54,6 +54,7 @@ typedef void sv_native_thunk(struct sv_instance *inst, uint8_t *mem0, const void
 /* ---- native_abi.c: what an image has to agree with ---- */
 struct sv_image_id;
 void sv_native_build_id(uint8_t ret[SV_SHA256_LEN]);
+const char *sv_native_build_text(void); /* what it is a digest of: changes with the sources */
 void sv_native_cpu(uint8_t ret[SV_SHA256_LEN]);      /* this machine's instructions */
 bool sv_native_cpu_fits(const struct sv_image_id *); /* made for this machine, or for less */
 /* enum sv_image_flags of a module that uses `features`. */

@@ -12,6 +12,11 @@
 #include <sys/platform/x86.h>
 #endif
 
+const char *sv_native_build_text(void)
+{
+    return SV_BUILD_ID;
+}
+
 void sv_native_build_id(uint8_t ret[SV_SHA256_LEN])
 {
     static const char id[] = "ssvm native " SV_BUILD_ID;
