@@ -5,12 +5,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/sha256.h"
 #include "control/api.h"
+#include "control/key.h"
 #include "control/shape.h"
 
 #define SCOPES_TEXT_MAX 64
@@ -197,7 +196,7 @@ enum ctl_token_result ctl_token_check(struct ctl_server *server, struct sv_err *
 {
     struct lookup lookup = {.now = wall_ms()};
 
-    sv_sha256(secret.ptr, secret.len, lookup.digest);
+    ctl_token_digest(secret, lookup.digest);
     if (must_wait(peer, lookup.digest))
         return CTL_TOKEN_WAIT;
     if (ctl_db_read(server->db, err, read_token, &lookup) < 0)
@@ -210,31 +209,6 @@ enum ctl_token_result ctl_token_check(struct ctl_server *server, struct sv_err *
 }
 
 /* ---- Making ---- */
-
-static int make_secret(struct sv_err *err, char *ret, uint8_t ret_digest[SV_SHA256_LEN])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    uint8_t random[CTL_TOKEN_BYTES + 1] = {0};
-    char *p = ret + sizeof CTL_TOKEN_PREFIX - 1;
-
-    if (getrandom(random, CTL_TOKEN_BYTES, 0) != CTL_TOKEN_BYTES)
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the system gives no random numbers");
-    memcpy(ret, CTL_TOKEN_PREFIX, sizeof CTL_TOKEN_PREFIX - 1);
-    for (unsigned i = 0; i < CTL_TOKEN_BYTES; i += 3) {
-        uint32_t n = (uint32_t)random[i] << 16 | (uint32_t)random[i + 1] << 8;
-
-        if (i + 2 < CTL_TOKEN_BYTES)
-            n |= random[i + 2];
-        *p++ = digits[n >> 18];
-        *p++ = digits[n >> 12 & 63];
-        *p++ = digits[n >> 6 & 63];
-        if (i + 2 < CTL_TOKEN_BYTES)
-            *p++ = digits[n & 63];
-    }
-    *p = '\0';
-    sv_sha256(ret, CTL_TOKEN_LEN, ret_digest);
-    return 0;
-}
 
 struct change {
     const char *tenant, *name;
@@ -307,7 +281,7 @@ int ctl_token_add(struct ctl_server *server, struct sv_err *err, const char *ten
 {
     struct change change = {
         .tenant = tenant, .name = name, .now = wall_ms(), .expires = expires_ms};
-    int r = make_secret(err, ret, change.digest);
+    int r = ctl_token_make(err, ret, change.digest);
 
     write_scopes(scopes, change.scopes);
     if (r == 0)
@@ -357,7 +331,7 @@ int ctl_token_rotate(struct ctl_server *server, struct sv_err *err, const char *
                      int64_t grace_ms, char *ret, int64_t *ret_id, int64_t *ret_expires_ms)
 {
     struct change change = {.tenant = tenant, .id = id, .now = wall_ms(), .grace = grace_ms};
-    int r = make_secret(err, ret, change.digest);
+    int r = ctl_token_make(err, ret, change.digest);
 
     if (r == 0)
         r = ctl_db_write(server->db, err, rotate_token, &change);
@@ -462,8 +436,8 @@ int ctl_token_first(struct ctl_server *server, struct sv_err *err)
 {
     struct change change = {
         .tenant = CTL_ALL_TENANTS, .name = "first", .now = wall_ms(), .first = true};
-    char secret[CTL_TOKEN_LEN + 1];
-    int r = make_secret(err, secret, change.digest);
+    char secret[CTL_TOKEN_TEXT];
+    int r = ctl_token_make(err, secret, change.digest);
 
     write_scopes(ALL_SCOPES, change.scopes);
     if (r == 0)

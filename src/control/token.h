@@ -7,15 +7,13 @@
 #include <jansson.h>
 
 #include "control/control.h"
+#include "control/key.h"
 
-#define CTL_TOKEN_PREFIX "ssvm_"
-#define CTL_TOKEN_BYTES 32                               /* random ones */
-#define CTL_TOKEN_LEN (sizeof CTL_TOKEN_PREFIX - 1 + 43) /* of its text, in base64url */
-#define CTL_TOKEN_FAILURES_MAX 10                        /* of an address, in ... */
-#define CTL_TOKEN_WINDOW_MS 60000                        /* ... such a time; then it waits */
-#define CTL_TOKEN_GRACE_S 3600                           /* of a secret that was replaced */
-#define CTL_TOKEN_EXPIRES_MAX_S 3153600000LL             /* a hundred years */
-#define CTL_TOKENS_MAX 1000                              /* of a tenant */
+#define CTL_TOKEN_FAILURES_MAX 10            /* of an address, in ... */
+#define CTL_TOKEN_WINDOW_MS 60000            /* ... such a time; then it waits */
+#define CTL_TOKEN_GRACE_S 3600               /* of a secret that was replaced */
+#define CTL_TOKEN_EXPIRES_MAX_S 3153600000LL /* a hundred years */
+#define CTL_TOKENS_MAX 1000                  /* of a tenant */
 
 struct ctl_token {
     int64_t id;
@@ -33,7 +31,7 @@ enum ctl_token_result {
 /* Look a secret up that came from `peer`. */
 enum ctl_token_result ctl_token_check(struct ctl_server *, struct sv_err *, struct sv_str secret,
                                       const char *peer, struct ctl_token *ret);
-/* A new one; its secret goes into `ret` (CTL_TOKEN_LEN + 1 bytes). expires_ms: 0 = never.
+/* A new one; its secret goes into `ret` (CTL_TOKEN_TEXT bytes). expires_ms: 0 = never.
  * SV_ELIMIT: the tenant has too many. SV_ENOTFOUND: there is no such tenant. */
 int ctl_token_add(struct ctl_server *, struct sv_err *, const char *tenant, const char *name,
                   unsigned scopes, int64_t expires_ms, char *ret, int64_t *ret_id);

@@ -83,9 +83,9 @@ static int answer_secret(struct ctl_reply *reply, int64_t id, const char *secret
 
     snprintf(text, sizeof text, "%lld", (long long)id);
     ctl_reply_field(reply, "Cache-Control", "no-store");
-    return ctl_reply_json(reply, reply->status,
-                          json_pack("{s:s,s:s,s:o}", "id", text, "token", secret, "expires",
-                                    ctl_json_time(expires)));
+    return ctl_reply_json(
+        reply, reply->status,
+        json_pack("{s:s,s:s,s:o}", "id", text, "token", secret, "expires", ctl_json_time(expires)));
 }
 
 /* Seconds of the body's field; false: too many. */
@@ -107,7 +107,7 @@ static int new_token(struct ctl_request *request, struct ctl_reply *reply, struc
     const char *name = json_string_value(json_object_get(request->json, "name"));
     unsigned scopes = ctl_scopes_read(json_object_get(request->json, "scopes"));
     int64_t seconds, expires, id;
-    char secret[CTL_TOKEN_LEN + 1];
+    char secret[CTL_TOKEN_TEXT];
     int r;
 
     if (scopes == 0)
@@ -123,7 +123,7 @@ static int rotate_token(struct ctl_request *request, struct ctl_reply *reply, st
                         const char *tenant, struct sv_str old)
 {
     int64_t seconds, id, expires;
-    char secret[CTL_TOKEN_LEN + 1];
+    char secret[CTL_TOKEN_TEXT];
     int r;
 
     if (!get_seconds(request, "grace_s", CTL_TOKEN_GRACE_S, &seconds, err))

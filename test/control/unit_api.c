@@ -21,7 +21,7 @@
 
 static char folder[] = "/tmp/ssvm-api-XXXXXX";
 static struct ctl_server server = {.data = folder, .public_url = "http://127.0.0.1:1"};
-static char first[CTL_TOKEN_LEN + 1];
+static char first[CTL_TOKEN_TEXT];
 
 struct answer {
     unsigned status;
@@ -91,7 +91,7 @@ static void make_token(const char *tenant, const char *scope, char *ret, char id
     assert_int_equal(answer.status, 201);
     strcpy(ret, json_string_value(json_object_get(answer.json, "token")));
     strcpy(id, json_string_value(json_object_get(answer.json, "id")));
-    assert_int_equal(strlen(ret), CTL_TOKEN_LEN);
+    assert_int_equal(strlen(ret), CTL_TOKEN_TEXT - 1);
     assert_non_null(strstr(answer.fields, "no-store"));
     json_decref(answer.json);
 }
@@ -100,7 +100,7 @@ static void first_token(void **state)
 {
     struct sv_err err = {0};
     struct stat st;
-    char path[128], again[CTL_TOKEN_LEN + 1];
+    char path[128], again[CTL_TOKEN_TEXT];
     FILE *f;
 
     (void)state;
@@ -112,9 +112,9 @@ static void first_token(void **state)
     assert_int_equal(ctl_token_first(&server, &err), 0);
     f = fopen(path, "r");
     assert_non_null(f);
-    assert_int_equal(fread(again, 1, CTL_TOKEN_LEN, f), CTL_TOKEN_LEN);
+    assert_int_equal(fread(again, 1, CTL_TOKEN_TEXT - 1, f), CTL_TOKEN_TEXT - 1);
     fclose(f);
-    assert_memory_equal(again, first, CTL_TOKEN_LEN);
+    assert_memory_equal(again, first, CTL_TOKEN_TEXT - 1);
 }
 
 static void refusals(void **state)
@@ -211,7 +211,7 @@ static bool may(const struct ctl_route *route, const char *scope, bool all)
 static void who_may_what(void **state)
 {
     static const char *const scopes[] = {"read", "invoke", "deploy", "state", "admin"};
-    char own_token[CTL_TOKEN_LEN + 1], all[CTL_TOKEN_LEN + 1], id[24], path[256];
+    char own_token[CTL_TOKEN_TEXT], all[CTL_TOKEN_TEXT], id[24], path[256];
     const struct ctl_route *routes;
     size_t n;
 
@@ -252,7 +252,7 @@ static void who_may_what(void **state)
 
 static void life_of_a_token(void **state)
 {
-    char token[CTL_TOKEN_LEN + 1], id[24], target[128], next[CTL_TOKEN_LEN + 1];
+    char token[CTL_TOKEN_TEXT], id[24], target[128], next[CTL_TOKEN_TEXT];
     struct answer answer;
 
     (void)state;
@@ -301,7 +301,7 @@ static void lists_show_no_secrets(void **state)
     assert_int_equal(answer.status, 200);
     assert_true(json_array_size(json_object_get(answer.json, "tokens")) >= 1);
     text = json_dumps(answer.json, 0);
-    assert_null(strstr(text, CTL_TOKEN_PREFIX));
+    assert_null(strstr(text, "ssvm_"));
     free(text);
     json_decref(answer.json);
 }
@@ -309,7 +309,7 @@ static void lists_show_no_secrets(void **state)
 static void guessing(void **state)
 {
     struct answer answer;
-    char guess[CTL_TOKEN_LEN + 1];
+    char guess[CTL_TOKEN_TEXT];
     unsigned refused = 0, slowed = 0;
 
     (void)state;
@@ -409,7 +409,7 @@ static int open_server(void **state)
         return -1;
     }
     fd = openat(server.data_fd, "admin-token", O_RDONLY);
-    if (fd < 0 || read(fd, first, CTL_TOKEN_LEN) != CTL_TOKEN_LEN)
+    if (fd < 0 || read(fd, first, CTL_TOKEN_TEXT - 1) != CTL_TOKEN_TEXT - 1)
         return -1;
     return close(fd);
 }
