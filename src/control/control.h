@@ -7,6 +7,7 @@
 #include "platform/message.h"
 
 struct ctl_registry;
+struct ctl_publish;
 struct ctl_ledger;
 struct ctl_log;
 struct ctl_metrics;
@@ -19,6 +20,7 @@ struct ctl_server {
     const char *public_url; /* "http://127.0.0.1:8080", for messages */
     struct ctl_db *db;
     struct ctl_registry *registry; /* registry.h */
+    struct ctl_publish *publish;   /* publish.h */
     struct ctl_ledger *ledger;     /* ledger.h */
     struct ctl_log *log;           /* log.h */
     struct ctl_metrics *metrics;   /* metrics.h */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "control/part.h"
+#include "control/prepare.h"
 #include "control/workers.h"
 
 static const struct {
@@ -141,6 +142,10 @@ int main(int argc, char **argv)
     struct options options;
     sigset_t signals;
 
+    if (argc > 1 && strcmp(argv[1], CTL_PREPARE_ROLE) == 0)
+        return ctl_prepare_child(argc, argv);
+    if (argc > 1 && strcmp(argv[1], CTL_COMPILE_ROLE) == 0)
+        return ctl_compile_child(argc, argv);
     if (!read_options(argc, argv, &options)) {
         fprintf(stderr, "ssvm-control is started by ssvm-serve\n");
         return 2;

@@ -7,6 +7,8 @@
 #ifndef CONTROL_REGISTRY_H
 #define CONTROL_REGISTRY_H
 
+#include <stdatomic.h>
+
 #include "control/control.h"
 #include "platform/manifest.h"
 #include "platform/table.h"
@@ -25,7 +27,7 @@ struct ctl_version {
     const char *manifest; /* as deployed, "" = none */
     const char *exports;  /* JSON: [{"name", "signature"}] */
     const char *note;     /* what is to be known about it, lines */
-    const char *alias;    /* "" = none */
+    const char *aliases;  /* with blanks between them, "" = none */
 };
 
 /* Does not change while there is a reference. */
@@ -35,17 +37,14 @@ struct ctl_function {
     const char *tenant, *name, *description;
     const char *state, *callback; /* of /api */
     uint64_t created_ms, updated_ms;
-    bool keyed;                         /* callers need a usage key */
-    uint8_t key[PLAT_KEY_BYTES];        /* its SHA-256 */
-    struct plat_manifest manifest;      /* of the version with most requests */
-    const struct ctl_version *versions; /* the newest first */
+    bool keyed;                       /* callers need a usage key */
+    uint8_t key[PLAT_KEY_BYTES];      /* its SHA-256 */
+    struct plat_manifest manifest;    /* of the main version */
+    own struct ctl_version *versions; /* the newest first */
     uint32_t nversions;
-    struct sv_arena arena; /* of all its texts */
+    const struct ctl_version *main; /* the one with most requests; NULL: none has any */
+    struct sv_arena arena;          /* of all its texts */
 };
-
-/* Load it, publish the first table, and follow what other nodes change. Sets server->registry. */
-int ctl_registry_open(struct ctl_server *, struct sv_err *);
-void ctl_registry_close(struct ctl_server *);
 
 /* A reference for the caller; NULL: there is none. */
 own struct ctl_function *ctl_registry_find(struct ctl_server *, const char *tenant,
@@ -74,11 +73,13 @@ int ctl_registry_delete(struct ctl_server *, struct sv_err *, const char *tenant
 /* `digest`: SHA-256 of the usage key, NULL: everybody may call. */
 int ctl_registry_set_key(struct ctl_server *, struct sv_err *, const char *tenant, const char *name,
                          const uint8_t *digest);
-enum ctl_text { CTL_TEXT_STATE, CTL_TEXT_CALLBACK, CTL_TEXT_DESCRIPTION };
+enum ctl_function_text { CTL_FUNCTION_STATE, CTL_FUNCTION_CALLBACK, CTL_FUNCTION_DESCRIPTION };
 int ctl_registry_set_text(struct ctl_server *, struct sv_err *, const char *tenant,
-                          const char *name, enum ctl_text which, const char *text);
-/* Somebody else has changed a function's row, or a tenant's: read it again, publish. */
+                          const char *name, enum ctl_function_text which, const char *text);
+/* Somebody else has changed a function's rows: read them again, publish. Who changes them in a
+ * transaction of his own calls ctl_registry_note in it, and this after it. Tenants' limits are read
+ * when anything notifies "tenants". */
 int ctl_registry_refresh(struct ctl_server *, struct sv_err *, uint64_t id);
-int ctl_registry_refresh_all(struct ctl_server *, struct sv_err *);
+void ctl_registry_note(struct ctl_sql *, uint64_t id);
 
 #endif

@@ -141,8 +141,8 @@ static bool check_index(const uint32_t *places, uint32_t nplaces, uint32_t n)
 static bool check_function(const struct plat_table *t, const struct plat_function *f)
 {
     const struct head *head = t->head;
-    const struct plat_text texts[] = {f->tenant, f->name,     f->handler,
-                                      f->state,  f->callback, f->cors};
+    const struct plat_text texts[] = {f->tenant,   f->name, f->handler, f->state,
+                                      f->callback, f->cors, f->sticky};
 
     for (size_t i = 0; i < SV_COUNT(texts); i++) {
         if (!check_text(head, texts[i]))

@@ -59,6 +59,7 @@ struct plat_function {
     struct plat_text state;      /* /api/state: argv[1] */
     struct plat_text callback;   /* /api/callback: JSON, "" = none */
     struct plat_text cors;       /* origin, "" = the server's */
+    struct plat_text sticky;     /* peer, header:NAME, cookie:NAME: see ssvm.yaml; "" = no */
     struct plat_limits limits;
 };
 

@@ -1,0 +1,354 @@
+/* From bytes to a version that answers: kept, prepared, and then switched to in one transaction. */
+#include "control/deploy.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "control/blob.h"
+#include "control/change.h"
+#include "control/prepare.h"
+
+#define NS_PER_MS 1000000
+#define MODULE_MAX ((size_t)128 << 20) /* where the server's settings do not say */
+#define MANIFEST_MAX (256U << 10)
+#define DESCRIPTION_MAX 4096
+#define FUNCTIONS_MAX 100000 /* of all tenants */
+
+struct work {
+    struct ctl_server *server;
+    const struct ctl_deploy *in;
+    const char *name;
+    struct sv_str manifest; /* that counts */
+    own char *manifest_buf;
+    uint8_t digest[PLAT_DIGEST_BYTES];
+    char hex[CTL_HEX_LEN + 1], ready_hex[CTL_HEX_LEN + 1];
+    struct ctl_prepared prepared;
+    char name_buf[PLAT_NAME_MAX + 1];
+    /* Of the transaction. */
+    uint64_t id;
+    uint32_t number;
+    bool is_new;
+};
+
+/* ---- What is asked ---- */
+
+/* The manifest of the request, or of the version before, or one with the name alone. */
+static int choose_manifest(struct work *w, struct sv_err *err)
+{
+    struct ctl_function *f;
+    size_t size;
+
+    w->manifest = w->in->manifest;
+    if (w->manifest.ptr)
+        return w->manifest.len <= MANIFEST_MAX
+                   ? 0
+                   : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the manifest is larger than %u bytes",
+                             MANIFEST_MAX);
+    if (!w->in->name)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is neither a name nor a manifest");
+    f = ctl_registry_find(w->server, w->in->tenant, w->in->name);
+    size = 2 * strlen(w->in->name) + 32;
+    if (f && f->main && *f->main->manifest) {
+        w->manifest_buf = sv_strdup(f->main->manifest);
+    } else if ((w->manifest_buf = sv_alloc(size))) {
+        snprintf(w->manifest_buf, size, "name: %s\nmodule: %s.wasm\n", w->in->name, w->in->name);
+    }
+    ctl_function_unref(f);
+    if (!w->manifest_buf)
+        return sv_fail_nomem(err, "a manifest");
+    w->manifest = sv_str_of(w->manifest_buf);
+    return 0;
+}
+
+static int check_manifest(struct work *w, struct sv_err *err)
+{
+    struct plat_manifest m;
+    int r = plat_manifest_read(err, PLAT_MANIFEST_FILE, w->manifest.ptr, w->manifest.len, &m);
+
+    if (r < 0)
+        err->code = r = SV_EUSAGE;
+    else if (w->in->name && strcmp(w->in->name, m.name) != 0)
+        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                    "the manifest is of the function '%s', not of '%s'", m.name, w->in->name);
+    else
+        snprintf(w->name_buf, sizeof w->name_buf, "%s", m.name);
+    plat_manifest_release(&m);
+    w->name = w->name_buf;
+    return r;
+}
+
+static size_t module_max(const struct ctl_server *server)
+{
+    char *text = ctl_setting(server, "max-module");
+    unsigned long long n = 0;
+    bool known = text && sscanf(text, "%llu", &n) == 1 && n > 0;
+
+    sv_free(text);
+    return known ? (size_t)n : MODULE_MAX;
+}
+
+static int check(struct work *w, struct sv_err *err)
+{
+    const struct ctl_deploy *in = w->in;
+    int r;
+
+    if (!plat_name_valid(in->tenant, strlen(in->tenant)) ||
+        (in->name && !plat_name_valid(in->name, strlen(in->name))))
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                       "a name is 1 to %d letters, digits, '-' and '_'", PLAT_NAME_MAX);
+    if (in->weight > CTL_WEIGHT_ALL)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a version gets at most all requests");
+    if (in->alias && !plat_name_valid(in->alias, strlen(in->alias)))
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' is no name for an alias", in->alias);
+    if (in->description && strlen(in->description) > DESCRIPTION_MAX)
+        return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the description is longer than %d bytes",
+                       DESCRIPTION_MAX);
+    if (in->module.len == 0)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is no module");
+    if (in->module.len > module_max(w->server))
+        return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the module is larger than %zu bytes",
+                       module_max(w->server));
+    r = choose_manifest(w, err);
+    return r < 0 ? r : check_manifest(w, err);
+}
+
+/* ---- The transaction ---- */
+
+static int make_function(struct ctl_sql *sql, struct sv_err *err, struct work *w)
+{
+    int64_t now = (int64_t)(sv_clock_wall_ns() / NS_PER_MS), id;
+    int r = ctl_change_find(sql, err, w->in->tenant, w->name, &w->id);
+
+    if (r < 0)
+        return r;
+    if (w->id == 0) {
+        r = ctl_change_ask(sql, err,
+                           "insert into functions (tenant, name, created_ms, updated_ms) values "
+                           "($1, $2, $3, $3) returning id",
+                           CTL_PARAMS(CTL_TEXT(w->in->tenant), CTL_TEXT(w->name), CTL_INT(now)), 0,
+                           &id);
+        w->id = (uint64_t)id;
+    }
+    if (r >= 0)
+        r = ctl_sql_run(sql, err,
+                        "update functions set updated_ms = $2, manifest = $3, "
+                        "description = coalesce($4, description) where id = $1",
+                        CTL_PARAMS(CTL_INT(w->id), CTL_INT(now), CTL_STR(w->manifest),
+                                   CTL_TEXT(w->in->description)));
+    return r;
+}
+
+/* The version with these bytes and this manifest: that which is there, or a new one. */
+static int make_version(struct ctl_sql *sql, struct sv_err *err, struct work *w)
+{
+    int64_t number;
+    int r = ctl_change_ask(
+        sql, err,
+        "select number from versions where function_id = $1 and digest = $2 and manifest = $3 "
+        "order by number desc limit 1",
+        CTL_PARAMS(CTL_INT(w->id), CTL_TEXT(w->hex), CTL_STR(w->manifest)), 0, &number);
+
+    w->is_new = number == 0;
+    w->number = (uint32_t)number;
+    if (r < 0 || number)
+        return r;
+    r = ctl_change_ask(sql, err, "select max(number) from versions where function_id = $1",
+                       CTL_PARAMS(CTL_INT(w->id)), 0, &number);
+    if (r < 0)
+        return r;
+    w->number = (uint32_t)number + 1;
+    return ctl_sql_run(
+        sql, err,
+        "insert into versions (function_id, number, digest, ready, manifest, size, created_ms, "
+        "exports, note) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        CTL_PARAMS(CTL_INT(w->id), CTL_INT(w->number), CTL_TEXT(w->hex), CTL_TEXT(w->ready_hex),
+                   CTL_STR(w->manifest), CTL_INT(w->in->module.len),
+                   CTL_INT(sv_clock_wall_ns() / NS_PER_MS), CTL_TEXT(w->prepared.exports),
+                   CTL_TEXT(w->prepared.note)));
+}
+
+static int switch_over(struct ctl_sql *sql, struct sv_err *err, struct work *w)
+{
+    int r = 0;
+
+    if (!w->in->no_switch && (w->in->weight == 0 || w->in->weight == CTL_WEIGHT_ALL))
+        r = ctl_change_activate(sql, err, w->id, w->number);
+    else if (!w->in->no_switch)
+        r = ctl_change_share(sql, err, w->id, w->number, w->in->weight);
+    if (r >= 0 && w->in->alias)
+        r = ctl_change_alias(sql, err, w->id, w->in->alias, w->number);
+    if (r < 0)
+        return r;
+    return ctl_sql_run(
+        sql, err,
+        "delete from versions where function_id = $1 and number <= $2 and number not in (select "
+        "number from targets where function_id = $1) and number not in (select number from "
+        "aliases where function_id = $1)",
+        CTL_PARAMS(CTL_INT(w->id), CTL_INT((int64_t)w->number - CTL_VERSIONS_KEPT)));
+}
+
+static int transact(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct work *w = data;
+    int r = make_function(sql, err, w);
+
+    if (r >= 0)
+        r = make_version(sql, err, w);
+    if (r >= 0)
+        r = switch_over(sql, err, w);
+    if (r >= 0)
+        ctl_registry_note(sql, w->id);
+    return r;
+}
+
+/* ---- For other nodes ---- */
+
+struct upload {
+    const char *hex;
+    struct sv_str bytes;
+};
+
+static int upload(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct upload *u = data;
+
+    return ctl_sql_run(sql, err,
+                       "insert into blobs (digest, bytes) values ($1, $2) on conflict (digest) do "
+                       "nothing",
+                       CTL_PARAMS(CTL_TEXT(u->hex), CTL_BLOB(u->bytes.ptr, u->bytes.len)));
+}
+
+static int share_ready(struct work *w, struct sv_err *err)
+{
+    int fd = ctl_blob_open(w->server, w->prepared.ready), r = 0;
+    struct upload u = {.hex = w->ready_hex};
+    struct sv_buf buf;
+    ssize_t n = 1;
+
+    sv_buf_init(&buf, SIZE_MAX / 2);
+    while (fd >= 0 && n > 0 && sv_buf_reserve(&buf, 1 << 20)) {
+        n = read(fd, buf.data + buf.len, 1 << 20);
+        buf.len += n > 0 ? (size_t)n : 0;
+    }
+    if (fd < 0 || n != 0)
+        r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "the prepared module cannot be read");
+    u.bytes = (struct sv_str){(const char *)buf.data, buf.len};
+    if (r == 0)
+        r = ctl_db_write(w->server->db, err, upload, &u);
+    sv_buf_release(&buf);
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+/* The modules, before anything names them. */
+static int share(struct work *w, struct sv_err *err)
+{
+    struct upload u = {w->hex, w->in->module};
+    int r;
+
+    if (!ctl_db_is_shared(w->server->db))
+        return 0;
+    r = ctl_db_write(w->server->db, err, upload, &u);
+    if (r == 0 && memcmp(w->prepared.ready, w->digest, sizeof w->digest) != 0)
+        r = share_ready(w, err);
+    return r;
+}
+
+/* ---- All of it ---- */
+
+static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
+{
+    uint64_t start = sv_clock_ns();
+    int r = check(w, err);
+
+    if (r == 0)
+        r = ctl_blob_write(w->server, err, w->in->module.ptr, w->in->module.len, w->digest);
+    if (r == 0)
+        r = ctl_prepare(w->server, err, w->digest, w->manifest, &w->prepared);
+    if (r < 0)
+        return r;
+    ctl_hex(w->digest, w->hex);
+    ctl_hex(w->prepared.ready, w->ready_hex);
+    *ret_us = (sv_clock_ns() - start) / 1000;
+    r = share(w, err);
+    if (r == 0)
+        r = ctl_db_write(w->server->db, err, transact, w);
+    if (r == 0)
+        r = ctl_registry_refresh(w->server, err, w->id);
+    return r;
+}
+
+int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_deploy *in,
+               struct ctl_deployed *ret)
+{
+    struct work w = {.server = server, .in = in};
+    uint64_t us = 0;
+    int r = deploy(&w, err, &us);
+
+    if (r == 0) {
+        *ret = (struct ctl_deployed){.function = ctl_registry_find_id(server, w.id),
+                                     .number = w.number,
+                                     .is_new = w.is_new,
+                                     .prepared_us = us};
+        if (!ret->function)
+            r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the function was deleted meanwhile");
+    }
+    ctl_prepared_release(&w.prepared);
+    sv_free(w.manifest_buf);
+    return r;
+}
+
+/* ---- Back ---- */
+
+struct rollback {
+    uint32_t number; /* 0: the one before */
+};
+
+static int rollback(struct ctl_sql *sql, struct sv_err *err, uint64_t id, void *data)
+{
+    struct rollback *b = data;
+    int64_t number = b->number;
+    int r = 0;
+
+    if (number == 0)
+        r = ctl_change_ask(sql, err,
+                           "select number from versions where function_id = $1 and activated > 0 "
+                           "and number <> coalesce((select number from targets where function_id = "
+                           "$1 order by weight desc, number desc limit 1), 0) order by activated "
+                           "desc limit 1",
+                           CTL_PARAMS(CTL_INT(id)), 0, &number);
+    if (r < 0)
+        return r;
+    if (number == 0)
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "no other version ever had the requests");
+    return ctl_change_activate(sql, err, id, (uint32_t)number);
+}
+
+int ctl_rollback(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                 const char *name, const char *which, struct ctl_deployed *ret)
+{
+    struct ctl_function *f = ctl_registry_find(server, tenant, name);
+    const struct ctl_version *v = f && which ? ctl_function_version(f, which) : NULL;
+    struct rollback b = {.number = v ? v->number : 0};
+    uint64_t id = 0;
+    int r = 0;
+
+    if (!f)
+        r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no function '%s'", name);
+    else if (which && !v)
+        r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no version '%s'", which);
+    ctl_function_unref(f);
+    if (r == 0)
+        r = ctl_change(server, err, tenant, name, rollback, &b, &id);
+    if (r < 0)
+        return r;
+    *ret = (struct ctl_deployed){.function = ctl_registry_find_id(server, id)};
+    if (!ret->function)
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the function was deleted meanwhile");
+    ret->number = ret->function->main ? ret->function->main->number : 0;
+    return 0;
+}

@@ -1,0 +1,325 @@
+/* Makes the table of functions when the registry has changed, and pushes it to the workers. One
+ * thread; changes that come while it works share the next table. */
+#include "control/publish.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "control/blob.h"
+#include "control/part.h"
+#include "control/registry.h"
+
+#define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
+#define RETRY_NS 500000000
+#define NS_PER_MS 1000000
+
+struct ctl_publish {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t wanted, pushed; /* changes that were noted; that are in a table that was pushed */
+    bool stop;
+};
+
+/* ---- Tenants ---- */
+
+struct tenant {
+    own char *name;
+    struct plat_limits limits;
+};
+
+/* What a table is made from. */
+struct making {
+    struct plat_table_maker *maker;
+    SV_VEC(struct tenant) tenants;
+    const struct tenant *last; /* functions come by tenant */
+};
+
+static void read_limits(const char *text, struct plat_limits *ret)
+{
+    json_t *json = json_loads(text, 0, NULL);
+
+#define LIMIT(field, name, unit, doc)                                                              \
+    if (json_is_integer(json_object_get(json, name)) &&                                            \
+        json_integer_value(json_object_get(json, name)) > 0)                                       \
+        ret->field = (uint64_t)json_integer_value(json_object_get(json, name));
+#include "platform/limit.def"
+#undef LIMIT
+    json_decref(json);
+}
+
+static void clear_tenants(struct making *m)
+{
+    for (size_t i = 0; i < m->tenants.len; i++)
+        sv_free(m->tenants.data[i].name);
+    m->tenants.len = 0;
+}
+
+static int read_tenants(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct making *m = data;
+    int r = ctl_sql_run(sql, err, "select name, limits from tenants", CTL_NO_PARAMS);
+
+    clear_tenants(m);
+    while (r >= 0 && (r = ctl_sql_next(sql, err)) > 0) {
+        struct tenant tenant = {.name = ctl_sql_text(sql, 0)};
+        char *limits = ctl_sql_text(sql, 1);
+
+        if (limits)
+            read_limits(limits, &tenant.limits);
+        sv_free(limits);
+        if (!tenant.name || !SV_VEC_PUSH(&m->tenants, PLAT_FUNCTIONS_MAX, tenant)) {
+            sv_free(tenant.name);
+            return sv_fail_nomem(err, "the tenants");
+        }
+    }
+    return r;
+}
+
+static const struct tenant *find_tenant(struct making *m, const char *name)
+{
+    if (m->last && strcmp(m->last->name, name) == 0)
+        return m->last;
+    for (size_t i = 0; i < m->tenants.len; i++) {
+        if (strcmp(m->tenants.data[i].name, name) == 0)
+            return m->last = &m->tenants.data[i];
+    }
+    return NULL;
+}
+
+/* The tenant's limits are of each of its functions at most. */
+static void clamp(struct plat_limits *limits, const struct plat_limits *most)
+{
+#define LIMIT(field, name, unit, doc)                                                              \
+    if (most->field && (limits->field == 0 || limits->field > most->field))                        \
+        limits->field = most->field;
+#include "platform/limit.def"
+#undef LIMIT
+}
+
+/* ---- Functions ---- */
+
+static struct plat_text put(struct plat_table_maker *m, const char *s)
+{
+    return plat_table_put_text(m, s, strlen(s));
+}
+
+static bool put_grant(void *data, const char *line)
+{
+    plat_table_put_grant(data, line);
+    return true;
+}
+
+static void put_version(struct plat_table_maker *m, const struct ctl_version *v, const char *alias,
+                        size_t len, uint32_t weight)
+{
+    struct plat_version p = {.number = v->number, .weight = weight};
+
+    memcpy(p.digest, v->digest, sizeof p.digest);
+    memcpy(p.ready, v->ready, sizeof p.ready);
+    p.alias = plat_table_put_text(m, alias, len);
+    plat_table_put_version(m, &p);
+}
+
+/* Those with a weight first; then one entry for each alias; then those that can only be pinned. */
+static void put_versions(struct plat_table_maker *m, const struct ctl_function *f)
+{
+    for (uint32_t i = 0; i < f->nversions; i++) {
+        if (f->versions[i].weight > 0)
+            put_version(m, &f->versions[i], "", 0, f->versions[i].weight);
+    }
+    for (uint32_t i = 0; i < f->nversions; i++) {
+        const char *at = f->versions[i].aliases;
+
+        while (*at) {
+            size_t n = strcspn(at, " ");
+
+            put_version(m, &f->versions[i], at, n, 0);
+            at += n + (at[n] == ' ');
+        }
+    }
+    for (uint32_t i = 0; i < f->nversions; i++) {
+        if (f->versions[i].weight == 0 && !*f->versions[i].aliases)
+            put_version(m, &f->versions[i], "", 0, 0);
+    }
+}
+
+static void put_routes(struct plat_table_maker *m, const struct ctl_function *f, uint32_t index)
+{
+    for (uint32_t i = 0; f->main && i < f->manifest.nroutes; i++) {
+        const struct plat_manifest_route *from = &f->manifest.routes[i];
+        struct plat_route route = {.function = index, .methods = plat_manifest_methods(from)};
+        char host[256];
+        size_t n = strlen(from->host);
+
+        if (n >= sizeof host)
+            continue;
+        for (size_t k = 0; k < n; k++)
+            host[k] = (char)(from->host[k] >= 'A' && from->host[k] <= 'Z' ? from->host[k] + 32
+                                                                          : from->host[k]);
+        route.host = plat_table_put_text(m, host, n);
+        route.path = put(m, from->path);
+        plat_table_put_route(m, &route);
+    }
+}
+
+static bool put_function(void *data, const struct ctl_function *f)
+{
+    struct making *making = data;
+    struct plat_table_maker *m = making->maker;
+    const struct tenant *tenant = find_tenant(making, f->tenant);
+    struct plat_function p = {.id = f->id, .limits = f->manifest.limits};
+    bool fetch = f->manifest.fetch;
+
+    if (f->nversions == 0)
+        return true;
+    if (tenant)
+        clamp(&p.limits, &tenant->limits);
+    p.tenant = put(m, f->tenant);
+    p.name = put(m, f->name);
+    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) |
+              (strcmp(f->manifest.isolation, "process") == 0 ? PLAT_FUNCTION_ISOLATED : 0U) |
+              (fetch ? PLAT_FUNCTION_FETCH : 0U);
+    memcpy(p.key, f->key, sizeof p.key);
+    p.handler = put(m, f->manifest.handler);
+    p.state = put(m, f->state);
+    p.callback = put(m, f->callback);
+    p.cors = put(m, f->manifest.cors);
+    p.sticky = put(m, strcmp(f->manifest.split.sticky, "none") ? f->manifest.split.sticky : "");
+    put_versions(m, f);
+    (void)plat_manifest_grants(&f->manifest, put_grant, m);
+    put_routes(m, f, plat_table_put_function(m, &p));
+    return true;
+}
+
+static int make_table(struct ctl_server *server, struct sv_err *err, own int *ret_fd)
+{
+    struct making m = {.maker = plat_table_maker_new(sv_clock_wall_ns())};
+    int r = m.maker ? ctl_db_read(server->db, err, read_tenants, &m)
+                    : sv_fail_nomem(err, "the table of functions");
+
+    if (r >= 0)
+        r = ctl_registry_list(server, err, NULL, put_function, &m);
+    if (r >= 0)
+        r = plat_table_seal(m.maker, err, ret_fd);
+    plat_table_maker_delete(m.maker);
+    clear_tenants(&m);
+    sv_free(m.tenants.data);
+    return r < 0 ? r : 0;
+}
+
+static bool push(struct ctl_server *server)
+{
+    struct plat_message message;
+    struct sv_err err = {0};
+    int fd;
+
+    if (make_table(server, &err, &fd) < 0) {
+        fprintf(stderr, "ssvm-control: %s\n", err.text);
+        return false;
+    }
+    plat_message_init(&message, PLAT_TABLE);
+    plat_put_fd(&message, fd);
+    ctl_workers_push(server, &message);
+    plat_message_release(&message);
+    return true;
+}
+
+/* ---- The thread ---- */
+
+static void pause_ns(long ns)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+static void *run(void *data)
+{
+    struct ctl_server *server = data;
+    struct ctl_publish *p = server->publish;
+
+    pthread_mutex_lock(&p->lock);
+    while (!p->stop) {
+        uint64_t wanted = p->wanted;
+        bool done;
+
+        if (wanted == p->pushed) {
+            pthread_cond_wait(&p->changed, &p->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&p->lock);
+        done = push(server);
+        pthread_mutex_lock(&p->lock);
+        if (done)
+            p->pushed = wanted;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->lock);
+        pause_ns(done ? PAUSE_NS : RETRY_NS);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+void ctl_publish_note(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+
+    if (!p) /* the first table will have it */
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->wanted++;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void ctl_publish_wait(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+    uint64_t wanted;
+
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    wanted = ++p->wanted;
+    pthread_cond_broadcast(&p->changed);
+    while (p->pushed < wanted && !p->stop)
+        pthread_cond_wait(&p->changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int ctl_publish_start(struct ctl_server *server, struct sv_err *err)
+{
+    struct ctl_publish *p = sv_alloc_zero(sizeof *p);
+
+    if (!p)
+        return sv_fail_nomem(err, "the table of functions");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->changed, NULL);
+    p->wanted = 1;
+    server->publish = p;
+    if (pthread_create(&p->thread, NULL, run, server) == 0)
+        return 0;
+    server->publish = NULL;
+    sv_free(p);
+    return sv_fail_nomem(err, "a thread");
+}
+
+/* Nobody may change anything any more. */
+void ctl_publish_stop(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+
+    pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    server->publish = NULL;
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
+    sv_free(p);
+}
