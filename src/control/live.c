@@ -198,29 +198,45 @@ int ctl_live_series(struct ctl_server *server, struct sv_err *err, const char *t
 
 /* ---- Processes and requests ---- */
 
-/* Pages, descriptors and CPU time of this process. */
-static json_t *own_process(void)
+/* What the system says of a process: workers are jailed and cannot look themselves. */
+static void add_system(json_t *process, int pid)
 {
-    long pages = 0, unused = 0;
-    struct rusage usage;
+    unsigned long pages = 0, all;
     json_int_t fds = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    DIR *dir = opendir("/proc/self/fd");
+    char path[40];
+    DIR *dir;
+    FILE *f;
 
-    if (f && fscanf(f, "%ld %ld", &unused, &pages) != 2)
-        pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    f = fopen(path, "re");
+    if (f && fscanf(f, "%lu %lu", &all, &pages) == 2)
+        json_object_set_new(process, "rss_bytes",
+                            json_integer((json_int_t)pages * sysconf(_SC_PAGESIZE)));
     if (f)
         fclose(f);
-    while (dir && readdir(dir))
+    snprintf(path, sizeof path, "/proc/%d/fd", pid);
+    dir = opendir(path);
+    if (!dir)
+        return;
+    while (readdir(dir))
         fds++;
-    if (dir)
-        closedir(dir);
+    closedir(dir);
+    fds -= pid == getpid() ? 3 : 2; /* ".", "..", and what we look with */
+    json_object_set_new(process, "fds", json_integer(fds));
+}
+
+static json_t *own_process(void)
+{
+    struct rusage usage;
+    json_t *process;
+
     getrusage(RUSAGE_SELF, &usage);
-    return json_pack("{s:s, s:i, s:I, s:I, s:I}", "process", "control", "pid", (int)getpid(),
-                     "rss_bytes", (json_int_t)pages * sysconf(_SC_PAGESIZE), "cpu_ms",
-                     (json_int_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-                         (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000,
-                     "fds", fds - 3);
+    process = json_pack("{s:s, s:i, s:I}", "process", "control", "pid", (int)getpid(), "cpu_ms",
+                        (json_int_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+                            (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000);
+    if (process)
+        add_system(process, (int)getpid());
+    return process;
 }
 
 static void add_worker(void *data, unsigned number, const struct plat_message *answer)
@@ -232,6 +248,7 @@ static void add_worker(void *data, unsigned number, const struct plat_message *a
     snprintf(name, sizeof name, "worker-%u", number);
     if (json_is_object(worker)) {
         json_object_set_new(worker, "process", json_string(name));
+        add_system(worker, (int)json_integer_value(json_object_get(worker, "pid")));
         json_array_append(data, worker);
     }
     json_decref(worker);

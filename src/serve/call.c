@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "serve/args.h"
+#include "serve/cpu.h"
 #include "serve/loop.h"
 
 #define NS_PER_MS 1000000U
@@ -73,13 +74,15 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
     if (*ssvm_error_backtrace(error) && !conn->work->request.backtrace)
         conn->work->request.backtrace = strdup(ssvm_error_backtrace(error));
     if (expired) {
+        conn->work->request.trap = SSVM_TRAP_DEADLINE;
         fail_trap(conn, SSVM_TRAP_DEADLINE);
         ssvm_error_delete(error);
         return;
     }
     switch (ssvm_error_kind_of(error)) {
     case SSVM_ETRAP:
-        fail_trap(conn, ssvm_error_trap_code(error));
+        conn->work->request.trap = ssvm_error_trap_code(error);
+        fail_trap(conn, conn->work->request.trap);
         break;
     case SSVM_EEXIT:
         srv_conn_fail(conn, 500, "exit", "the function gave up");
@@ -277,7 +280,7 @@ static void run_typed(struct srv_conn *conn)
     if (!store)
         return;
     srv_pool_guest_enter(store, srv_clock_ns() + conn->loop->server->config.call_ms * NS_PER_MS,
-                         &conn->lost);
+                         conn);
     error = instantiate(request->version, store, &name, &errors, &instance);
     if (!error)
         error =
@@ -312,6 +315,8 @@ static void add_fields(struct srv_conn *conn)
     timing[n++] = (char)('0' + us % 10);
     srv_reply_field(reply, "Server-Timing", timing, n);
     srv_reply_field_str(reply, "X-Content-Type-Options", "nosniff");
+    if (request->trace[0])
+        srv_reply_field(reply, "Traceparent", request->trace, SRV_TRACE_LEN);
 }
 
 static void update_mean(struct srv_export *ex, uint64_t ns)
@@ -329,13 +334,15 @@ static void update_mean(struct srv_export *ex, uint64_t ns)
 static void run(struct srv_conn *conn)
 {
     struct srv_request *request = &conn->work->request;
-    uint64_t start = srv_clock_ns();
+    uint64_t start = srv_clock_ns(), cpu = srv_cpu_ns(start), end;
 
     if (request->version->command)
         srv_cgi_run(conn);
     else
         run_typed(conn);
-    request->run_ns = srv_clock_ns() - start;
+    end = srv_clock_ns();
+    request->run_ns = end - start;
+    request->cpu_ns = srv_cpu_ns(end) - cpu;
     update_mean((struct srv_export *)request->export, request->run_ns);
     add_fields(conn);
 }

@@ -57,7 +57,7 @@ static bool field_name(const char *name, size_t len, char ret[256])
 {
     static const char *const hidden[] = {
         "proxy",  "content-length", "content-type", "connection", "transfer-encoding",
-        "expect", "keep-alive",     "te",           "upgrade"};
+        "expect", "keep-alive",     "te",           "upgrade",    "traceparent"};
 
     if (len > 240)
         return false;
@@ -166,6 +166,8 @@ static void fill_env(struct env *env, const struct srv_conn *conn)
     set_str(env, "REMOTE_ADDR", peer);
     set_number(env, "REMOTE_PORT", ntohs(conn->peer.sin6_port));
     set_str(env, "REQUEST_ID", request->id);
+    if (request->trace[0])
+        set(env, "HTTP_TRACEPARENT", request->trace, SRV_TRACE_LEN);
     if (work->http.has_length || work->http.chunked)
         set_number(env, "CONTENT_LENGTH", request->body_len);
     type = srv_http_known(&work->http, work->in, SRV_KNOWN_CONTENT_TYPE, &len);
@@ -329,7 +331,7 @@ void srv_cgi_run(struct srv_conn *conn)
     wasi.out = (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &out};
     wasi.err =
         (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &errors};
-    srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS, &conn->lost);
+    srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS, conn);
     error = ssvm_template_instantiate(request->version->template, store, &wasi, &instance);
     if (!error)
         error = ssvm_instance_start(instance);

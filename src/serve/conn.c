@@ -223,6 +223,7 @@ void srv_request_init(struct srv_conn *conn)
     request->path[0] = '\0';
     request->start_ns = conn->loop->now_ns;
     make_id(conn->loop->server, request->id);
+    srv_trace_begin(conn);
     srv_reply_init(&work->reply);
     work->out_len = work->out_at = work->consumed = 0;
     work->body_at = 0;

@@ -9,6 +9,7 @@
 #include "serve/http.h"
 #include "serve/path.h"
 #include "serve/reply.h"
+#include "serve/trace.h"
 #include "serve/transport.h"
 
 #define SRV_IN_MAX (SRV_HTTP_HEAD_MAX + 16384)  /* head, and a window for the body behind it */
@@ -69,7 +70,9 @@ struct srv_request {
     bool slow;     /* let the pool do it */
     bool load;     /* and look at the function's file first */
     bool own_cors; /* the function itself says who may read the reply */
-    uint64_t start_ns, wait_ns, run_ns;
+    bool recorded; /* its record is written */
+    int trap;      /* ssvm_trap_code, 0 = none */
+    uint64_t start_ns, wait_ns, run_ns, cpu_ns;
     uint64_t gas, memory, sent;
     const char *code;        /* of the error, for the log; NULL = none */
     char note[SRV_NOTE_MAX]; /* what the operator should know, "" = nothing */
@@ -77,6 +80,7 @@ struct srv_request {
     size_t errors_len;
     own char *backtrace; /* of the trap that ended it, NULL = none */
     char id[SRV_ID_LEN + 1];
+    char trace[SRV_TRACE_LEN + 1]; /* traceparent of what the request begins, "" = none */
     char path[SRV_PATH_MAX + 1];
 };
 
@@ -112,7 +116,8 @@ struct srv_conn {
     bool ended;           /* the client sends no more */
     _Atomic bool lost;    /* the connection is broken; the watch reads it too */
     bool away; /* another thread may have it: only `readable`, `ended` and `lost` may be touched */
-    bool lingering; /* replied and shut down; what still comes is thrown away */
+    bool lingering;  /* replied and shut down; what still comes is thrown away */
+    uint8_t trigger; /* enum plat_trigger: what its requests come from */
     uint64_t due_ms;
     uint64_t progress;        /* bytes since the timer was set */
     int unsent;               /* bytes in the socket when it was set, for SRV_TIMER_WRITE */

@@ -27,12 +27,12 @@ static _Thread_local struct srv_guest *self; /* of the thread that we are */
 
 /* ---- Guests ---- */
 
-void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns, const _Atomic bool *lost)
+void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns, const struct srv_conn *conn)
 {
     pthread_mutex_lock(&self->lock);
     self->store = store;
     self->deadline_ns = deadline_ns;
-    self->lost = lost;
+    self->conn = conn;
     self->expired = false;
     pthread_mutex_unlock(&self->lock);
 }
@@ -48,6 +48,21 @@ bool srv_pool_guest_leave(void)
     return expired;
 }
 
+void srv_pool_each_guest(struct srv_pool *pool, bool (*fn)(void *data, const struct srv_conn *),
+                         void *data)
+{
+    bool more = true;
+
+    pthread_mutex_lock(&pool->lock);
+    for (struct srv_thread *t = pool->threads; t && more; t = t->next) {
+        pthread_mutex_lock(&t->guest.lock);
+        if (t->guest.store)
+            more = fn(data, t->guest.conn);
+        pthread_mutex_unlock(&t->guest.lock);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* End the calls whose deadline is over, or whose client has gone. */
 static void check_deadlines(struct srv_pool *pool, uint64_t now)
 {
@@ -55,7 +70,7 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
         pthread_mutex_lock(&t->guest.lock);
         if (t->guest.store && !t->guest.expired &&
             (now >= t->guest.deadline_ns ||
-             atomic_load_explicit(t->guest.lost, memory_order_relaxed))) {
+             atomic_load_explicit(&t->guest.conn->lost, memory_order_relaxed))) {
             t->guest.expired = true;
             ssvm_store_cancel(t->guest.store);
         }

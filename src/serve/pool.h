@@ -34,7 +34,7 @@ struct srv_guest {
     ssvm_store *store; /* NULL = none runs */
     uint64_t deadline_ns;
     bool expired; /* the watch ended it: by its deadline, or since nobody waits for it */
-    const _Atomic bool *lost; /* nobody waits for it */ /* the watch ended it, by its deadline */
+    const struct srv_conn *conn; /* whose call it is; `lost`: nobody waits for it */
 };
 
 struct srv_pool {
@@ -76,7 +76,10 @@ void srv_pool_return(struct srv_pool *, struct srv_conn *);
 void srv_pool_note(struct srv_pool *);
 /* Around the store of a call, by the thread that makes it. `leave`: true when the watch ended it.
  */
-void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns, const _Atomic bool *lost);
+void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns, const struct srv_conn *);
 bool srv_pool_guest_leave(void);
+/* Call `fn` for each call that runs now, until it gives false. The call does not end meanwhile. */
+void srv_pool_each_guest(struct srv_pool *, bool (*fn)(void *data, const struct srv_conn *),
+                         void *data);
 
 #endif

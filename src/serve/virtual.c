@@ -190,6 +190,7 @@ bool srv_conn_virtual(struct srv_server *server, struct srv_loop *loop, const st
     conn->fd = -1;
     conn->work = work;
     conn->loop = loop ? loop : &server->loops[atomic_load(&server->next_id) % server->nloops];
+    conn->trigger = (uint8_t)v->trigger;
     set_peer(conn, v->peer);
     atomic_fetch_add(&conn->loop->nopen, 1);
     srv_loop_give(conn->loop, conn);

@@ -12,6 +12,7 @@ struct srv_virtual {
     const char *fields; /* further lines "name: value\r\n"; no Host, Content-Length, Connection */
     size_t nfields;     /* bytes of them */
     const char *peer;   /* the client's address; NULL: 127.0.0.1 */
+    int trigger;        /* enum plat_trigger, for the ledger */
     own char *body;     /* of malloc, taken when the request is; NULL: none */
     size_t body_len;
     /* The reply: `fields` has Content-Type too. Everything is borrowed for the call, which comes
