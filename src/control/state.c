@@ -92,7 +92,7 @@ struct ephemeral {
 
 static int answer(struct ephemeral *e, bool there)
 {
-    e->ret->values.len = 0;
+    sv_buf_clear(&e->ret->values);
     plat_put_u64(e->ret, PLAT_TAG_STATUS, there ? 200 : 404);
     if (there)
         plat_put(e->ret, PLAT_TAG_KEY, e->key.ptr, e->key.len);

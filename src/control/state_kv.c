@@ -50,7 +50,7 @@ static int get(struct ctl_sql *sql, struct sv_err *err, void *data)
         r = ctl_sql_next(sql, err);
     if (r < 0)
         return r;
-    kv->ret->values.len = 0;
+    sv_buf_clear(&kv->ret->values);
     plat_put_u64(kv->ret, PLAT_TAG_STATUS, r ? 200 : 404);
     if (r) {
         value = ctl_sql_str(sql, 0);
@@ -101,7 +101,7 @@ static int put_entries(struct ctl_sql *sql, struct sv_err *err, const struct ran
     uint64_t n = 0;
     int r;
 
-    ret->values.len = 0;
+    sv_buf_clear(&ret->values);
     plat_put_u64(ret, PLAT_TAG_STATUS, 200);
     while ((r = ctl_sql_next(sql, err)) > 0) {
         struct sv_str key = ctl_sql_str(sql, 0), value = {NULL, 0};
@@ -290,7 +290,7 @@ static int erase(struct ctl_sql *sql, struct sv_err *err, struct kv *kv)
 
 static int answer(struct kv *kv, unsigned status, uint64_t number)
 {
-    kv->ret->values.len = 0;
+    sv_buf_clear(&kv->ret->values);
     plat_put_u64(kv->ret, PLAT_TAG_STATUS, status);
     if (status != 404)
         plat_put_u64(kv->ret, PLAT_TAG_NUMBER, number);
