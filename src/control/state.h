@@ -56,10 +56,10 @@ int ctl_state_kv(struct ctl_server *, struct sv_err *, struct plat_message *requ
 /* clang-format off */
 /* SQL on the tenant's own database. The statements of one request are one transaction: all or nothing.
  *
- *   TEXT, for each statement: one, without BEGIN and the like
+ *   TEXT, for each statement: one, without BEGIN and the like; parameters are $1, $2, ...
  *   NUMBER, for each statement: how many of VALUE are its parameters; absent: all are the first's
  *   VALUE, for each parameter: a cell (below)
- *   [TIMEOUT_MS] [LIMIT = bytes of storage, as above] [COUNT = rows at most, of all statements]
+ *   [TIMEOUT_MS] [LIMIT = bytes of storage, as above] [COUNT = rows at most, of all statements: more is SV_ELIMIT]
  *   -> BODY, for each statement:
  *        u32 columns; of each: u32 length, bytes of its name
  *        u32 rows; of each: its cells
