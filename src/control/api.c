@@ -457,28 +457,33 @@ static bool check_scope(struct ctl_request *request, struct ctl_reply *reply)
 
 /* ---- Bodies ---- */
 
-/* The body of a route that takes JSON. False: the reply says what is wrong. */
+/* The body of a route that takes JSON: of a shape, where none is an empty object, or any. False:
+ * the reply says what is wrong. */
 static bool read_json(struct ctl_request *request, struct ctl_reply *reply)
 {
+    const char *shape = request->route->request;
+    bool any = strcmp(shape, "ANYJSON") == 0;
+    struct sv_str body = request->body;
     struct sv_err err = {0};
     json_error_t error;
 
-    if (!ctl_shape_exists(request->route->request))
+    if (!any && !ctl_shape_exists(shape))
         return true;
-    if (request->body.len > CTL_API_JSON_MAX) {
+    if (body.len > CTL_API_JSON_MAX) {
         ctl_reply_error(reply, request, 413, "body_too_large", "a JSON body has at most %u bytes",
                         CTL_API_JSON_MAX);
         return false;
     }
-    request->json = request->body.len > 0 ? json_loadb(request->body.ptr, request->body.len,
-                                                       JSON_REJECT_DUPLICATES, &error)
-                                          : json_object();
+    if (!any && body.len == 0)
+        body = sv_str_of("{}");
+    request->json = json_loadb(body.len ? body.ptr : "", body.len,
+                               JSON_REJECT_DUPLICATES | (any ? JSON_DECODE_ANY : 0), &error);
     if (!request->json) {
         ctl_reply_error(reply, request, 400, "bad_json", "the body is not JSON: %s in line %d",
                         error.text, error.line);
         return false;
     }
-    if (ctl_shape_check(&err, request->route->request, request->json) < 0) {
+    if (!any && ctl_shape_check(&err, shape, request->json) < 0) {
         ctl_reply_error(reply, request, 400, "bad_request", "%s", err.text);
         return false;
     }

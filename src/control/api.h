@@ -84,6 +84,9 @@ void ctl_reply_field(struct ctl_reply *, const char *name, const char *value);
 int ctl_api_status(int code, const char **ret_word);
 /* The OpenAPI document (openapi.c). */
 own json_t *ctl_openapi_new(const char *server_url);
+/* A new usage key for a function: as text, once (v1_function.c). */
+int ctl_usage_key_new(struct ctl_server *, struct sv_err *, const char *tenant,
+                      const char *function, char ret[37]);
 /* Make the default tenant, if it is not there (v1.c). */
 int ctl_tenant_default(struct ctl_server *, struct sv_err *);
 

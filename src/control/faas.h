@@ -6,6 +6,9 @@
 #include "control/api.h"
 
 /* Whether a path is one of /api. */
-bool ctl_faas_is(struct sv_str path);
+static inline bool ctl_faas_is(struct sv_str path)
+{
+    return path.len >= 5 && memcmp(path.ptr, "/api/", 5) == 0;
+}
 
 #endif

@@ -18,7 +18,7 @@ static json_t *content_new(const char *word)
         return NULL;
     if (ctl_shape_exists(word)) {
         schema = ctl_shape_type_new(word);
-    } else if (strcmp(word, "JSON") == 0) {
+    } else if (strcmp(word, "JSON") == 0 || strcmp(word, "ANYJSON") == 0) {
         schema = json_object();
     } else if (strcmp(word, "TEXT") == 0) {
         type = "text/plain";
@@ -51,6 +51,13 @@ static json_t *response_new(const char *what, json_t *content)
     return response;
 }
 
+static const char *error_word(const struct ctl_route *route)
+{
+    if (strcmp(route->reply, "ANY") == 0)
+        return "ANY";
+    return strncmp(route->path, "/api/", 5) == 0 ? "FaasError" : "Error";
+}
+
 static json_t *responses_new(const struct ctl_route *route)
 {
     json_t *responses = json_object(), *content = content_new(route->reply);
@@ -60,9 +67,8 @@ static json_t *responses_new(const struct ctl_route *route)
     if (strcmp(route->name, "ctl_v1_usage") == 0) /* the only one with a choice */
         json_object_set_new(content, "text/csv", json_pack("{s:{}}", "schema"));
     json_object_set_new(responses, status, response_new("success", content));
-    json_object_set_new(
-        responses, "default",
-        response_new("it failed", content_new(strcmp(route->reply, "ANY") == 0 ? "ANY" : "Error")));
+    json_object_set_new(responses, "default",
+                        response_new("it failed", content_new(error_word(route))));
     return responses;
 }
 
@@ -128,9 +134,10 @@ static json_t *operation_new(const struct ctl_route *route)
         strcmp(route->request, "MULTIPART") == 0 ? multipart_new() : content_new(route->request);
 
     if (content)
-        json_object_set_new(operation, "requestBody",
-                            json_pack("{s:o,s:b}", "content", content, "required",
-                                      ctl_shape_exists(route->request)));
+        json_object_set_new(
+            operation, "requestBody",
+            json_pack("{s:o,s:b}", "content", content, "required",
+                      ctl_shape_exists(route->request) || strcmp(route->request, "ANYJSON") == 0));
     if (route->scope == CTL_SCOPE_NONE)
         json_object_set_new(operation, "security", json_array());
     return operation;

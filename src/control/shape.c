@@ -36,6 +36,7 @@ static const struct {
     {"step", {"minute", "hour", "day", "all"}},
     {"by", {"tenant", "function"}},
     {"format", {"json", "csv"}},
+    {"switch", {"on", "off"}},
 };
 
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,10 +10,9 @@
 #include "control/api.h"
 #include "control/key.h"
 #include "control/shape.h"
+#include "control/throttle.h"
 
 #define SCOPES_TEXT_MAX 64
-#define ADDRESSES 1024 /* that are remembered; those that share a place share their tries */
-#define KNOWN 256      /* pairs of address and token that were good lately */
 #define FILE_NAME "admin-token"
 #define ALL_SCOPES (1U << CTL_SCOPE_ADMIN)
 
@@ -82,72 +80,6 @@ static unsigned parse_scopes(struct sv_str text)
     return scopes;
 }
 
-/* ---- Who guesses ---- */
-
-static struct {
-    pthread_mutex_t lock;
-    uint64_t seed;
-    struct {
-        uint64_t since_ms;
-        uint32_t failures;
-    } addresses[ADDRESSES];
-    struct {
-        uint64_t address;
-        uint8_t digest[SV_SHA256_LEN];
-    } known[KNOWN];
-} guard = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* With IPv6 a network of 64 bits is one address: whoever has it has all of it. */
-static uint64_t hash_address(const char *peer)
-{
-    size_t len = strlen(peer);
-    const char *p = peer;
-
-    if (guard.seed == 0)
-        guard.seed = sv_hash_seed() | 1;
-    for (unsigned colons = 0; *p; p++) {
-        if (*p == ':' && (++colons == 4 || p[1] == ':')) {
-            len = (size_t)(p - peer);
-            break;
-        }
-    }
-    return sv_hash_seeded(peer, len, guard.seed);
-}
-
-static bool must_wait(const char *peer, const uint8_t digest[SV_SHA256_LEN])
-{
-    uint64_t now = sv_clock_ns() / 1000000, address;
-    bool known, wait;
-
-    pthread_mutex_lock(&guard.lock);
-    address = hash_address(peer);
-    wait = guard.addresses[address % ADDRESSES].failures >= CTL_TOKEN_FAILURES_MAX &&
-           now - guard.addresses[address % ADDRESSES].since_ms < CTL_TOKEN_WINDOW_MS;
-    known = guard.known[address % KNOWN].address == address &&
-            sv_secret_eq(guard.known[address % KNOWN].digest, digest, SV_SHA256_LEN);
-    pthread_mutex_unlock(&guard.lock);
-    return wait && !known;
-}
-
-static void note_result(const char *peer, const uint8_t digest[SV_SHA256_LEN], bool good)
-{
-    uint64_t now = sv_clock_ns() / 1000000, address;
-
-    pthread_mutex_lock(&guard.lock);
-    address = hash_address(peer);
-    if (good) {
-        guard.known[address % KNOWN].address = address;
-        memcpy(guard.known[address % KNOWN].digest, digest, SV_SHA256_LEN);
-    } else {
-        if (now - guard.addresses[address % ADDRESSES].since_ms >= CTL_TOKEN_WINDOW_MS) {
-            guard.addresses[address % ADDRESSES].since_ms = now;
-            guard.addresses[address % ADDRESSES].failures = 0;
-        }
-        guard.addresses[address % ADDRESSES].failures++;
-    }
-    pthread_mutex_unlock(&guard.lock);
-}
-
 /* ---- Looking up ---- */
 
 static int64_t wall_ms(void)
@@ -197,11 +129,11 @@ enum ctl_token_result ctl_token_check(struct ctl_server *server, struct sv_err *
     struct lookup lookup = {.now = wall_ms()};
 
     ctl_token_digest(secret, lookup.digest);
-    if (must_wait(peer, lookup.digest))
+    if (ctl_throttle_must_wait(peer, lookup.digest))
         return CTL_TOKEN_WAIT;
     if (ctl_db_read(server->db, err, read_token, &lookup) < 0)
         return CTL_TOKEN_FAILED;
-    note_result(peer, lookup.digest, lookup.found);
+    ctl_throttle_note(peer, lookup.digest, lookup.found);
     if (!lookup.found)
         return CTL_TOKEN_BAD;
     *ret = lookup.token;
@@ -358,6 +290,22 @@ int ctl_token_revoke(struct ctl_server *server, struct sv_err *err, const char *
     struct change change = {.tenant = tenant, .id = id};
 
     return ctl_db_write(server->db, err, delete_token, &change);
+}
+
+int ctl_uuid_new(struct sv_err *err, char ret[CTL_UUID_TEXT])
+{
+    uint8_t b[16];
+    int r = ctl_random(err, b, sizeof b);
+
+    if (r < 0)
+        return r;
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4 (RFC 9562) */
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    snprintf(ret, CTL_UUID_TEXT,
+             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+             b[15]);
+    return 0;
 }
 
 /* ---- Lists ---- */

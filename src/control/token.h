@@ -1,6 +1,6 @@
 /* Tokens of the admin interfaces: who holds one may do what its scopes say, for one tenant or for
  * all (CTL_ALL_TENANTS). The database has SHA-256 of the secret alone: 256 random bits need no slow
- * hash. Who guesses from one address is made to wait. */
+ * hash. Who guesses from one address is made to wait (throttle.h). */
 #ifndef CONTROL_TOKEN_H
 #define CONTROL_TOKEN_H
 
@@ -9,8 +9,6 @@
 #include "control/control.h"
 #include "control/key.h"
 
-#define CTL_TOKEN_FAILURES_MAX 10            /* of an address, in ... */
-#define CTL_TOKEN_WINDOW_MS 60000            /* ... such a time; then it waits */
 #define CTL_TOKEN_GRACE_S 3600               /* of a secret that was replaced */
 #define CTL_TOKEN_EXPIRES_MAX_S 3153600000LL /* a hundred years */
 #define CTL_TOKENS_MAX 1000                  /* of a tenant */
@@ -44,6 +42,10 @@ int ctl_token_list(struct ctl_server *, struct sv_err *, const char *tenant, own
 /* If there is no token of an operator that is good: make one, print it, and write it to
  * DATA/admin-token. */
 int ctl_token_first(struct ctl_server *, struct sv_err *);
+
+#define CTL_UUID_TEXT 37
+/* A random UUID: usage keys and admin keys of functions. */
+int ctl_uuid_new(struct sv_err *, char ret[CTL_UUID_TEXT]);
 
 /* "read,state" as bits, from an array of words; the words of bits. */
 unsigned ctl_scopes_read(const json_t *words);
