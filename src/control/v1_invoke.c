@@ -1,0 +1,116 @@
+/* /v1: calls of functions by their owner, past their routes and keys. A worker runs them, as it
+ * runs those of clients. */
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "control/api.h"
+#include "control/registry.h"
+#include "platform/record.h"
+
+#define INVOKE_MAX_S 890 /* less than a worker waits for us (serve/forward.h) */
+#define NS_PER_S 1000000000U
+
+/* Fields that are of this request, and not of the call. */
+static bool is_own(struct sv_str line)
+{
+    static const char *const names[] = {
+        "authorization",     "connection", "content-length", "expect",        "host", "keep-alive",
+        "transfer-encoding", "te",         "upgrade",        "http2-settings"};
+
+    for (size_t i = 0; i < SV_COUNT(names); i++) {
+        size_t n = strlen(names[i]);
+
+        if (line.len > n && line.ptr[n] == ':' && strncasecmp(line.ptr, names[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void put_fields(struct plat_message *m, struct sv_str fields)
+{
+    struct sv_buf lines;
+
+    sv_buf_init(&lines, fields.len);
+    while (fields.len > 0) {
+        const char *end = memchr(fields.ptr, '\n', fields.len);
+        struct sv_str line = {fields.ptr, end ? (size_t)(end + 1 - fields.ptr) : fields.len};
+
+        if (!is_own(line))
+            sv_buf_append(&lines, line.ptr, line.len);
+        fields.ptr += line.len;
+        fields.len -= line.len;
+    }
+    plat_put(m, PLAT_TAG_FIELDS, lines.data, lines.len);
+    sv_buf_release(&lines);
+}
+
+/* Is there such a function, and such a version of it? */
+static int check(struct ctl_request *request, struct sv_err *err, const char *which)
+{
+    struct ctl_function *function =
+        ctl_registry_find(request->server, request->tenant, request->params[1].ptr);
+    bool good = function && ctl_function_version(function, which ? which : "");
+
+    if (!function)
+        sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no such function");
+    else if (!good)
+        sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "it has no such version");
+    ctl_function_unref(function);
+    return good ? 0 : SV_ENOTFOUND;
+}
+
+static int ask(struct ctl_request *request, struct sv_err *err, const char *path, const char *which,
+               struct plat_message *ret)
+{
+    struct plat_message m;
+    char name[2 * 64 + 2];
+    int r;
+
+    plat_message_init(&m, PLAT_ASK_INVOKE);
+    snprintf(name, sizeof name, "%s%s%.64s", request->params[1].ptr, which ? "@" : "",
+             which ? which : "");
+    plat_put_str(&m, PLAT_TAG_TENANT, request->tenant);
+    plat_put_str(&m, PLAT_TAG_FUNCTION, name);
+    plat_put_str(&m, PLAT_TAG_PATH, path);
+    plat_put_str(&m, PLAT_TAG_METHOD, "POST");
+    put_fields(&m, request->fields);
+    plat_put(&m, PLAT_TAG_BODY, request->body.ptr, request->body.len);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, PLAT_TRIGGER_HTTP);
+    r = m.values.failed ? sv_fail_nomem(err, "a call")
+                        : ctl_workers_ask(request->server, err, &m,
+                                          sv_clock_ns() + (uint64_t)INVOKE_MAX_S * NS_PER_S, ret);
+    plat_message_release(&m);
+    return r;
+}
+
+int ctl_v1_functions_invoke(struct ctl_request *request, struct ctl_reply *reply,
+                            struct sv_err *err)
+{
+    const char *path = ctl_request_query(request, "path"),
+               *which = ctl_request_query(request, "version");
+    struct plat_message answer;
+    struct sv_str part;
+    uint64_t status;
+    int r;
+
+    if (path && *path && *path != '/')
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'path' begins with '/'");
+    r = check(request, err, which);
+    if (r < 0)
+        return r;
+    r = ask(request, err, path ? path : "", which, &answer);
+    if (r < 0)
+        return ctl_reply_error(reply, request, 503, "unavailable", "no worker answered: %s",
+                               err->text);
+    if (!plat_get_u64(&answer, PLAT_TAG_STATUS, &status))
+        status = 502;
+    reply->status = (int)status;
+    reply->type = NULL; /* among the fields */
+    part = plat_get(&answer, PLAT_TAG_FIELDS);
+    sv_buf_append(&reply->fields, part.ptr, part.len);
+    part = plat_get(&answer, PLAT_TAG_BODY);
+    sv_buf_append(&reply->body, part.ptr, part.len);
+    plat_message_release(&answer);
+    return 0;
+}
