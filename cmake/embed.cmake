@@ -1,0 +1,10 @@
+# Writes the files of FOLDER as rows of C, EMBED(name, bytes as an initialiser), into OUT.
+file(GLOB files ${FOLDER}/*)
+set(text "/* Made by cmake/embed.cmake. */\n")
+foreach(file IN LISTS files)
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "EMBED(\"${name}\", ${bytes})\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
