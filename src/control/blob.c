@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
+#include "control/site.h"
 
 #define FOLDER "blobs"
 #define NAME_SIZE (sizeof FOLDER + CTL_HEX_LEN + 8)
@@ -198,8 +199,9 @@ struct question {
 static int is_named(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct question *q = data;
-    int r = ctl_sql_run(sql, err, "select 1 from versions where digest = $1 or ready = $1 limit 1",
-                        CTL_PARAMS(CTL_TEXT(q->hex)));
+    int r = ctl_sql_run(
+        sql, err, "select 1 from versions where digest = $1 or ready = $1 or site = $1 limit 1",
+        CTL_PARAMS(CTL_TEXT(q->hex)));
 
     if (r < 0 || (r = ctl_sql_next(sql, err)) < 0)
         return r;
@@ -209,10 +211,19 @@ static int is_named(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 static int forget(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
-    return ctl_sql_run(sql, err,
-                       "delete from blobs where digest = $1 and not exists "
-                       "(select 1 from versions where versions.digest = $1 or ready = $1)",
-                       CTL_PARAMS(CTL_TEXT((const char *)data)));
+    return ctl_sql_run(
+        sql, err,
+        "delete from blobs where digest = $1 and not exists "
+        "(select 1 from versions where versions.digest = $1 or ready = $1 or site = $1)",
+        CTL_PARAMS(CTL_TEXT((const char *)data)));
+}
+
+static void remove_temporary(struct ctl_server *server, const char *name)
+{
+    char path[NAME_SIZE];
+
+    snprintf(path, sizeof path, FOLDER "/%s", name);
+    ctl_site_remove(server, path);
 }
 
 static void collect_one(struct ctl_server *server, int folder, const char *name, time_t before)
@@ -226,7 +237,10 @@ static void collect_one(struct ctl_server *server, int folder, const char *name,
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtime >= before)
         return;
     if (strncmp(name, "tmp.", 4) == 0) { /* of a writer that was killed */
-        unlinkat(folder, name, 0);
+        if (S_ISDIR(st.st_mode))
+            remove_temporary(server, name);
+        else
+            unlinkat(folder, name, 0);
         return;
     }
     snprintf(hex, sizeof hex, "%s", name);
@@ -234,6 +248,13 @@ static void collect_one(struct ctl_server *server, int folder, const char *name,
         return;
     if (ctl_db_read(server->db, &err, is_named, &q) < 0 || q.named)
         return;
+    if (S_ISDIR(st.st_mode)) {
+        char path[NAME_SIZE];
+
+        snprintf(path, sizeof path, FOLDER "/%s.site", hex);
+        ctl_site_remove(server, path);
+        return;
+    }
     unlinkat(folder, name, 0);
     if (ctl_db_is_shared(server->db))
         (void)ctl_db_write(server->db, &err, forget, hex);

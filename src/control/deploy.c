@@ -13,6 +13,7 @@
 
 #define NS_PER_MS 1000000
 #define MODULE_MAX ((size_t)128 << 20) /* where the server's settings do not say */
+#define SITE_MAX ((size_t)256 << 20)   /* all static files of a version */
 #define MANIFEST_MAX (256U << 10)
 #define DESCRIPTION_MAX 4096
 #define FUNCTIONS_MAX 100000 /* of all tenants */
@@ -24,7 +25,9 @@ struct work {
     struct sv_str manifest; /* that counts */
     own char *manifest_buf;
     uint8_t digest[PLAT_DIGEST_BYTES];
-    char hex[CTL_HEX_LEN + 1], ready_hex[CTL_HEX_LEN + 1];
+    char hex[CTL_HEX_LEN + 1], ready_hex[CTL_HEX_LEN + 1], site_hex[CTL_HEX_LEN + 1];
+    struct sv_str module; /* that counts */
+    struct sv_buf site;   /* its static files, packed */
     struct ctl_prepared prepared;
     char name_buf[PLAT_NAME_MAX + 1];
     /* Of the transaction. */
@@ -90,6 +93,9 @@ static size_t module_max(const struct ctl_server *server)
     return known ? (size_t)n : MODULE_MAX;
 }
 
+/* A module without anything, for static files alone. */
+static const char no_module[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
+
 static int check(struct work *w, struct sv_err *err)
 {
     const struct ctl_deploy *in = w->in;
@@ -106,7 +112,10 @@ static int check(struct work *w, struct sv_err *err)
     if (in->description && strlen(in->description) > DESCRIPTION_MAX)
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the description is longer than %d bytes",
                        DESCRIPTION_MAX);
-    if (in->module.len == 0)
+    w->module = in->module;
+    if (!in->module.ptr && in->nfiles > 0)
+        w->module = (struct sv_str){no_module, sizeof no_module};
+    if (w->module.len == 0)
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is no module");
     if (in->module.len > module_max(w->server))
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the module is larger than %zu bytes",
@@ -148,8 +157,9 @@ static int make_version(struct ctl_sql *sql, struct sv_err *err, struct work *w)
     int r = ctl_change_ask(
         sql, err,
         "select number from versions where function_id = $1 and digest = $2 and manifest = $3 "
-        "order by number desc limit 1",
-        CTL_PARAMS(CTL_INT(w->id), CTL_TEXT(w->hex), CTL_STR(w->manifest)), 0, &number);
+        "and site = $4 order by number desc limit 1",
+        CTL_PARAMS(CTL_INT(w->id), CTL_TEXT(w->hex), CTL_STR(w->manifest), CTL_TEXT(w->site_hex)),
+        0, &number);
 
     w->is_new = number == 0;
     w->number = (uint32_t)number;
@@ -163,11 +173,11 @@ static int make_version(struct ctl_sql *sql, struct sv_err *err, struct work *w)
     return ctl_sql_run(
         sql, err,
         "insert into versions (function_id, number, digest, ready, manifest, size, created_ms, "
-        "exports, note) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "exports, note, site) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         CTL_PARAMS(CTL_INT(w->id), CTL_INT(w->number), CTL_TEXT(w->hex), CTL_TEXT(w->ready_hex),
-                   CTL_STR(w->manifest), CTL_INT(w->in->module.len),
+                   CTL_STR(w->manifest), CTL_INT(w->module.len),
                    CTL_INT(sv_clock_wall_ns() / NS_PER_MS), CTL_TEXT(w->prepared.exports),
-                   CTL_TEXT(w->prepared.note)));
+                   CTL_TEXT(w->prepared.note), CTL_TEXT(w->site_hex)));
 }
 
 static int switch_over(struct ctl_sql *sql, struct sv_err *err, struct work *w)
@@ -247,14 +257,51 @@ static int share_ready(struct work *w, struct sv_err *err)
 /* The modules, before anything names them. */
 static int share(struct work *w, struct sv_err *err)
 {
-    struct upload u = {w->hex, w->in->module};
+    struct upload u = {w->hex, w->module};
+    struct upload site = {w->site_hex, {(const char *)w->site.data, w->site.len}};
     int r;
 
     if (!ctl_db_is_shared(w->server->db))
         return 0;
     r = ctl_db_write(w->server->db, err, upload, &u);
+    if (r == 0 && w->site.len > 0)
+        r = ctl_db_write(w->server->db, err, upload, &site);
     if (r == 0 && memcmp(w->prepared.ready, w->digest, sizeof w->digest) != 0)
         r = share_ready(w, err);
+    return r;
+}
+
+/* ---- Static files ---- */
+
+/* Those of the version before stay, where none are given and the manifest still has a place for
+ * them: a page and its function are often deployed by different hands. */
+static void keep_site(struct work *w)
+{
+    struct ctl_function *f = ctl_registry_find(w->server, w->in->tenant, w->name);
+
+    if (f && f->main && f->main->has_site)
+        ctl_hex(f->main->site, w->site_hex);
+    ctl_function_unref(f);
+}
+
+/* Packed, kept, and unpacked for the workers. */
+static int write_site(struct work *w, struct sv_err *err)
+{
+    char folder[CTL_SITE_FOLDER_SIZE];
+    uint8_t digest[PLAT_DIGEST_BYTES];
+    int r;
+
+    if (w->in->nfiles == 0) {
+        keep_site(w);
+        return 0;
+    }
+    r = ctl_site_pack(err, w->in->files, w->in->nfiles, &w->site);
+    if (r == 0)
+        r = ctl_blob_write(w->server, err, w->site.data, w->site.len, digest);
+    if (r == 0)
+        r = ctl_site_unpack(w->server, err, digest, folder);
+    if (r == 0)
+        ctl_hex(digest, w->site_hex);
     return r;
 }
 
@@ -266,7 +313,9 @@ static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
     int r = check(w, err);
 
     if (r == 0)
-        r = ctl_blob_write(w->server, err, w->in->module.ptr, w->in->module.len, w->digest);
+        r = write_site(w, err);
+    if (r == 0)
+        r = ctl_blob_write(w->server, err, w->module.ptr, w->module.len, w->digest);
     if (r == 0)
         r = ctl_prepare(w->server, err, w->digest, w->manifest, &w->prepared);
     if (r < 0)
@@ -287,7 +336,10 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
 {
     struct work w = {.server = server, .in = in};
     uint64_t us = 0;
-    int r = deploy(&w, err, &us);
+    int r;
+
+    sv_buf_init(&w.site, SITE_MAX);
+    r = deploy(&w, err, &us);
 
     if (r == 0) {
         *ret = (struct ctl_deployed){.function = ctl_registry_find_id(server, w.id),
@@ -298,6 +350,7 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
             r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the function was deleted meanwhile");
     }
     ctl_prepared_release(&w.prepared);
+    sv_buf_release(&w.site);
     sv_free(w.manifest_buf);
     return r;
 }

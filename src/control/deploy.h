@@ -3,12 +3,15 @@
 #define CONTROL_DEPLOY_H
 
 #include "control/registry.h"
+#include "control/site.h"
 
 struct ctl_deploy {
     const char *tenant;
     const char *name;        /* NULL: the manifest's. Made when it is new */
     struct sv_str manifest;  /* ssvm.yaml; {NULL, 0}: that of the version before, or none */
     struct sv_str module;    /* wasm; {NULL, 0}: static files alone */
+    struct ctl_file *files;  /* static ones, by path below the manifest's static.dir; are sorted */
+    unsigned nfiles;         /* 0: those of the version before */
     const char *description; /* NULL: as before */
     /* Of all requests, in 1/10000, the others go on as before; 0: all. */
     uint32_t weight;

@@ -12,6 +12,7 @@
 #include "control/blob.h"
 #include "control/part.h"
 #include "control/registry.h"
+#include "control/site.h"
 
 #define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
 #define RETRY_NS 500000000
@@ -30,18 +31,22 @@ struct ctl_publish {
 struct tenant {
     own char *name;
     struct plat_limits limits;
+    bool isolated;
 };
 
 /* What a table is made from. */
 struct making {
+    struct ctl_server *server;
     struct plat_table_maker *maker;
     SV_VEC(struct tenant) tenants;
     const struct tenant *last; /* functions come by tenant */
 };
 
-static void read_limits(const char *text, struct plat_limits *ret)
+static void read_limits(const char *text, struct plat_limits *ret, bool *ret_isolated)
 {
     json_t *json = json_loads(text, 0, NULL);
+
+    *ret_isolated = json_is_true(json_object_get(json, "isolated"));
 
 #define LIMIT(field, name, unit, doc)                                                              \
     if (json_is_integer(json_object_get(json, name)) &&                                            \
@@ -70,7 +75,7 @@ static int read_tenants(struct ctl_sql *sql, struct sv_err *err, void *data)
         char *limits = ctl_sql_text(sql, 1);
 
         if (limits)
-            read_limits(limits, &tenant.limits);
+            read_limits(limits, &tenant.limits, &tenant.isolated);
         sv_free(limits);
         if (!tenant.name || !SV_VEC_PUSH(&m->tenants, PLAT_FUNCTIONS_MAX, tenant)) {
             sv_free(tenant.name);
@@ -167,13 +172,35 @@ static void put_routes(struct plat_table_maker *m, const struct ctl_function *f,
     }
 }
 
+/* Static files of the main version. What cannot be unpacked now is left out, and said. */
+static void put_site(struct making *making, const struct ctl_function *f, uint32_t index)
+{
+    const struct plat_manifest_static *from = &f->manifest.site;
+    struct plat_route route = {.function = index, .spa = from->spa};
+    char folder[CTL_SITE_FOLDER_SIZE];
+    struct sv_err err = {0};
+
+    if (!f->main || !f->main->has_site || !from->given)
+        return;
+    if (ctl_site_unpack(making->server, &err, f->main->site, folder) < 0) {
+        fprintf(stderr, "ssvm-control: function '%s': %s\n", f->name, err.text);
+        return;
+    }
+    route.host = put(making->maker, from->host);
+    route.path = put(making->maker, from->path);
+    route.site = put(making->maker, folder);
+    plat_table_put_route(making->maker, &route);
+}
+
 static bool put_function(void *data, const struct ctl_function *f)
 {
     struct making *making = data;
     struct plat_table_maker *m = making->maker;
     const struct tenant *tenant = find_tenant(making, f->tenant);
     struct plat_function p = {.id = f->id, .limits = f->manifest.limits};
-    bool fetch = f->manifest.fetch;
+    bool fetch = f->manifest.fetch,
+         isolated = strcmp(f->manifest.isolation, "process") == 0 || (tenant && tenant->isolated);
+    uint32_t index;
 
     if (f->nversions == 0)
         return true;
@@ -181,8 +208,7 @@ static bool put_function(void *data, const struct ctl_function *f)
         clamp(&p.limits, &tenant->limits);
     p.tenant = put(m, f->tenant);
     p.name = put(m, f->name);
-    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) |
-              (strcmp(f->manifest.isolation, "process") == 0 ? PLAT_FUNCTION_ISOLATED : 0U) |
+    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) | (isolated ? PLAT_FUNCTION_ISOLATED : 0U) |
               (fetch ? PLAT_FUNCTION_FETCH : 0U);
     memcpy(p.key, f->key, sizeof p.key);
     p.handler = put(m, f->manifest.handler);
@@ -192,13 +218,15 @@ static bool put_function(void *data, const struct ctl_function *f)
     p.sticky = put(m, strcmp(f->manifest.split.sticky, "none") ? f->manifest.split.sticky : "");
     put_versions(m, f);
     (void)plat_manifest_grants(&f->manifest, put_grant, m);
-    put_routes(m, f, plat_table_put_function(m, &p));
+    index = plat_table_put_function(m, &p);
+    put_routes(m, f, index);
+    put_site(making, f, index);
     return true;
 }
 
 static int make_table(struct ctl_server *server, struct sv_err *err, own int *ret_fd)
 {
-    struct making m = {.maker = plat_table_maker_new(sv_clock_wall_ns())};
+    struct making m = {.server = server, .maker = plat_table_maker_new(sv_clock_wall_ns())};
     int r = m.maker ? ctl_db_read(server->db, err, read_tenants, &m)
                     : sv_fail_nomem(err, "the table of functions");
 

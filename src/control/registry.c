@@ -171,6 +171,7 @@ static int read_version(struct ctl_sql *sql, struct sv_err *err, struct loading 
     v.exports = keep(f, ctl_sql_str(sql, 8));
     v.note = keep(f, ctl_sql_str(sql, 9));
     v.weight = (uint32_t)ctl_sql_int(sql, 10);
+    v.has_site = ctl_unhex(ctl_sql_str(sql, 11), v.site);
     f->versions[f->nversions++] = v;
     return 0;
 }
@@ -228,13 +229,13 @@ static int read_all(struct ctl_sql *sql, struct sv_err *err, void *data)
                   "updated_ms from functions where deleted = 0",
                   " and id = $1", " order by id", read_function);
     if (r >= 0)
-        r = read_rows(sql, err, l,
-                      "select v.function_id, v.number, v.digest, v.ready, v.manifest, v.size, "
-                      "v.created_ms, v.activated, v.exports, v.note, coalesce(t.weight, 0) "
-                      "from versions v left join targets t on t.function_id = v.function_id and "
-                      "t.number = v.number",
-                      " where v.function_id = $1", " order by v.function_id, v.number desc",
-                      read_version);
+        r = read_rows(
+            sql, err, l,
+            "select v.function_id, v.number, v.digest, v.ready, v.manifest, v.size, "
+            "v.created_ms, v.activated, v.exports, v.note, coalesce(t.weight, 0), "
+            "v.site from versions v left join targets t on t.function_id = v.function_id and "
+            "t.number = v.number",
+            " where v.function_id = $1", " order by v.function_id, v.number desc", read_version);
     if (r >= 0)
         r = read_rows(sql, err, l, "select function_id, number, alias from aliases",
                       " where function_id = $1", " order by function_id, alias", read_alias);

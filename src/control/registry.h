@@ -23,6 +23,8 @@ struct ctl_version {
     uint32_t activated;                /* the greatest had all requests last; 0 = never */
     uint8_t digest[PLAT_DIGEST_BYTES]; /* SHA-256 of the deployed module */
     uint8_t ready[PLAT_DIGEST_BYTES];  /* of the module that runs: see table.h */
+    bool has_site;
+    uint8_t site[PLAT_DIGEST_BYTES]; /* of its static files (site.h) */
     uint64_t size, created_ms;
     const char *manifest; /* as deployed, "" = none */
     const char *exports;  /* JSON: [{"name", "signature"}] */

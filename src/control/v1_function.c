@@ -160,6 +160,27 @@ static int answer_deployed(struct ctl_request *request, struct ctl_reply *reply,
     return ctl_reply_json(reply, reply->status, json);
 }
 
+#define SITE_PART "site/"
+
+/* A part `site/PATH` is a static file. */
+static int add_file(struct ctl_request *request, struct sv_err *err, const struct plat_part *part,
+                    struct ctl_deploy *deploy)
+{
+    const size_t n = sizeof SITE_PART - 1;
+
+    if (part->name.len < n || memcmp(part->name.ptr, SITE_PART, n) != 0)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                       "there is no part '%.*s': wasm, manifest and site/PATH may be there",
+                       (int)(part->name.len < 100 ? part->name.len : 100), part->name.ptr);
+    if (!deploy->files)
+        deploy->files = sv_arena_array_zero(&request->arena, PLAT_PARTS_MAX, sizeof *deploy->files);
+    if (!deploy->files)
+        return sv_fail_nomem(err, "the static files");
+    deploy->files[deploy->nfiles++] =
+        (struct ctl_file){{part->name.ptr + n, part->name.len - n}, part->body};
+    return 0;
+}
+
 /* The parts of a multipart body. */
 static int read_parts(struct ctl_request *request, struct sv_err *err, struct sv_str type,
                       struct ctl_deploy *deploy)
@@ -175,10 +196,12 @@ static int read_parts(struct ctl_request *request, struct sv_err *err, struct sv
                             : sv_str_eq(part.name, sv_str_of("manifest")) ? &deploy->manifest
                                                                           : NULL;
 
-        if (!to)
-            return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
-                           "there is no part '%.*s': wasm and manifest may be there",
-                           (int)(part.name.len < 100 ? part.name.len : 100), part.name.ptr);
+        if (!to) {
+            r = add_file(request, err, &part, deploy);
+            if (r < 0)
+                return r;
+            continue;
+        }
         if (to->ptr)
             return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there are two parts '%.*s'",
                            (int)part.name.len, part.name.ptr);
@@ -209,7 +232,7 @@ int ctl_v1_functions_put(struct ctl_request *request, struct ctl_reply *reply, s
         r = read_parts(request, err, type, &deploy);
     else
         deploy.module = request->body;
-    if (r == 0 && !deploy.module.ptr && !deploy.manifest.ptr)
+    if (r == 0 && !deploy.module.ptr && deploy.nfiles == 0)
         r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there is nothing to deploy");
     if (r == 0)
         r = ctl_deploy(request->server, err, &deploy, &deployed);

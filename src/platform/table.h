@@ -69,6 +69,7 @@ struct plat_route {
     struct plat_text host, path; /* host "" = any; "*.example.org" = one label more */
     uint32_t methods;            /* bits 1 << enum srv_method; 0 = all */
     uint32_t function;           /* index */
+    uint32_t spa; /* of a site: index.html answers navigations to paths that are no file */
     struct plat_text
         site; /* folder of static files instead, relative to the data folder; "" = none */
 };
