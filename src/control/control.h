@@ -6,6 +6,9 @@
 #include "platform/channel.h"
 #include "platform/message.h"
 
+struct ctl_cron_clock;
+struct ctl_fetches;
+struct ctl_queue;
 struct ctl_registry;
 struct ctl_publish;
 struct ctl_ledger;
@@ -26,6 +29,9 @@ struct ctl_server {
     struct ctl_metrics *metrics;   /* metrics.h */
     struct ctl_live *live;         /* live.h */
     struct ctl_why *why;           /* why.h */
+    struct ctl_queue *queue;       /* queue.h */
+    struct ctl_cron_clock *cron;   /* cron.h */
+    struct ctl_fetches *fetches;   /* fetch.h */
     uint64_t epoch;                /* tells one start from another */
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
     char node[17];                 /* its name for good, hex digits */
@@ -47,7 +53,7 @@ typedef int (*ctl_kind_fn)(struct ctl_server *, struct sv_err *, struct plat_mes
 void ctl_workers_push(
     struct ctl_server *,
     struct plat_message *); /* to each; a worker that comes later gets the last TABLE */
-/* Ask any worker; waits for the answer. */
+/* Ask any worker; waits for the answer. SV_ENOTFOUND: there is none to ask. */
 int ctl_workers_ask(struct ctl_server *, struct sv_err *, struct plat_message *,
                     uint64_t deadline_ns, struct plat_message *ret);
 /* Run `fn(data)` on a thread of the pool; later, `fn` every so many ms (0: once). */

@@ -16,7 +16,7 @@ struct ctl_cron {
     uint64_t every_ms; /* a period, from 1970; 0: the fields */
     uint64_t minutes;
     uint32_t hours, days, months, weekdays; /* weekdays: 0 is Sunday */
-    bool any_day, any_weekday;              /* `*`: else a day that matches one of both will do */
+    bool any_day, any_weekday; /* all of them: else a day that matches one of both will do */
 };
 
 /* SV_EUSAGE with a sentence that names the field. */
@@ -43,14 +43,11 @@ struct ctl_cron_entry {
 };
 
 /* Make these the function's entries, in a transaction of the caller's (a deployment, a removal with
- * n = 0). One that stays as it was keeps its times. */
+ * n = 0). One that stays as it was keeps its times. SV_ENOTFOUND: there is no such function. */
 int ctl_cron_set(struct ctl_sql *, struct sv_err *, const char *tenant, const char *function,
                  const struct ctl_cron_entry *, unsigned n);
 /* function NULL: all of the tenant's; tenant NULL: of all. The entry is `each`'s for the call. */
 int ctl_cron_list(struct ctl_server *, struct sv_err *, const char *tenant, const char *function,
                   void (*each)(void *data, const struct ctl_cron_entry *), void *data);
-
-int ctl_cron_start(struct ctl_server *, struct sv_err *);
-void ctl_cron_stop(struct ctl_server *);
 
 #endif

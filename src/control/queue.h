@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 
+#define CTL_QUEUE_CHANGED "queue" /* what is notified (db.h) */
 #define CTL_JOB_BODY_MAX (1U << 20)
 #define CTL_JOB_ATTEMPTS 8 /* unless the job says */
 #define CTL_JOB_DELAY_MAX_MS (366LL * 24 * 3600 * 1000)
@@ -36,7 +37,7 @@ struct ctl_job {
     const char *error;          /* of the last attempt: "503: ..." */
 };
 
-/* Handler of PLAT QUEUE_PUSH. TENANT, FUNCTION (that is called), PATH, VALUE (the body), TEXT (its
+/* Handler of PLAT_QUEUE_PUSH. TENANT, FUNCTION (that is called), PATH, VALUE (the body), TEXT (its
  * type), TTL_MS (how long from now), TRACE. Answer: NUMBER, the job's id: it is in the database. */
 int ctl_queue_push(struct ctl_server *, struct sv_err *, struct plat_message *request,
                    struct plat_message *ret);
@@ -60,8 +61,7 @@ int ctl_queue_retry(struct ctl_server *, struct sv_err *, const char *tenant, in
 /* Not one that runs: SV_EUSAGE. */
 int ctl_queue_delete(struct ctl_server *, struct sv_err *, const char *tenant, int64_t id);
 
-/* Take jobs and run them from now on; after stop, none is taken, and those that run are let end. */
-int ctl_queue_start(struct ctl_server *, struct sv_err *);
-void ctl_queue_stop(struct ctl_server *);
+/* The part (part.h): takes jobs and runs them; after stop, none is taken, and those that run are
+ * waited for. */
 
 #endif

@@ -304,7 +304,7 @@ int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_m
     int r;
 
     if (!w)
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no worker is there");
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "no worker is there");
     r = plat_channel_call(w->channel, err, m, deadline_ns, ret);
     put_ref(server->workers, w);
     return r;

@@ -236,3 +236,19 @@ bool out_rule_names(const struct out_rule *r, const struct sockaddr *sa, uint16_
                memcmp(a, &in6addr_loopback, 16) == 0;
     return r->host[0] == '\0' && same_bits(a, r->address, r->bits);
 }
+
+bool out_rule_covers(const struct out_rule *outer, const struct out_rule *inner)
+{
+    bool local = strcmp(outer->host, "localhost") == 0;
+
+    if ((outer->port && outer->port != inner->port) || inner->any || inner->subdomains)
+        return false;
+    if (inner->host[0])
+        return local && strcmp(inner->host, "localhost") == 0;
+    if (local)
+        return (memcmp(inner->address, mapped, sizeof mapped) == 0 && inner->address[12] == 127 &&
+                inner->bits >= 104) ||
+               (memcmp(inner->address, &in6addr_loopback, 16) == 0 && inner->bits == 128);
+    return outer->host[0] == '\0' && !outer->any && inner->bits >= outer->bits &&
+           same_bits(inner->address, outer->address, outer->bits);
+}

@@ -28,6 +28,8 @@ bool out_rule_allows(const struct out_rule *, const char *host, uint16_t port,
                      uint16_t scheme_port);
 /* Does the rule name this address itself: by number, as a network, or `localhost` for loopback? */
 bool out_rule_names(const struct out_rule *, const struct sockaddr *, uint16_t scheme_port);
+/* Is all that `inner` names by number named by `outer`, too? */
+bool out_rule_covers(const struct out_rule *outer, const struct out_rule *inner);
 /* An address that only its own network, or nobody, can have: this machine, private, link-local and
  * with it the metadata of clouds, shared (carriers), multicast, reserved; and those inside of IPv6
  * addresses that stand for IPv4 ones. */
