@@ -246,6 +246,26 @@ bool ctl_sql_null(struct ctl_sql *sql, unsigned column)
     return sql->db->backend->null(sql, column);
 }
 
+unsigned ctl_sql_columns(struct ctl_sql *sql)
+{
+    return sql->db->backend->columns(sql);
+}
+
+const char *ctl_sql_name(struct ctl_sql *sql, unsigned column)
+{
+    return sql->db->backend->name(sql, column);
+}
+
+int ctl_sql_type(struct ctl_sql *sql, unsigned column)
+{
+    return sql->db->backend->type(sql, column);
+}
+
+int ctl_sql_renumber(struct ctl_sql *sql, struct sv_err *err, const char *table)
+{
+    return sql->db->backend->renumber(sql, err, table);
+}
+
 uint64_t ctl_sql_changes(struct ctl_sql *sql)
 {
     return sql->db->backend->changes(sql);

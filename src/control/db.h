@@ -57,6 +57,13 @@ struct sv_str ctl_sql_str(struct ctl_sql *, unsigned column);
 own char *ctl_sql_text(struct ctl_sql *,
                        unsigned column); /* a copy, "" for NULL; NULL = no memory */
 bool ctl_sql_null(struct ctl_sql *, unsigned column);
+/* Of the last statement: its columns, their names, and the row's type there (CTL_P_INT, ...; TEXT
+ * where the back end's type is none of these). */
+unsigned ctl_sql_columns(struct ctl_sql *);
+const char *ctl_sql_name(struct ctl_sql *, unsigned column);
+int ctl_sql_type(struct ctl_sql *, unsigned column);
+/* Rows were put into a table of {serial} with their numbers: the next one's is above them. */
+int ctl_sql_renumber(struct ctl_sql *, struct sv_err *, const char *table);
 uint64_t ctl_sql_changes(struct ctl_sql *); /* rows of the last statement */
 /* Tell all nodes, when the transaction is committed, that `what` has changed: ctl_db_watch's
  * callback. */

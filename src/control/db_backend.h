@@ -29,10 +29,15 @@ struct ctl_backend {
     int64_t (*integer)(struct ctl_sql *, unsigned column);
     struct sv_str (*str)(struct ctl_sql *, unsigned column);
     bool (*null)(struct ctl_sql *, unsigned column);
+    unsigned (*columns)(struct ctl_sql *);
+    const char *(*name)(struct ctl_sql *, unsigned column);
+    int (*type)(struct ctl_sql *, unsigned column);
     uint64_t (*changes)(struct ctl_sql *);
     /* A transaction's first call: no other node changes the schema meanwhile. The table meta is
      * there. */
     int (*lock)(struct ctl_sql *, struct sv_err *);
+    /* Rows were put into a table with {serial} by their numbers: the next is above them. */
+    int (*renumber)(struct ctl_sql *, struct sv_err *, const char *table);
     bool shared;
 };
 

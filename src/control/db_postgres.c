@@ -23,7 +23,7 @@
 #define LISTEN_CHECK_MS 10000
 
 /* Of pg_type, which is the same everywhere. */
-enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 };
+enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25 };
 
 struct library {
     void *handle;
@@ -414,6 +414,38 @@ static struct sv_str str(struct ctl_sql *sql, unsigned column)
     return s;
 }
 
+static unsigned columns(struct ctl_sql *sql)
+{
+    struct connection *c = (struct connection *)sql;
+
+    return c->result ? (unsigned)c->db->pq.PQnfields(c->result) : 0;
+}
+
+static const char *name(struct ctl_sql *sql, unsigned column)
+{
+    struct connection *c = (struct connection *)sql;
+    const char *text = c->db->pq.PQfname(c->result, (int)column);
+
+    return text ? text : "";
+}
+
+static int type(struct ctl_sql *sql, unsigned column)
+{
+    struct connection *c = (struct connection *)sql;
+
+    if (null(sql, column))
+        return CTL_P_NULL;
+    switch (c->db->pq.PQftype(c->result, (int)column)) {
+    case OID_INT8:
+    case OID_INT4:
+        return CTL_P_INT;
+    case OID_BYTEA:
+        return CTL_P_BLOB;
+    default:
+        return CTL_P_TEXT;
+    }
+}
+
 static uint64_t changes(struct ctl_sql *sql)
 {
     struct connection *c = (struct connection *)sql;
@@ -425,6 +457,17 @@ static uint64_t changes(struct ctl_sql *sql)
 static int lock(struct ctl_sql *sql, struct sv_err *err)
 {
     return execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
+}
+
+static int renumber(struct ctl_sql *sql, struct sv_err *err, const char *table)
+{
+    char text[256];
+
+    snprintf(text, sizeof text,
+             "select setval(pg_get_serial_sequence('%s', 'id'), (select coalesce(max(id), 0) + 1 "
+             "from %s), false)",
+             table, table);
+    return run(sql, err, text, CTL_NO_PARAMS);
 }
 
 /* ---- The pool ---- */
@@ -754,7 +797,11 @@ const struct ctl_backend ctl_backend_postgres = {
     .integer = integer,
     .str = str,
     .null = null,
+    .columns = columns,
+    .name = name,
+    .type = type,
     .changes = changes,
+    .renumber = renumber,
     .lock = lock,
     .shared = true,
 };

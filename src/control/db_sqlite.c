@@ -314,6 +314,34 @@ static bool null(struct ctl_sql *sql, unsigned column)
     return !c->row || sqlite3_column_type(c->now, (int)column) == SQLITE_NULL;
 }
 
+static unsigned columns(struct ctl_sql *sql)
+{
+    struct connection *c = (struct connection *)sql;
+
+    return c->now ? (unsigned)sqlite3_column_count(c->now) : 0;
+}
+
+static const char *name(struct ctl_sql *sql, unsigned column)
+{
+    const char *text = sqlite3_column_name(((struct connection *)sql)->now, (int)column);
+
+    return text ? text : "";
+}
+
+static int type(struct ctl_sql *sql, unsigned column)
+{
+    if (null(sql, column))
+        return CTL_P_NULL;
+    switch (sqlite3_column_type(((struct connection *)sql)->now, (int)column)) {
+    case SQLITE_INTEGER:
+        return CTL_P_INT;
+    case SQLITE_BLOB:
+        return CTL_P_BLOB;
+    default:
+        return CTL_P_TEXT;
+    }
+}
+
 static uint64_t changes(struct ctl_sql *sql)
 {
     return (uint64_t)sqlite3_changes64(((struct connection *)sql)->handle);
@@ -323,6 +351,14 @@ static int lock(struct ctl_sql *sql, struct sv_err *err)
 {
     (void)sql; /* a transaction that writes has the whole file */
     (void)err;
+    return 0;
+}
+
+static int renumber(struct ctl_sql *sql, struct sv_err *err, const char *table)
+{
+    (void)sql; /* it goes on above the highest by itself */
+    (void)err;
+    (void)table;
     return 0;
 }
 
@@ -596,7 +632,11 @@ const struct ctl_backend ctl_backend_sqlite = {
     .integer = integer,
     .str = str,
     .null = null,
+    .columns = columns,
+    .name = name,
+    .type = type,
     .changes = changes,
+    .renumber = renumber,
     .lock = lock,
     .shared = false,
 };

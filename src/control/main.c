@@ -13,6 +13,7 @@
 
 #include "control/part.h"
 #include "control/prepare.h"
+#include "control/tool.h"
 #include "control/workers.h"
 
 static const struct {
@@ -146,10 +147,8 @@ int main(int argc, char **argv)
         return ctl_prepare_child(argc, argv);
     if (argc > 1 && strcmp(argv[1], CTL_COMPILE_ROLE) == 0)
         return ctl_compile_child(argc, argv);
-    if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "ssvm-control is started by ssvm-serve\n");
-        return 2;
-    }
+    if (!read_options(argc, argv, &options))
+        return ctl_tool_run(argc, argv);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never two of us for one folder of data */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

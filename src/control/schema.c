@@ -21,6 +21,22 @@ unsigned ctl_schema_version(void)
     return steps_own[SV_COUNT(steps_own) - 1].version;
 }
 
+bool ctl_schema_table(unsigned n, char ret[64], bool *ret_serial)
+{
+    static const char create[] = "create table ";
+
+    for (size_t i = 0; i < SV_COUNT(steps_own); i++) {
+        const char *sql = steps_own[i].sql, *name = sql + sizeof create - 1;
+
+        if (strncmp(sql, create, sizeof create - 1) != 0 || n-- > 0)
+            continue;
+        snprintf(ret, 64, "%.*s", (int)strcspn(name, " "), name);
+        *ret_serial = strstr(sql, "{serial}") != NULL;
+        return true;
+    }
+    return false;
+}
+
 struct update {
     const struct ctl_schema_step *steps;
     size_t count;

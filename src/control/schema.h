@@ -16,6 +16,9 @@ unsigned ctl_schema_version(void); /* that this program writes */
  * together, since a step only adds what the version before need not know. */
 int ctl_schema_update(struct ctl_db *, struct sv_err *, const struct ctl_schema_step *steps,
                       size_t count);
+/* The n-th table of schema.def, from 0, to `ret`; false: there are no more. *ret_serial: its rows
+ * are numbered ({serial}). */
+bool ctl_schema_table(unsigned n, char ret[64], bool *ret_serial);
 /* With schema.def's. */
 int ctl_schema_update_own(struct ctl_db *, struct sv_err *);
 

@@ -1,5 +1,7 @@
 /* The part of control that opens what the others stand on: the data folder's lock, the node's key
  * and name, the database. */
+#include "control/store.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,7 +23,7 @@
 
 /* Two servers on one folder would count everything twice. The lock ends with this process, and is
  * not its children's. */
-static int lock_folder(struct ctl_server *server, struct sv_err *err)
+int ctl_store_lock(struct ctl_server *server, struct sv_err *err, unsigned wait_ms)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
@@ -30,7 +32,7 @@ static int lock_folder(struct ctl_server *server, struct sv_err *err)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write to the data folder '%s': %s",
                        server->data, strerror(errno));
     for (unsigned waited = 0; fcntl(server->lock_fd, F_SETLK, &lock) < 0; waited += 50) {
-        if (waited >= LOCK_WAIT_MS)
+        if (waited >= wait_ms)
             return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "another server uses the data folder '%s'",
                            server->data);
         usleep(50000);
@@ -72,20 +74,26 @@ static void be_seen(struct ctl_server *server, void *unused)
     (void)ctl_db_write(server->db, NULL, write_seen, server);
 }
 
-static int open_database(struct ctl_server *server, struct sv_err *err)
+int ctl_store_database(struct ctl_server *server, struct sv_err *err, const char *url)
 {
-    char *url = ctl_setting(server, "database"), path[4096];
-    int r;
+    char path[4096];
 
     snprintf(path, sizeof path, "sqlite:%s/ssvm.db", server->data);
-    r = ctl_db_open(err, url && url[0] ? url : path, &server->db);
+    return ctl_db_open(err, url && url[0] ? url : path, &server->db);
+}
+
+static int open_database(struct ctl_server *server, struct sv_err *err)
+{
+    char *url = ctl_setting(server, "database");
+    int r = ctl_store_database(server, err, url);
+
     sv_free(url);
     return r;
 }
 
 int ctl_store_start(struct ctl_server *server, struct sv_err *err)
 {
-    int r = lock_folder(server, err);
+    int r = ctl_store_lock(server, err, LOCK_WAIT_MS);
 
     if (r == 0)
         r = ctl_key_load(err, server->data_fd, "key", true, server->key);

@@ -1,0 +1,406 @@
+/* Reading backups (backup.c has their form): checking one, and putting it back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/backup.h"
+#include "control/backup_file.h"
+#include "control/schema.h"
+
+#define NAME_MAX_LEN 1024
+#define ROW_MAX (1ULL << 30)
+#define COLUMNS_MAX 60
+
+struct reader {
+    FILE *file;
+    uint64_t end; /* of the file */
+    char type;
+    char name[NAME_MAX_LEN + 1];
+    uint64_t len; /* of the section, whose bytes come next */
+};
+
+static int not_whole(struct sv_err *err)
+{
+    return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET,
+                   "this is no backup, or it is damaged: nothing of it is used");
+}
+
+static int read_head(struct reader *in, struct sv_err *err)
+{
+    unsigned char head[CTL_SECTION_HEAD];
+    uint64_t nname;
+
+    if (fread(head, sizeof head, 1, in->file) != 1)
+        return not_whole(err);
+    in->type = (char)head[0];
+    nname = ctl_backup_get(head + 1, 4);
+    in->len = ctl_backup_get(head + 5, 8);
+    if (nname > NAME_MAX_LEN || (nname && fread(in->name, nname, 1, in->file) != 1))
+        return not_whole(err);
+    in->name[nname] = '\0';
+    if (in->len > in->end - (uint64_t)ftello(in->file))
+        return not_whole(err);
+    return 0;
+}
+
+static int open_backup(struct reader *in, struct sv_err *err, const char *path)
+{
+    char magic[sizeof CTL_BACKUP_MAGIC];
+    struct stat st;
+
+    in->file = fopen(path, "re");
+    if (!in->file || fstat(fileno(in->file), &st) < 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot open '%s': %s", path, strerror(errno));
+    in->end = (uint64_t)st.st_size;
+    if (fread(magic, sizeof magic - 1, 1, in->file) != 1 ||
+        memcmp(magic, CTL_BACKUP_MAGIC, sizeof magic - 1) != 0)
+        return not_whole(err);
+    return 0;
+}
+
+static void close_backup(struct reader *in)
+{
+    if (in->file)
+        fclose(in->file);
+}
+
+/* The digest over all but itself. */
+static int check_digest(struct reader *in, struct sv_err *err)
+{
+    uint8_t digest[SV_SHA256_LEN], told[SV_SHA256_LEN];
+    char bytes[65536];
+    struct sv_sha256 sha;
+    uint64_t left = in->end - SV_SHA256_LEN;
+    size_t n;
+
+    rewind(in->file);
+    sv_sha256_init(&sha);
+    while (left > 0) {
+        n = fread(bytes, 1, left < sizeof bytes ? left : sizeof bytes, in->file);
+        if (n == 0)
+            return not_whole(err);
+        sv_sha256_add(&sha, bytes, n);
+        left -= n;
+    }
+    sv_sha256_end(&sha, digest);
+    if (fread(told, sizeof told, 1, in->file) != 1 || memcmp(told, digest, sizeof told) != 0)
+        return not_whole(err);
+    return 0;
+}
+
+static int check(struct reader *in, struct sv_err *err)
+{
+    int r;
+
+    do {
+        r = read_head(in, err);
+        if (r == 0 && in->type != 'E' && fseeko(in->file, (off_t)in->len, SEEK_CUR) < 0)
+            r = not_whole(err);
+    } while (r == 0 && in->type != 'E');
+    if (r == 0 &&
+        (in->len != SV_SHA256_LEN || (uint64_t)ftello(in->file) != in->end - SV_SHA256_LEN))
+        r = not_whole(err);
+    return r < 0 ? r : check_digest(in, err);
+}
+
+int ctl_backup_verify(struct sv_err *err, const char *path)
+{
+    struct reader in = {0};
+    int r = open_backup(&in, err, path);
+
+    if (r == 0)
+        r = check(&in, err);
+    close_backup(&in);
+    return r;
+}
+
+/* ---- Files ---- */
+
+static bool is_inside(const char *path)
+{
+    if (path[0] == '/' || path[0] == '\0')
+        return false;
+    for (const char *p = path; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
+            return false;
+    return true;
+}
+
+static void make_folders(int data_fd, const char *path)
+{
+    char folder[NAME_MAX_LEN + 1];
+
+    for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+        (void)mkdirat(data_fd, folder, 0700);
+    }
+}
+
+static int copy_out(struct reader *in, struct sv_err *err, int fd)
+{
+    char bytes[65536];
+
+    for (uint64_t left = in->len; left > 0;) {
+        size_t n = fread(bytes, 1, left < sizeof bytes ? left : sizeof bytes, in->file);
+
+        if (n == 0)
+            return not_whole(err);
+        if (write(fd, bytes, n) != (ssize_t)n)
+            return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write '%s': %s", in->name,
+                           strerror(errno));
+        left -= n;
+    }
+    if (fsync(fd) < 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write '%s': %s", in->name,
+                       strerror(errno));
+    return 0;
+}
+
+static int restore_file(struct ctl_server *server, struct reader *in, struct sv_err *err)
+{
+    char temporary[64];
+    int fd, r;
+
+    if (!is_inside(in->name))
+        return not_whole(err);
+    make_folders(server->data_fd, in->name);
+    snprintf(temporary, sizeof temporary, ".restore.%d", (int)getpid());
+    fd = openat(server->data_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write to '%s': %s", server->data,
+                       strerror(errno));
+    r = copy_out(in, err, fd);
+    close(fd);
+    if (r == 0 && renameat(server->data_fd, temporary, server->data_fd, in->name) < 0)
+        r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot make '%s': %s", in->name, strerror(errno));
+    if (r < 0)
+        unlinkat(server->data_fd, temporary, 0);
+    return r;
+}
+
+/* ---- Rows ---- */
+
+struct rows {
+    struct reader *in;
+    uint64_t start; /* of the first section */
+    struct sv_buf insert, bytes;
+    unsigned columns;
+    bool is_meta;
+};
+
+static int read_bytes(struct rows *rows, struct sv_err *err)
+{
+    sv_buf_clear(&rows->bytes);
+    if (rows->in->len > ROW_MAX || !sv_buf_reserve(&rows->bytes, rows->in->len + 1))
+        return sv_fail_nomem(err, "a row of the backup");
+    if (rows->in->len && fread(rows->bytes.data, rows->in->len, 1, rows->in->file) != 1)
+        return not_whole(err);
+    rows->bytes.len = rows->in->len;
+    return 0;
+}
+
+/* Names of tables and columns become part of a statement: words only. */
+static bool is_word(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+    return n > 0 && n < 64 && s[n] == '\0';
+}
+
+static int take_columns(struct rows *rows, struct sv_err *err)
+{
+    int r = read_bytes(rows, err);
+
+    if (r < 0)
+        return r;
+    if (!is_word(rows->in->name))
+        return not_whole(err);
+    rows->is_meta = strcmp(rows->in->name, "meta") == 0;
+    rows->columns = 0;
+    sv_buf_clear(&rows->insert);
+    sv_buf_printf(&rows->insert, "insert into %s (", rows->in->name);
+    for (const char *p = sv_buf_cstr(&rows->bytes);
+         (size_t)(p - (char *)rows->bytes.data) < rows->bytes.len; p += strlen(p) + 1) {
+        if (!is_word(p) || ++rows->columns > COLUMNS_MAX)
+            return not_whole(err);
+        sv_buf_printf(&rows->insert, "%s%s", rows->columns > 1 ? ", " : "", p);
+    }
+    sv_buf_puts(&rows->insert, ") values (");
+    for (unsigned i = 1; i <= rows->columns; i++)
+        sv_buf_printf(&rows->insert, "%s$%u", i > 1 ? ", " : "", i);
+    sv_buf_puts(&rows->insert,
+                rows->is_meta ? ") on conflict (key) do update set value = excluded.value" : ")");
+    return rows->insert.failed ? sv_fail_nomem(err, "a row of the backup") : 0;
+}
+
+static bool take_cell(const unsigned char **at, const unsigned char *end, struct ctl_param *ret)
+{
+    static const int types[] = {['t'] = CTL_P_TEXT, ['b'] = CTL_P_BLOB};
+    unsigned char type;
+
+    if (*at == end)
+        return false;
+    type = *(*at)++;
+    *ret = CTL_NULL;
+    if (type == 'n')
+        return true;
+    if (type == 'i' && end - *at >= 8) {
+        *ret = CTL_INT(ctl_backup_get(*at, 8));
+        *at += 8;
+        return true;
+    }
+    if ((type != 't' && type != 'b') || end - *at < 4)
+        return false;
+    *ret = (struct ctl_param){.type = types[type], .len = ctl_backup_get(*at, 4)};
+    *at += 4;
+    ret->ptr = *at;
+    if (ret->len > (size_t)(end - *at))
+        return false;
+    *at += ret->len;
+    return true;
+}
+
+static int take_row(struct rows *rows, struct sv_err *err, struct ctl_sql *sql)
+{
+    struct ctl_param params[COLUMNS_MAX + 1];
+    const unsigned char *at, *end;
+    int r = read_bytes(rows, err);
+
+    if (r < 0)
+        return r;
+    at = rows->bytes.data;
+    end = at + rows->bytes.len;
+    for (unsigned i = 0; i < rows->columns; i++)
+        if (!take_cell(&at, end, &params[i]))
+            return not_whole(err);
+    if (at != end || rows->columns == 0)
+        return not_whole(err);
+    params[rows->columns] = (struct ctl_param){.type = CTL_P_END};
+    /* The schema's version is the database's own. */
+    if (rows->is_meta && params[0].len == 6 && memcmp(params[0].ptr, "schema", 6) == 0)
+        return 0;
+    return ctl_sql_run(sql, err, sv_buf_cstr(&rows->insert), params);
+}
+
+static int check_version(struct rows *rows, struct sv_err *err)
+{
+    unsigned long version;
+    int r = read_bytes(rows, err);
+
+    if (r < 0)
+        return r;
+    version = strtoul(sv_buf_cstr(&rows->bytes), NULL, 10);
+    if (version > ctl_schema_version())
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                       "the backup is of version %lu of the database, this program knows %u: use a "
+                       "newer program",
+                       version, ctl_schema_version());
+    return 0;
+}
+
+/* Of a server that has only been started, whose tenant and token are not missed. */
+static int check_empty(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    static const char *const of_a_start[] = {"nodes", "tenants", "tokens"};
+    char table[64], text[128];
+    bool serial;
+    int r = 0;
+
+    (void)data;
+    for (unsigned n = 0; r == 0 && ctl_schema_table(n, table, &serial); n++) {
+        bool skip = false;
+
+        for (size_t i = 0; i < SV_COUNT(of_a_start); i++)
+            skip |= strcmp(table, of_a_start[i]) == 0;
+        if (skip)
+            continue;
+        snprintf(text, sizeof text, "select 1 from %s limit 1", table);
+        r = ctl_sql_run(sql, err, text, CTL_NO_PARAMS);
+        if (r == 0)
+            r = ctl_sql_next(sql, err);
+        if (r > 0)
+            return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                           "the database has %s already: a backup goes into an empty one", table);
+    }
+    return r;
+}
+
+static int number_on(struct ctl_sql *sql, struct sv_err *err)
+{
+    char table[64];
+    bool serial;
+    int r = 0;
+
+    for (unsigned n = 0; r == 0 && ctl_schema_table(n, table, &serial); n++)
+        if (serial)
+            r = ctl_sql_renumber(sql, err, table);
+    return r;
+}
+
+static int restore_rows(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct rows *rows = data;
+    int r = check_empty(sql, err, NULL);
+
+    if (r == 0)
+        r = ctl_sql_run(sql, err, "delete from tenants", CTL_NO_PARAMS);
+    if (r == 0)
+        r = ctl_sql_run(sql, err, "delete from tokens", CTL_NO_PARAMS);
+    if (fseeko(rows->in->file, (off_t)rows->start, SEEK_SET) < 0)
+        return not_whole(err);
+    rows->columns = 0;
+    while (r == 0 && (r = read_head(rows->in, err)) == 0 && rows->in->type != 'E') {
+        if (rows->in->type == 'V')
+            r = check_version(rows, err);
+        else if (rows->in->type == 'C')
+            r = take_columns(rows, err);
+        else if (rows->in->type == 'R')
+            r = take_row(rows, err, sql);
+        else if (fseeko(rows->in->file, (off_t)rows->in->len, SEEK_CUR) < 0)
+            r = not_whole(err);
+    }
+    return r < 0 ? r : number_on(sql, err);
+}
+
+static int restore_files(struct ctl_server *server, struct reader *in, struct sv_err *err)
+{
+    int r;
+
+    while ((r = read_head(in, err)) == 0 && in->type != 'E') {
+        if (in->type == 'F')
+            r = restore_file(server, in, err);
+        else if (fseeko(in->file, (off_t)in->len, SEEK_CUR) < 0)
+            r = not_whole(err);
+        if (r < 0)
+            return r;
+    }
+    return r < 0 ? r : fsync(server->data_fd);
+}
+
+/* Files first: when the rows are there, so is what they name; cut off before, it can be done again.
+ */
+int ctl_backup_restore(struct ctl_server *server, struct sv_err *err, const char *path)
+{
+    struct reader in = {0};
+    struct rows rows = {.in = &in, .start = strlen(CTL_BACKUP_MAGIC)};
+    int r = ctl_backup_verify(err, path);
+
+    sv_buf_init(&rows.insert, 1U << 16);
+    sv_buf_init(&rows.bytes, ROW_MAX + 1);
+    if (r == 0)
+        r = open_backup(&in, err, path);
+    if (r == 0)
+        r = ctl_db_read(server->db, err, check_empty, NULL);
+    if (r == 0)
+        r = restore_files(server, &in, err);
+    if (r == 0)
+        r = ctl_db_write(server->db, err, restore_rows, &rows);
+    sv_buf_release(&rows.insert);
+    sv_buf_release(&rows.bytes);
+    close_backup(&in);
+    return r;
+}
