@@ -422,15 +422,17 @@ typedef enum ssvm_stream_kind {
     SSVM_STREAM_INHERIT = 1,
     SSVM_STREAM_FD = 2,
     SSVM_STREAM_BYTES = 3,   /* stdin */
-    SSVM_STREAM_CALLBACK = 4 /* stdout, stderr */
+    SSVM_STREAM_CALLBACK = 4 /* `read` for stdin, `write` for stdout and stderr */
 } ssvm_stream_kind;
 typedef struct ssvm_stream {
     ssvm_stream_kind kind;
     int fd;
     const void *bytes;
     size_t len;
-    long (*write)(void *data, const void *bytes, size_t len); /* bytes taken, or -1 */
+    /* Bytes taken, or -1. With `len` 0 the guest asks (fd_sync) that what it wrote be passed on. */
+    long (*write)(void *data, const void *bytes, size_t len);
     void *data;
+    long (*read)(void *data, void *bytes, size_t len); /* bytes, 0 at the end, or -1; may wait */
 } ssvm_stream;
 typedef struct ssvm_dir {
     const char *guest, *host;

@@ -16,8 +16,8 @@ static bool stream(struct sv_wasi_stream *ret, const ssvm_stream *s, bool input)
 {
     if ((unsigned)s->kind > SSVM_STREAM_CALLBACK ||
         (s->kind == SSVM_STREAM_BYTES && s->len && !s->bytes) ||
-        (s->kind == SSVM_STREAM_CALLBACK && !s->write) ||
-        (input && s->kind == SSVM_STREAM_CALLBACK) || (!input && s->kind == SSVM_STREAM_BYTES))
+        (s->kind == SSVM_STREAM_CALLBACK && !(input ? s->read != NULL : s->write != NULL)) ||
+        (!input && s->kind == SSVM_STREAM_BYTES))
         return false;
     *ret = (struct sv_wasi_stream){
         .kind = (enum sv_wasi_stream_kind)s->kind,
@@ -25,6 +25,7 @@ static bool stream(struct sv_wasi_stream *ret, const ssvm_stream *s, bool input)
         .bytes = s->bytes,
         .len = s->len,
         .write = s->write,
+        .read = s->read,
         .arg = s->data,
     };
     return true;

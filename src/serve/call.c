@@ -66,13 +66,32 @@ static void fail_trap(struct srv_conn *conn, int code)
     }
 }
 
+/* For the log. */
+static void note_error(struct srv_request *request, const ssvm_error *error)
+{
+    note(request, ssvm_error_message(error));
+    if (*ssvm_error_backtrace(error) && !request->backtrace)
+        request->backtrace = strdup(ssvm_error_backtrace(error));
+}
+
+void srv_call_broke(struct srv_conn *conn, own ssvm_error *error, bool expired)
+{
+    struct srv_request *request = &conn->work->request;
+
+    note_error(request, error);
+    request->trap = expired ? SSVM_TRAP_DEADLINE : (int)ssvm_error_trap_code(error);
+    request->code = expired                                   ? "deadline"
+                    : ssvm_error_kind_of(error) == SSVM_EEXIT ? "exit"
+                    : ssvm_error_kind_of(error) == SSVM_ETRAP ? "trap"
+                                                              : "function_failed";
+    ssvm_error_delete(error);
+}
+
 void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
 {
     const char *message = ssvm_error_message(error);
 
-    note(&conn->work->request, message);
-    if (*ssvm_error_backtrace(error) && !conn->work->request.backtrace)
-        conn->work->request.backtrace = strdup(ssvm_error_backtrace(error));
+    note_error(&conn->work->request, error);
     if (expired) {
         conn->work->request.trap = SSVM_TRAP_DEADLINE;
         fail_trap(conn, SSVM_TRAP_DEADLINE);
@@ -81,7 +100,7 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
     }
     switch (ssvm_error_kind_of(error)) {
     case SSVM_ETRAP:
-        conn->work->request.trap = ssvm_error_trap_code(error);
+        conn->work->request.trap = (int)ssvm_error_trap_code(error);
         fail_trap(conn, conn->work->request.trap);
         break;
     case SSVM_EEXIT:
@@ -298,8 +317,8 @@ static void run_typed(struct srv_conn *conn)
 
 /* ---- The stage ---- */
 
-/* Fields of every reply of a function: how long it took, and how to ask us about it. */
-static void add_fields(struct srv_conn *conn)
+/* How long it took, and how to ask us about it. */
+void srv_call_fields(struct srv_conn *conn, bool whole)
 {
     struct srv_request *request = &conn->work->request;
     struct srv_reply *reply = &conn->work->reply;
@@ -308,15 +327,17 @@ static void add_fields(struct srv_conn *conn)
     size_t n = 9;
 
     srv_reply_field(reply, "X-Request-Id", request->id, SRV_ID_LEN);
+    srv_reply_field_str(reply, "X-Content-Type-Options", "nosniff");
+    if (request->trace[0])
+        srv_reply_field(reply, "Traceparent", request->trace, SRV_TRACE_LEN);
+    if (!whole)
+        return;
     n += srv_format_u64(timing + n, us / 1000);
     timing[n++] = '.';
     timing[n++] = (char)('0' + us / 100 % 10);
     timing[n++] = (char)('0' + us / 10 % 10);
     timing[n++] = (char)('0' + us % 10);
     srv_reply_field(reply, "Server-Timing", timing, n);
-    srv_reply_field_str(reply, "X-Content-Type-Options", "nosniff");
-    if (request->trace[0])
-        srv_reply_field(reply, "Traceparent", request->trace, SRV_TRACE_LEN);
 }
 
 static void update_mean(struct srv_export *ex, uint64_t ns)
@@ -344,7 +365,8 @@ static void run(struct srv_conn *conn)
     request->run_ns = end - start;
     request->cpu_ns = srv_cpu_ns(end) - cpu;
     update_mean((struct srv_export *)request->export, request->run_ns);
-    add_fields(conn);
+    if (!conn->work->reply.unknown_len) /* else they are sent */
+        srv_call_fields(conn, true);
 }
 
 void srv_call_queued(struct srv_conn *conn)
@@ -385,6 +407,7 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
     conn->away = true;
     loop->calling = conn;
     ticket = atomic_fetch_add_explicit(&pool->tickets, 1, memory_order_relaxed) + 1;
+    conn->work->request.ticket = ticket;
     atomic_store(&loop->guest, ticket);
     srv_pool_note(pool);
     run(conn);

@@ -20,6 +20,10 @@ void srv_call_queued(struct srv_conn *);
 own ssvm_store *srv_call_store(struct srv_conn *);
 /* Make the reply for a call that failed (takes the error); `expired`: by the deadline. */
 void srv_call_fail(struct srv_conn *, own ssvm_error *, bool expired);
+/* Note why a call failed whose reply has begun (takes the error). */
+void srv_call_broke(struct srv_conn *, own ssvm_error *, bool expired);
+/* Add the fields that replies of functions have; `whole`: the call is over. */
+void srv_call_fields(struct srv_conn *, bool whole);
 /* Note what the call used. */
 void srv_call_note(struct srv_conn *, const ssvm_store *);
 

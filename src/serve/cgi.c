@@ -7,13 +7,15 @@
 
 #include "serve/call.h"
 #include "serve/loop.h"
+#include "serve/stream.h"
 
 #define NS_PER_MS 1000000U
 #define ENV_MAX (SRV_HTTP_FIELDS_MAX + 24) /* variables */
 #define ENV_BYTES                                                                                  \
     (2 * SRV_HTTP_HEAD_MAX + 2 * SRV_PATH_MAX +                                                    \
-     4096)             /* of all of them; a joined field costs a copy more */
-#define HEAD_MAX 16384 /* of a reply's own fields */
+     4096)                  /* of all of them; a joined field costs a copy more */
+#define HEAD_MAX 16384      /* of a reply's own fields */
+#define STREAM_AFTER_MS 100 /* who writes longer than this wants to be heard meanwhile */
 
 struct env {
     const char *vars[ENV_MAX];
@@ -168,8 +170,10 @@ static void fill_env(struct env *env, const struct srv_conn *conn)
     set_str(env, "REQUEST_ID", request->id);
     if (request->trace[0])
         set(env, "HTTP_TRACEPARENT", request->trace, SRV_TRACE_LEN);
-    if (work->http.has_length || work->http.chunked)
+    if (!request->stream && (work->http.has_length || work->http.chunked || request->body_len > 0))
         set_number(env, "CONTENT_LENGTH", request->body_len);
+    else if (work->http.has_length)
+        set_number(env, "CONTENT_LENGTH", work->http.length);
     type = srv_http_known(&work->http, work->in, SRV_KNOWN_CONTENT_TYPE, &len);
     if (type)
         set(env, "CONTENT_TYPE", type, len);
@@ -293,11 +297,169 @@ static void answer(struct srv_conn *conn, struct srv_gather *out)
     reply->len = srv_reply_bodiless(reply->status) ? 0 : out->len - body;
 }
 
+/* ---- Replies that go while the program runs ---- */
+
+/* What a program writes: gathered, since most replies are small and then have a length, until there
+ * is a reason to send what there is. */
+struct output {
+    struct srv_conn *conn;
+    struct srv_gather gather;
+    uint64_t first_ns; /* of the first write; 0: there was none */
+    uint64_t total;
+    size_t head_len; /* of the head, once it is there */
+    bool live;       /* its type is that of a stream of events */
+    bool whole;      /* it has to be gathered to the end */
+    bool started;
+};
+
+/* Look for the end of the head. */
+static void find_head(struct output *out)
+{
+    static const char type[] = "text/event-stream";
+    const char *bytes = out->gather.bytes, *end = bytes + out->gather.len, *lf = bytes;
+    size_t n = sizeof type - 1;
+
+    while (lf < end && (lf = memchr(lf, '\n', (size_t)(end - lf)))) {
+        lf++;
+        if (lf < end && *lf == '\n')
+            out->head_len = (size_t)(lf + 1 - bytes);
+        else if (end - lf >= 2 && lf[0] == '\r' && lf[1] == '\n')
+            out->head_len = (size_t)(lf + 2 - bytes);
+        if (out->head_len > 0)
+            break;
+    }
+    for (size_t i = 0; i + n <= out->head_len && !out->live; i++)
+        out->live = strncasecmp(bytes + i, type, n) == 0;
+    out->whole |= out->head_len == 0 && out->gather.len > HEAD_MAX;
+}
+
+static bool wants_start(struct output *out, bool flushed)
+{
+    if (out->whole || out->gather.len == 0)
+        return false;
+    if (out->head_len == 0)
+        find_head(out);
+    return out->head_len > 0 && (flushed || out->live || out->gather.len >= SRV_STREAM_BYTES ||
+                                 srv_clock_ns() - out->first_ns > STREAM_AFTER_MS * NS_PER_MS);
+}
+
+/* Begin the reply with what is gathered. From now on it is the loop's thread that sends it, which
+ * must not be this one. Else all is gathered. */
+static bool start(struct output *out)
+{
+    struct srv_conn *conn = out->conn;
+    struct srv_request *request = &conn->work->request;
+    struct srv_reply *reply = &conn->work->reply;
+    struct srv_gather *gather = &out->gather;
+    bool made = request->stream != NULL, written;
+    size_t body = 0;
+
+    out->whole = true;
+    if (read_head(conn, gather->bytes, gather->len, &body) || srv_reply_bodiless(reply->status))
+        goto fail;
+    if (!made)
+        request->stream = srv_stream_new(conn, 0);
+    if (!request->stream)
+        goto fail;
+    if (request->ticket && !srv_pool_part(&conn->loop->server->pool, conn->loop, request->ticket))
+        goto fail;
+    out->started = true;
+    reply->unknown_len = true;
+    reply->live = out->live;
+    srv_call_fields(conn, false);
+    srv_stream_start(request->stream);
+    written = srv_stream_write(request->stream, gather->bytes + body, gather->len - body) >= 0;
+    free(gather->bytes);
+    gather->bytes = NULL;
+    return written;
+fail:
+    if (!made) {
+        srv_stream_delete(request->stream, conn->loop);
+        request->stream = NULL;
+    }
+    srv_reply_clear(reply);
+    request->own_cors = false;
+    return true;
+}
+
+static long write_output(void *data, const void *bytes, size_t len)
+{
+    struct output *out = data;
+
+    if (out->first_ns == 0)
+        out->first_ns = srv_clock_ns();
+    out->total += len;
+    if (out->started) {
+        out->gather.over |= out->total > out->gather.max;
+        if (out->gather.over)
+            return -1;
+        return srv_stream_write(out->conn->work->request.stream, bytes, len);
+    }
+    if (len > 0 && srv_gather_write(&out->gather, bytes, len) < 0)
+        return -1;
+    if (wants_start(out, len == 0) && !start(out))
+        return -1;
+    return (long)len;
+}
+
+static long read_input(void *data, void *bytes, size_t len)
+{
+    return srv_stream_read(data, bytes, len);
+}
+
+/* ---- The call ---- */
+
+/* Make the reply of a call that is over (takes the error), or end the one that has begun. */
+static void end_call(struct output *out, own ssvm_error *error, bool expired)
+{
+    struct srv_conn *conn = out->conn;
+    struct srv_request *request = &conn->work->request;
+    struct srv_stream *stream = request->stream;
+
+    if (out->started) {
+        bool aborted = error || out->gather.over;
+
+        if (error)
+            srv_call_broke(conn, error, expired);
+        if (out->gather.over)
+            request->code = "output_limit";
+        srv_stream_finish(stream, aborted);
+    } else if (stream && stream->status && !expired) {
+        ssvm_error_delete(error);
+        free(out->gather.bytes);
+        srv_conn_fail(conn, stream->status,
+                      stream->status == 413 ? "body_too_large" : "bad_request", stream->why);
+    } else if (error) {
+        srv_call_fail(conn, error, expired);
+        free(out->gather.bytes);
+    } else {
+        answer(conn, &out->gather);
+    }
+}
+
+static void set_streams(ssvm_wasi *wasi, struct srv_request *request, struct output *out,
+                        struct srv_gather *errors)
+{
+    wasi->in = (ssvm_stream){.kind = SSVM_STREAM_BYTES,
+                             .bytes = request->body ? request->body : "",
+                             .len = request->body_len};
+    if (request->stream)
+        wasi->in = (ssvm_stream){
+            .kind = SSVM_STREAM_CALLBACK, .read = read_input, .data = request->stream};
+    wasi->out = (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = write_output, .data = out};
+    wasi->err =
+        (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = errors};
+}
+
 void srv_cgi_run(struct srv_conn *conn)
 {
     const struct srv_config *config = &conn->loop->server->config;
     struct srv_request *request = &conn->work->request;
-    struct srv_gather out = {.max = config->output}, errors = {.max = config->errors};
+    struct srv_gather errors = {.max = config->errors};
+    struct output out = {.conn = conn,
+                         .gather.max = config->output,
+                         .whole =
+                             conn->transport->whole || conn->work->http.method == SRV_METHOD_HEAD};
     const char *name = request->function->name;
     struct env *env = malloc(sizeof *env);
     ssvm_wasi wasi = SSVM_WASI_INIT;
@@ -325,12 +487,7 @@ void srv_cgi_run(struct srv_conn *conn)
     wasi.nargs = 1;
     wasi.env = env->vars;
     wasi.nenv = env->n;
-    wasi.in = (ssvm_stream){.kind = SSVM_STREAM_BYTES,
-                            .bytes = request->body ? request->body : "",
-                            .len = request->body_len};
-    wasi.out = (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &out};
-    wasi.err =
-        (ssvm_stream){.kind = SSVM_STREAM_CALLBACK, .write = srv_gather_write, .data = &errors};
+    set_streams(&wasi, request, &out, &errors);
     srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS, conn);
     error = ssvm_template_instantiate(request->version->template, store, &wasi, &instance);
     if (!error)
@@ -338,13 +495,8 @@ void srv_cgi_run(struct srv_conn *conn)
     expired = srv_pool_guest_leave();
     srv_call_note(conn, store);
     ssvm_store_delete(store);
-    if (error) {
-        srv_call_fail(conn, error, expired);
-        free(out.bytes);
-    } else {
-        answer(conn, &out);
-    }
-    free(env);
     request->errors = errors.bytes;
     request->errors_len = errors.len;
+    end_call(&out, error, expired);
+    free(env);
 }

@@ -72,6 +72,20 @@ static void print_place(const struct row *row, const struct place *place)
         fprintf(stderr, "ssvm-serve: option '--%s' ", row->option);
 }
 
+/* "a,b". NULL: there is no memory. */
+static const char *join(struct sv_arena *arena, const char *a, const char *b)
+{
+    size_t len = strlen(a);
+    char *both = sv_arena_alloc(arena, len + strlen(b) + 2);
+
+    if (!both)
+        return NULL;
+    memcpy(both, a, len);
+    both[len] = ',';
+    memcpy(both + len + 1, b, strlen(b) + 1);
+    return both;
+}
+
 static enum srv_config_result set(struct srv_config *config, const struct row *row,
                                   const char *value, const struct place *place)
 {
@@ -83,6 +97,12 @@ static enum srv_config_result set(struct srv_config *config, const struct row *r
             fprintf(stderr, "is empty\n");
             return SRV_CONFIG_USAGE;
         }
+        /* An address given again is one more. */
+        if (row - rows == SRV_ROW_listen && !place->file &&
+            config->origins[SRV_ROW_listen] == FROM_COMMAND_LINE)
+            value = join(&config->arena, config->listen, value);
+        if (!value)
+            return SRV_CONFIG_USAGE;
         *text_of(config, row) = value;
     } else if (row->unit == UNIT_SWITCH) {
         if (!plat_yaml_switch(value, switch_of(config, row))) {

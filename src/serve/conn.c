@@ -8,6 +8,7 @@
 
 #include "serve/h2.h"
 #include "serve/loop.h"
+#include "serve/stream.h"
 
 static const srv_stage_fn stages[SRV_STAGE_COUNT] = {
     [SRV_STAGE_HTTP] = srv_http_stage, [SRV_STAGE_ROUTE] = srv_route_stage,
@@ -148,8 +149,10 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
     if (ends)
         conn->ending = true;
     if (conn->away) {
-        if (ends)
+        if (ends && !(conn->stream && srv_stream_started(conn->stream)))
             srv_conn_probe(conn);
+        if (conn->stream)
+            srv_stream_pump(conn);
         return SRV_STEP_AWAY;
     }
     if (conn->h2) {
@@ -182,6 +185,12 @@ enum srv_step srv_conn_expire(struct srv_conn *conn)
     if ((timer == SRV_TIMER_BODY || timer == SRV_TIMER_WRITE) && has_progressed(conn)) {
         srv_loop_set_timer(conn->loop, conn, timer);
         return SRV_STEP_WAIT;
+    }
+    if (conn->away) { /* a body that does not come, or a reply that is not taken */
+        conn->lost = true;
+        srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
+        srv_stream_break(conn->stream);
+        return SRV_STEP_AWAY;
     }
     if (conn->work && !(conn->stage == SRV_STAGE_HTTP && conn->transport->begin) &&
         (timer == SRV_TIMER_BODY || (timer == SRV_TIMER_HEAD && conn->work->in_len > 0))) {
@@ -240,6 +249,8 @@ void srv_request_clear(struct srv_conn *conn)
     free(request->backtrace);
     if (request->version)
         srv_version_unref(request->version);
+    srv_stream_delete(request->stream, conn->loop);
+    conn->stream = request->stream = NULL;
     srv_reply_clear(&conn->work->reply);
 }
 

@@ -26,6 +26,7 @@ struct srv_export;
 struct srv_function;
 struct srv_listener;
 struct srv_h2;
+struct srv_stream;
 
 /* The path of a request, in order (conn.c has the array). Each stage is one function. */
 enum srv_stage {
@@ -67,11 +68,14 @@ struct srv_request {
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */
     size_t name_len;
-    bool slow;     /* let the pool do it */
-    bool load;     /* and look at the function's file first */
-    bool own_cors; /* the function itself says who may read the reply */
-    bool recorded; /* its record is written */
-    int trap;      /* ssvm_trap_code, 0 = none */
+    bool slow;                     /* let the pool do it */
+    bool load;                     /* and look at the function's file first */
+    own struct srv_stream *stream; /* what moves while the function runs; NULL: nothing */
+    uint64_t ticket;               /* of the call, while it runs on the loop's thread; else 0 */
+    bool cut;                      /* its reply was broken off, since the function failed */
+    bool own_cors;                 /* the function itself says who may read the reply */
+    bool recorded;                 /* its record is written */
+    int trap;                      /* ssvm_trap_code, 0 = none */
     uint64_t start_ns, wait_ns, run_ns, cpu_ns;
     uint64_t gas, memory, sent;
     const char *code;        /* of the error, for the log; NULL = none */
@@ -106,6 +110,7 @@ struct srv_conn {
     enum srv_stage stage;
     struct srv_loop *loop;
     own struct srv_work *work; /* NULL between requests */
+    struct srv_stream *stream; /* the request's, as far as the loop knows of it */
     struct srv_conn *prev, *next;
     enum srv_timer timer;
     bool readable;        /* reading may give something */
@@ -165,6 +170,8 @@ enum srv_step srv_conn_put_head(struct srv_conn *, size_t len, bool body_follows
  * connection. NEXT, or REPLY with the refusal. */
 enum srv_step srv_body_take(struct srv_conn *, const char *data, size_t len);
 void srv_body_end(struct srv_conn *);
+/* Move what has come of a body that goes to its function (stream.h). */
+void srv_body_pump(struct srv_conn *);
 /* The reply is ready to be sent: add the fields that all of its kind have. Whether its head is all
  * of it; body_at is its end then. */
 bool srv_conn_finish_reply(struct srv_conn *);

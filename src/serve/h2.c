@@ -12,6 +12,7 @@
 
 #include "serve/listen.h"
 #include "serve/loop.h"
+#include "serve/stream.h"
 
 #define IN_BYTES 16384
 #define OUT_BYTES 32768        /* gathered before they are sent */
@@ -30,6 +31,7 @@ struct stream {
     bool headed;                        /* the head is there */
     bool ended;                         /* the client's side */
     bool submitted;                     /* the reply's head is given to the session */
+    bool deferred;                      /* the session waits for more of its body */
     bool all_read;                      /* and all of its body */
     bool closed;                        /* the session knows it no more */
     struct srv_span method, path, host; /* in the work's output buffer, until the head is there */
@@ -173,6 +175,39 @@ static void count_noise(struct srv_h2 *h2)
 
 /* ---- The streams' transport ---- */
 
+/* Of a function that still runs. */
+static ssize_t read_stream(struct stream *stream, uint8_t *to, size_t room, uint32_t *flags)
+{
+    struct srv_conn *conn = stream->conn;
+    struct srv_stream *from = conn->work->request.stream;
+    const char *bytes;
+    bool end, aborted;
+    size_t n = srv_stream_peek(from, &bytes, &end, &aborted);
+
+    if (n > room)
+        n = room;
+    if (n == 0 && end && aborted) { /* which the client must not take for the end */
+        conn->work->request.cut = true;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    if (n == 0 && end) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        stream->all_read = true;
+        push_ready(stream);
+        return 0;
+    }
+    if (n == 0) { /* for the function, which has its own patience */
+        stream->deferred = true;
+        srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    memcpy(to, bytes, n);
+    srv_stream_drop(from, n);
+    conn->work->request.sent += n;
+    conn->progress += n;
+    return (ssize_t)n;
+}
+
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *data)
 {
@@ -185,6 +220,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
     (void)session;
     (void)id;
     (void)data;
+    if (reply->unknown_len)
+        return read_stream(stream, to, room, flags);
     if (reply->file >= 0 && n > 0) {
         ssize_t got = pread(reply->file, to, n, reply->offset + (off_t)work->body_at);
 
@@ -246,11 +283,11 @@ static void submit(struct stream *stream)
     nva[n++] = PAIR("date", srv_reply_date(&loop->date, loop->wall), 29);
     if (reply->type)
         nva[n++] = PAIR("content-type", reply->type, strlen(reply->type));
-    if (!srv_reply_bodiless(reply->status))
+    if (!srv_reply_bodiless(reply->status) && !reply->unknown_len)
         nva[n++] = PAIR("content-length", length, srv_format_u64(length, reply->len));
     n += put_fields(reply, nva + n);
     stream->submitted = true;
-    stream->all_read = head_only || reply->len == 0;
+    stream->all_read = head_only || (reply->len == 0 && !reply->unknown_len);
     if (nghttp2_submit_response(stream->h2->session, stream->id, nva, n,
                                 stream->all_read ? NULL : &provider) != 0)
         conn->lost = true;
@@ -268,6 +305,11 @@ static enum srv_step reply(struct srv_conn *conn)
     }
     if (conn->lost || stream->all_read)
         return SRV_STEP_NEXT;
+    if (stream->deferred) {
+        stream->deferred = false;
+        nghttp2_session_resume_data(stream->h2->session, stream->id);
+        schedule(stream->h2);
+    }
     if (conn->timer != SRV_TIMER_WRITE)
         srv_loop_set_timer(conn->loop, conn, SRV_TIMER_WRITE);
     return SRV_STEP_WAIT;
@@ -306,8 +348,20 @@ static void close_stream(struct srv_conn *conn)
     free(stream);
 }
 
+static void taken(struct srv_conn *conn, size_t len)
+{
+    struct stream *stream = conn->carrier;
+
+    if (!stream->h2 || stream->closed)
+        return;
+    nghttp2_session_consume_stream(stream->h2->session, stream->id, len);
+    schedule(stream->h2);
+}
+
 static const struct srv_transport transport = {
     .protocol = "HTTP/2.0",
+    .taken = taken,
+    .window = SRV_H2_WINDOW + IN_BYTES,
     .begin = begin,
     .reply = reply,
     .go_on = go_on,
@@ -507,11 +561,26 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     stream->ended |= ended;
     if (!stream->headed) {
         end_head(stream, !ended);
+    } else if (ended && stream->conn->stream) {
+        srv_stream_end(stream->conn->stream);
     } else if (ended && stream->conn->stage <= SRV_STAGE_BODY) {
         srv_body_end(stream->conn);
         push_ready(stream);
     }
     return 0;
+}
+
+/* Of a body that goes to its function. */
+static void put_body(struct srv_conn *conn, const char *bytes, size_t len)
+{
+    struct srv_stream *stream = conn->stream;
+
+    if (len > conn->loop->server->config.body - stream->in_total)
+        srv_stream_fail(stream, 413, "the body is larger than this server accepts");
+    else if (len > srv_stream_room(stream)) /* the session lets no client do that */
+        srv_stream_fail(stream, 400, "the body is not what the window allows");
+    else
+        srv_stream_put(stream, bytes, len);
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
@@ -521,6 +590,11 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
     (void)flags;
     (void)data;
+    if (stream && stream->conn->stream) {
+        nghttp2_session_consume_connection(session, len);
+        put_body(stream->conn, (const char *)bytes, len);
+        return 0;
+    }
     nghttp2_session_consume(session, id, len);
     if (!stream || stream->conn->stage > SRV_STAGE_BODY)
         return 0; /* of a request that is refused or answered */
@@ -552,6 +626,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         stream->conn->lost = true;
     if (!stream->conn->away)
         push_ready(stream);
+    else if (stream->conn->stream)
+        srv_stream_pump(stream->conn);
     return 0;
 }
 
@@ -630,10 +706,13 @@ void srv_h2_close(struct srv_conn *conn)
 
         h2->streams->closed = true;
         stream->lost = true;
-        if (stream->away)
+        if (stream->away) {
             detach(h2->streams);
-        else
+            if (stream->stream)
+                srv_stream_pump(stream);
+        } else {
             srv_conn_delete(stream);
+        }
     }
     unschedule(h2);
     /* A farewell, if the socket takes it. */

@@ -270,7 +270,7 @@ static void log_request(struct srv_conn *conn)
         p = put_text(p, ",\"error\":\"", request->code, strlen(request->code));
     if (request->note[0])
         p = put_text(p, ",\"note\":\"", request->note, strlen(request->note));
-    if (conn->lost)
+    if (conn->lost && !request->cut)
         p = put(p, ",\"lost\":true");
     p = put(p, "}\n");
     srv_log_line(&loop->server->log, line, (size_t)(p - line));

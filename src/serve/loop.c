@@ -10,6 +10,7 @@
 
 #include "serve/h2.h"
 #include "serve/listen.h"
+#include "serve/stream.h"
 
 #define NS_PER_MS 1000000U
 #define NS_PER_S 1000000000U
@@ -206,6 +207,8 @@ static bool take_done(struct srv_loop *loop)
             return true;
         conn->next = NULL;
         conn->away = false;
+        if (conn->work && conn->work->request.stream)
+            srv_stream_return(conn);
         if (srv_conn_drive(conn) == SRV_STEP_GONE)
             return false;
     }
@@ -248,6 +251,7 @@ static bool handle_event(struct srv_loop *loop, const struct epoll_event *event)
     }
     if (event->data.ptr == loop) {
         (void)!read(loop->wake, &ignored, sizeof ignored);
+        srv_stream_run(loop);
         return take_done(loop);
     }
     return !event->data.ptr || srv_conn_ready(event->data.ptr, event->events) != SRV_STEP_GONE;

@@ -43,8 +43,9 @@ struct srv_loop {
     /* Shared with other threads. */
     _Atomic uint64_t
         guest; /* ticket of the call that the owner makes on the loop's thread, 0 = none */
-    pthread_mutex_t lock;  /* of `done` */
-    struct srv_conn *done; /* connections given back */
+    pthread_mutex_t lock;       /* of what follows, and of the list of streams */
+    struct srv_conn *done;      /* connections given back */
+    struct srv_stream *streams; /* that something has happened to */
 };
 
 int srv_loop_init(struct srv_loop *, struct srv_server *);

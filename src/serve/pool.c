@@ -63,6 +63,16 @@ void srv_pool_each_guest(struct srv_pool *pool, bool (*fn)(void *data, const str
     pthread_mutex_unlock(&pool->lock);
 }
 
+bool srv_pool_guest_ended(void)
+{
+    bool expired;
+
+    pthread_mutex_lock(&self->lock);
+    expired = self->expired;
+    pthread_mutex_unlock(&self->lock);
+    return expired;
+}
+
 /* End the calls whose deadline is over, or whose client has gone. */
 static void check_deadlines(struct srv_pool *pool, uint64_t now)
 {
@@ -293,6 +303,18 @@ static void take_loop(struct srv_pool *pool, struct srv_loop *loop, uint64_t tic
     set_away(pool, 1);
     pool->adrift[pool->nadrift++] = loop;
     pthread_cond_signal(&pool->more);
+}
+
+bool srv_pool_part(struct srv_pool *pool, struct srv_loop *loop, uint64_t ticket)
+{
+    bool parted;
+
+    pthread_mutex_lock(&pool->lock);
+    if (atomic_load(&loop->guest) == ticket)
+        take_loop(pool, loop, ticket);
+    parted = atomic_load(&loop->guest) != ticket;
+    pthread_mutex_unlock(&pool->lock);
+    return parted;
 }
 
 /* One look. Whether anything runs. With the lock held. */

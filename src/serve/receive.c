@@ -4,6 +4,7 @@
 
 #include "serve/h2.h"
 #include "serve/loop.h"
+#include "serve/stream.h"
 
 #define BODY_FIRST (256 << 10) /* bytes of a body that a Content-Length alone makes us allocate */
 
@@ -194,6 +195,103 @@ static enum srv_step read_chunked(struct srv_conn *conn)
     return step;
 }
 
+/* ---- Bodies that go to their function as they come ---- */
+
+/* NEXT, or REPLY with the refusal. */
+static enum srv_step begin_stream(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    size_t cap = conn->transport->taken ? conn->transport->window : SRV_STREAM_BYTES;
+
+    request->stream = conn->stream = srv_stream_new(conn, cap);
+    if (!request->stream) {
+        srv_conn_fail(conn, 503, "overloaded",
+                      "the server holds too many large requests; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        return SRV_STEP_REPLY;
+    }
+    request->slow = true;
+    if (request->body_len > 0) { /* what had come before we knew */
+        srv_stream_put(request->stream, request->body_buf, request->body_len);
+        request->body_len = 0;
+    }
+    srv_body_pump(conn);
+    return SRV_STEP_NEXT;
+}
+
+/* Decode what is behind the head, as far as there is room for it. */
+static void decode_some(struct srv_conn *conn, size_t room)
+{
+    struct srv_work *work = conn->work;
+    struct srv_stream *stream = conn->stream;
+    size_t at = work->http.head_len, end = work->in_len;
+    enum srv_http_result r = SRV_HTTP_MORE;
+
+    if (end - at > room)
+        end = at + room;
+    while (r == SRV_HTTP_MORE && at < end) {
+        const char *data;
+        size_t used, len;
+
+        r = srv_http_read_body(&work->http, work->in + at, end - at, &used, &data, &len);
+        at += used;
+        if (r == SRV_HTTP_BAD)
+            srv_stream_fail(stream, work->http.status, work->http.why);
+        else if (len > conn->loop->server->config.body - stream->in_total)
+            srv_stream_fail(stream, 413, "the body is larger than this server accepts");
+        else if (len > 0)
+            srv_stream_put(stream, data, len);
+    }
+    memmove(work->in + work->http.head_len, work->in + at, work->in_len - at);
+    work->in_len -= at - work->http.head_len;
+    if (r == SRV_HTTP_DONE)
+        srv_stream_end(stream);
+}
+
+void srv_body_pump(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+    struct srv_stream *stream = conn->stream;
+    size_t room, taken = srv_stream_taken(stream);
+
+    if (conn->transport->taken) {
+        if (taken > 0)
+            conn->transport->taken(conn, taken);
+        return;
+    }
+    while (work->http.phase != SRV_HTTP_COMPLETE && work->http.phase != SRV_HTTP_FAILED &&
+           !stream->status) {
+        room = srv_stream_room(stream);
+        if (room == 0) /* the function has its own patience */
+            break;
+        if (work->in_len == work->http.head_len && !srv_conn_read(conn)) {
+            if (conn->ended)
+                srv_stream_fail(stream, 400, "the body is shorter than it said");
+            else if (conn->timer != SRV_TIMER_BODY && conn->timer != SRV_TIMER_WRITE)
+                srv_loop_set_timer(conn->loop, conn, SRV_TIMER_BODY);
+            return;
+        }
+        decode_some(conn, room);
+    }
+    if (conn->timer == SRV_TIMER_BODY)
+        srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
+}
+
+/* Whether to do so: commands read their input when they want it, and what is small is there before
+ * another thread would be. */
+static bool wants_stream(const struct srv_conn *conn)
+{
+    const struct srv_work *work = conn->work;
+    const struct srv_request *request = &work->request;
+
+    if (request->route != SRV_ROUTE_FUNCTION || request->load || !request->version ||
+        !request->version->command || conn->transport->whole)
+        return false;
+    if (work->http.phase == SRV_HTTP_CARRIED)
+        return !work->http.has_length || work->http.length > SRV_STREAM_BYTES / 4;
+    return work->http.chunked || work->http.length > SRV_IN_MAX - work->http.head_len;
+}
+
 /* ---- Requests that were made in memory ---- */
 
 enum srv_step srv_conn_put_head(struct srv_conn *conn, size_t len, bool body_follows)
@@ -254,6 +352,12 @@ enum srv_step srv_body_stage(struct srv_conn *conn)
         /* A full socket can't be: the client has nothing of ours to read. */
         if (work->in_len == work->http.head_len && conn->transport->go_on(conn) <= 0)
             return SRV_STEP_CLOSE;
+    }
+    if (wants_stream(conn)) {
+        /* It may be short after all. */
+        enum srv_step step = work->http.chunked ? decode_chunks(conn) : SRV_STEP_WAIT;
+
+        return step == SRV_STEP_WAIT ? begin_stream(conn) : step;
     }
     if (work->http.phase == SRV_HTTP_CARRIED)
         return wait_for_more(conn, SRV_TIMER_BODY);

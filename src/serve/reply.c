@@ -251,7 +251,10 @@ size_t srv_reply_head(const struct srv_reply *reply, struct srv_date *date, time
         p = PUT(p, "\r\nContent-Type: ");
         p = put(p, reply->type, strlen(reply->type));
     }
-    if (!srv_reply_bodiless(reply->status)) {
+    if (reply->unknown_len) {
+        if (!http_1_0)
+            p = PUT(p, "\r\nTransfer-Encoding: chunked");
+    } else if (!srv_reply_bodiless(reply->status)) {
         p = PUT(p, "\r\nContent-Length: ");
         p += srv_format_u64(p, reply->len);
     }

@@ -22,6 +22,8 @@ struct srv_reply {
     int file; /* a file to send `len` bytes of from `offset`; -1 = the body is in memory */
     int64_t offset;
     bool close;                        /* end the connection after it */
+    bool unknown_len;                  /* the body comes from the request's stream */
+    bool live;                         /* and is a stream of events */
     bool failed;                       /* a field did not fit */
     uint32_t nfields;                  /* bytes of fields */
     char fields[SRV_REPLY_FIELDS_MAX]; /* whole lines with CR LF */

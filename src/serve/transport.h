@@ -39,6 +39,12 @@ struct srv_transport {
     ssize_t (*send_file)(struct srv_conn *, int file, int64_t offset, size_t len);
     /* Instead of both: the whole reply is there, or more of its body. NEXT: all of it is taken. */
     enum srv_step (*reply)(struct srv_conn *);
+    /* Replies must be complete: none goes while its function runs. */
+    bool whole;
+    /* A function has taken so many bytes of a body, of which at most `window` may wait. NULL: they
+     * are read when there is room. */
+    void (*taken)(struct srv_conn *, size_t len);
+    size_t window;
     /* `100 Continue`. 1; 0: not now; -1: the client is gone. */
     int (*go_on)(struct srv_conn *);
     /* Bytes given to `send` that the client has not taken yet. */

@@ -114,6 +114,7 @@ static void close_virtual(struct srv_conn *conn)
 
 static const struct srv_transport transport = {
     .protocol = "HTTP/1.1",
+    .whole = true,
     .begin = begin,
     .reply = reply,
     .go_on = go_on,

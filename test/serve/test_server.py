@@ -58,7 +58,7 @@ class Reply:
 
 
 class Client:
-    """One connection. Reads replies strictly: by Content-Length."""
+    """One connection. Reads replies strictly: by Content-Length, or in chunks."""
 
     def __init__(self, server, timeout=PATIENCE):
         self.s = socket.create_connection(("127.0.0.1", server.port), timeout)
@@ -85,6 +85,8 @@ class Client:
         fields = [tuple(x.split(": ", 1)) for x in lines[1:]]
         fields = [(k.lower(), v) for k, v in fields]
         status = int(m.group(1))
+        if ("transfer-encoding", "chunked") in fields:
+            return Reply(status, fields, b"" if head_only else self.chunks())
         length = [v for k, v in fields if k == "content-length"]
         assert len(length) == (0 if status in (100, 204, 304) else 1), lines
         n = 0 if head_only or not length else int(length[0])
@@ -92,6 +94,20 @@ class Client:
             self.fill()
         body, self.buf = self.buf[:n], self.buf[n:]
         return Reply(status, fields, body)
+
+    def chunks(self):
+        body = b""
+        while True:
+            while b"\r\n" not in self.buf:
+                self.fill()
+            size, self.buf = self.buf.split(b"\r\n", 1)
+            n = int(size, 16)
+            while len(self.buf) < n + 2:
+                self.fill()
+            assert self.buf[n:n + 2] == b"\r\n", self.buf[n:n + 2]
+            body, self.buf = body + self.buf[:n], self.buf[n + 2:]
+            if n == 0:
+                return body
 
     def request(self, method, path, body=None, fields=()):
         head = "%s %s HTTP/1.1\r\nHost: test\r\n" % (method, path)
@@ -622,7 +638,7 @@ def little_address_space():
                 same(s.get(path).status, 200, megabytes)
 
     under(512, True)
-    for megabytes in (24, 64):
+    for megabytes in (32, 64):
         under(megabytes, False)
 
 
@@ -969,8 +985,12 @@ def cgi_replies():
             same((r.status, r.code()), (502, "bad_reply"), how)
         r = s.get("/f/odd?exit")
         same((r.status, r.code()), (500, "exit"))
-        r = s.get("/f/odd?flood")
-        same((r.status, r.code()), (502, "output_limit"))
+        try:
+            s.get("/f/odd?flood")
+            raise AssertionError("the end of a reply that was broken off")
+        except EOFError:
+            pass
+        until("the log says why", lambda: any(x.get("error") == "output_limit" and "lost" not in x for x in s.lines()))
         same(s.get("/f/odd?errors").body, b"quiet")
         same(s.get("/f/odd?note").body, b"noted")
         same(s.get("/f/odd?sleep").body, b"slept")

@@ -71,6 +71,11 @@ static int sync_file(struct sv_wasi *w, uint32_t fd, uint32_t right, int (*fn)(i
 
     if (r != 0)
         return r;
+    if (f->kind == SV_VFS_CALLBACK && f->output) {
+        const struct sv_wasi_stream *s = &w->streams[f->stream];
+
+        return s->write(s->arg, "", 0) < 0 ? SV_WASI_EIO : 0;
+    }
     if (f->fd < 0)
         return SV_WASI_EINVAL;
     return fn(f->fd) == 0 ? 0 : sv_wasi_errno(errno);

@@ -316,6 +316,27 @@ static int write_callback(struct sv_wasi *w, struct sv_call *c, struct sv_vfs_fi
     return 0;
 }
 
+/* What there is for the first buffer that has room: a read need not fill them all. */
+static int read_callback(struct sv_wasi *w, struct sv_call *c, const struct sv_vfs_file *f,
+                         const struct iovec *v, int n, uint32_t *ret_len)
+{
+    const struct sv_wasi_stream *s = &w->streams[f->stream];
+    long got = 0;
+
+    while (n > 0 && v->iov_len == 0) {
+        v++;
+        n--;
+    }
+    if (n > 0)
+        got = s->read(s->arg, v->iov_base, v->iov_len);
+    if (!sv_thread_ok(c->th))
+        return sv_thread_interrupted(c->th);
+    if (got < 0 || (n > 0 && (size_t)got > v->iov_len))
+        return SV_WASI_EIO;
+    *ret_len = (uint32_t)got;
+    return 0;
+}
+
 static void read_bytes(struct sv_wasi *w, const struct sv_vfs_file *f, const struct iovec *v, int n,
                        uint32_t *ret_len)
 {
@@ -344,8 +365,9 @@ int sv_vfs_read(struct sv_wasi *w, struct sv_call *c, struct sv_vfs_file *f, str
         return sv_thread_interrupted(c->th);
     switch (f->kind) {
     case SV_VFS_NULL:
-    case SV_VFS_CALLBACK:
         return 0;
+    case SV_VFS_CALLBACK:
+        return f->output ? 0 : read_callback(w, c, f, v, n, ret_len);
     case SV_VFS_BYTES:
         read_bytes(w, f, v, n, ret_len);
         return 0;

@@ -92,7 +92,7 @@ static void open_stream(struct sv_wasi *w, unsigned i, const struct sv_wasi_stre
         f->kind = i == 0 ? SV_VFS_BYTES : SV_VFS_NULL;
         break;
     case SV_WASI_STREAM_CALLBACK:
-        f->kind = i > 0 ? SV_VFS_CALLBACK : SV_VFS_NULL;
+        f->kind = SV_VFS_CALLBACK;
         break;
     default:
         break;

@@ -13,7 +13,7 @@ enum sv_wasi_stream_kind {
     SV_WASI_STREAM_INHERIT, /* the process's own; terminal output is filtered of escape sequences */
     SV_WASI_STREAM_FD,      /* a descriptor, borrowed */
     SV_WASI_STREAM_BYTES,   /* stdin from memory, borrowed for the store's life */
-    SV_WASI_STREAM_CALLBACK, /* output to a function */
+    SV_WASI_STREAM_CALLBACK, /* from or to a function */
 };
 struct sv_wasi_stream {
     enum sv_wasi_stream_kind kind;
@@ -22,6 +22,7 @@ struct sv_wasi_stream {
     size_t len;
     /* Returns the bytes taken, or -1 (EIO). */
     long (*write)(void *arg, const void *bytes, size_t len);
+    long (*read)(void *arg, void *bytes, size_t len);
     void *arg;
 };
 struct sv_wasi_dir {
