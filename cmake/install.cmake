@@ -66,6 +66,13 @@ if(TARGET ssvm_serve)
   install(FILES etc/ssvm-serve.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ssvm)
 endif()
 
+if(TARGET ssvm_client)
+  install(TARGETS ssvm_client RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
+  # What `ssvm new` copies.
+  install(DIRECTORY sdk/templates/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates)
+  install(DIRECTORY sdk/rust/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/rust PATTERN target EXCLUDE)
+endif()
+
 foreach(section 1 3 5 7)
   file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/man/*.${section})
   if(pages)

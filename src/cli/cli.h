@@ -22,9 +22,27 @@ enum cli_verb_bit {
     CLI_VERB_COMPILE = 1 << 5,
     CLI_VERB_SNAPSHOT = 1 << 6,
     CLI_VERB_NN = 1 << 7,
+    /* Of ssvm-client. */
+    CLI_VERB_NEW = 1 << 8,
+    CLI_VERB_BUILD = 1 << 9,
+    CLI_VERB_DEV = 1 << 10,
+    CLI_VERB_DEPLOY = 1 << 11,
+    CLI_VERB_INVOKE = 1 << 12,
+    CLI_VERB_FUNCTIONS = 1 << 13,
+    CLI_VERB_LOGS = 1 << 14,
+    CLI_VERB_ROLLBACK = 1 << 15,
+    CLI_VERB_WHY = 1 << 16,
+    CLI_VERB_USAGE = 1 << 17,
+    CLI_VERB_SECRET = 1 << 18,
+    CLI_VERB_LOGIN = 1 << 19,
     CLI_VERB_RUN_COMPILE = CLI_VERB_RUN | CLI_VERB_COMPILE,
+    /* Those that talk to a server. */
+    CLI_VERB_REMOTE = CLI_VERB_DEPLOY | CLI_VERB_INVOKE | CLI_VERB_FUNCTIONS | CLI_VERB_LOGS |
+                      CLI_VERB_ROLLBACK | CLI_VERB_WHY | CLI_VERB_USAGE | CLI_VERB_SECRET,
+    CLI_VERB_REMOTE_LOGIN = CLI_VERB_REMOTE | CLI_VERB_LOGIN,
     CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION |
-                   CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT | CLI_VERB_NN
+                   CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT | CLI_VERB_NN | CLI_VERB_NEW |
+                   CLI_VERB_BUILD | CLI_VERB_DEV | CLI_VERB_REMOTE_LOGIN
 };
 
 struct cli_verb {
@@ -42,6 +60,7 @@ int cli_compile(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
 int cli_nn(int argc, char **argv);
 int cli_serve(int argc, char **argv);
+int cli_client(int argc, char **argv); /* all verbs of ssvm-client */
 int cli_help(int argc, char **argv);
 int cli_completion(int argc, char **argv);
 
@@ -110,13 +129,36 @@ enum cli_option_id {
     CLI_TIME_LIMIT,
     CLI_TO,
     CLI_TRUST_NATIVE,
-    CLI_VERSION
+    CLI_VERSION,
+    /* Of ssvm-client, which gets them by name. */
+    CLI_ALIAS,
+    CLI_BY,
+    CLI_CA,
+    CLI_CHECK,
+    CLI_CSV,
+    CLI_DELETE,
+    CLI_FOLLOW,
+    CLI_FROM_TIME,
+    CLI_LANG,
+    CLI_LEVEL,
+    CLI_LINES,
+    CLI_LISTEN,
+    CLI_NO_BUILD,
+    CLI_REQUEST,
+    CLI_SCHEMA,
+    CLI_SERVER,
+    CLI_SPLIT,
+    CLI_STEP,
+    CLI_TEMPLATE,
+    CLI_TENANT,
+    CLI_TOKEN_FILE,
+    CLI_UNTIL
 };
 
 struct cli_option {
     int8_t id;    /* enum cli_option_id */
     uint8_t kind; /* enum cli_option_kind */
-    uint8_t verbs;
+    uint32_t verbs;
     const char *name, *arg, *doc; /* of a group: name is NULL, doc the heading */
 };
 extern const struct cli_option cli_options[];

@@ -125,6 +125,13 @@ static void zsh(void)
            "_ssvm \"$@\"\n");
 }
 
+/* All but `run`. */
+static void print_other_verbs(void)
+{
+    for (unsigned i = 1; i < cli_nverbs; i++)
+        printf("%s%s", i > 1 ? " " : "", cli_verbs[i].name);
+}
+
 static void fish(void)
 {
     printf("# fish completion of ssvm, made by 'ssvm completion fish'\n");
@@ -145,13 +152,13 @@ static void fish(void)
             if (!(o->verbs & cli_verbs[i].bit))
                 continue;
             /* `run` may be left out. */
+            printf("complete -c ssvm -n '%s__fish_seen_subcommand_from ",
+                   cli_verbs[i].bit == CLI_VERB_RUN ? "not " : "");
             if (cli_verbs[i].bit == CLI_VERB_RUN)
-                printf("complete -c ssvm -n 'not __fish_seen_subcommand_from inspect serve "
-                       "completion help' -l %s",
-                       o->name);
+                print_other_verbs();
             else
-                printf("complete -c ssvm -n '__fish_seen_subcommand_from %s' -l %s",
-                       cli_verbs[i].name, o->name);
+                printf("%s", cli_verbs[i].name);
+            printf("' -l %s", o->name);
             printf("%s -d '", o->kind == CLI_OPTION_VALUE ? " -r" : "");
             print_quoted(o->doc, "\\");
             printf("'\n");

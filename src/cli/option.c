@@ -109,18 +109,20 @@ static const struct cli_option *find(const struct cli_args *a, const char *name,
     return NULL;
 }
 
-/* -oFILE and -o FILE for --output FILE. */
+/* -oFILE and -o FILE for --output FILE, -f for --follow. */
 static int short_option(struct cli_args *a, const char *arg)
 {
     static const struct {
         char letter;
         const char *name;
-    } letters[] = {{'o', "output"}, {'O', "optimise"}, {'j', "jobs"}};
+    } letters[] = {{'o', "output"}, {'O', "optimise"}, {'j', "jobs"}, {'f', "follow"}};
 
     for (size_t i = 0; i < sizeof letters / sizeof *letters && !a->option; i++) {
         if (arg[1] == letters[i].letter)
             a->option = find(a, letters[i].name, strlen(letters[i].name));
     }
+    if (a->option && a->option->kind == CLI_OPTION_FLAG && !arg[2])
+        return a->option->id;
     if (!a->option || (!arg[2] && a->next >= a->argc)) {
         cli_usage(a->verb, a->option ? "option '%s' needs a value" : "unknown option '%s'", arg);
         return CLI_BAD;

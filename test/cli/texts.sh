@@ -4,7 +4,7 @@
 . "$here/lib.sh"
 top=$here/../..
 check "help" 0 "*" "" "$SSVM" --help
-for verb in run inspect serve completion help; do
+for verb in run inspect serve new dev deploy invoke logs completion help; do
     check "help $verb" 0 "*" "" "$SSVM" help $verb
 done
 check "help of an unknown verb" 2 "" "no verb 'fly'" "$SSVM" help fly

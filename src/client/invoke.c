@@ -1,0 +1,116 @@
+/* `ssvm invoke`: a function's own answer, from a server. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/server.h"
+
+#define BODY_MAX ((size_t)1 << 30)
+
+/* As a text of a command line is meant: a number is one, what is none is a text. */
+static void put_argument(struct sv_buf *to, const char *text)
+{
+    char *end;
+
+    if (*text && strspn(text, "-+.0123456789eE") == strlen(text) && (strtod(text, &end), !*end))
+        sv_buf_puts(to, text);
+    else
+        sv_buf_json_string(to, text, strlen(text));
+}
+
+/* ARG...: one is the body, @FILE and - as bytes, @@X is the text @X; several are a JSON array.
+ * False: reported. */
+static bool read_arguments(char **argv, int n, struct sv_buf *ret, const char **ret_type)
+{
+    if (n == 1 && (strcmp(argv[0], "-") == 0 || (argv[0][0] == '@' && argv[0][1] != '@'))) {
+        *ret_type = "application/octet-stream";
+        return cln_read_file(argv[0][0] == '@' ? argv[0] + 1 : "-", BODY_MAX, ret);
+    }
+    sv_buf_init(ret, BODY_MAX);
+    if (n == 1) {
+        *ret_type = "text/plain; charset=utf-8";
+        return sv_buf_puts(ret, argv[0] + (argv[0][0] == '@'));
+    }
+    *ret_type = "application/json";
+    sv_buf_putc(ret, '[');
+    for (int i = 0; i < n; i++) {
+        sv_buf_puts(ret, i ? ", " : "");
+        put_argument(ret, argv[i] + (strncmp(argv[i], "@@", 2) == 0));
+    }
+    return sv_buf_putc(ret, ']');
+}
+
+/* NAME@ALIAS, or NAME@DIGEST: *ret_version is what stands behind the @. */
+static own char *split_name(const char *text, const char **ret_version)
+{
+    const char *at = strchr(text, '@');
+
+    *ret_version = at ? at + 1 : NULL;
+    return sv_strndup(text, at ? (size_t)(at - text) : strlen(text));
+}
+
+static int print_reply(const struct cln_server *server, struct cln_reply *reply)
+{
+    json_t *json, *error;
+
+    if (reply->status < 400) {
+        fwrite(reply->body.data, 1, reply->body.len, stdout);
+        return cln_finish(0);
+    }
+    json = json_loadb((const char *)reply->body.data, reply->body.len, 0, NULL);
+    error = json_object_get(json, "error");
+    if (error) {
+        cln_server_refused(server, "the call failed", reply);
+        if (reply->status >= 500 && reply->request_id.len > 0)
+            fprintf(stderr, "'ssvm why %s' tells more.\n", sv_buf_cstr(&reply->request_id));
+    } else {
+        fwrite(reply->body.data, 1, reply->body.len, stdout);
+        cln_message("the function answered %ld", reply->status);
+    }
+    json_decref(json);
+    return cln_finish(CLN_STATUS_ERROR);
+}
+
+int cln_invoke(const struct cln_args *args)
+{
+    struct cln_body body = {0};
+    struct sv_buf bytes = {0}, path;
+    struct cln_server server;
+    struct cln_reply reply;
+    const char *version, *function = args->noperands > 1 ? args->operands[1] : "";
+    char *name;
+    int status;
+
+    if (args->noperands < 1)
+        return cln_usage(args, "which function?");
+    if (args->noperands > 2) {
+        if (!read_arguments(args->operands + 2, args->noperands - 2, &bytes, &body.type))
+            return CLN_STATUS_ERROR;
+        body.bytes = sv_buf_cstr(&bytes);
+        body.len = bytes.len;
+    } else {
+        body.bytes = ""; /* POST has a body, if an empty one */
+    }
+    name = split_name(args->operands[0], &version);
+    status = name ? cln_server_open(&server, args) : cln_fail("out of memory");
+    if (status == 0) {
+        char *behind = NULL;
+
+        if (*function && asprintf(&behind, "%s%s", *function == '/' ? "" : "/", function) < 0)
+            behind = NULL;
+        sv_buf_init(&path, CLN_PATH_MAX);
+        cln_path(&server, &path, CLN_PARTS("functions", name, "invoke"));
+        cln_query(&path, "path", behind);
+        cln_query(&path, "version", version);
+        status = cln_server_send(&server, "POST", sv_buf_cstr(&path), &body, &reply);
+        if (status == 0)
+            status = print_reply(&server, &reply);
+        cln_reply_release(&reply);
+        sv_buf_release(&path);
+        free(behind);
+        cln_server_close(&server);
+    }
+    sv_buf_release(&bytes);
+    sv_free(name);
+    return status;
+}
