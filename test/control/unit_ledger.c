@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "cluster.h"
 #include "control/ledger.h"
 #include "control/live.h"
 #include "control/log.h"
@@ -21,7 +22,7 @@
 #include "control/workers.h"
 
 static char folder[] = "/tmp/ssvm-ledger-XXXXXX";
-static char url[80];
+static char url[512];
 static struct ctl_server server;
 static struct plat_ring *rings[2];
 static uint64_t counted; /* records told to the metrics */
@@ -259,6 +260,42 @@ static void reads_times(void **state)
     }
 }
 
+static int fill_rings(void)
+{
+    for (size_t i = 0; i < SV_COUNT(rings); i++) {
+        void *memory = mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        if (memory == MAP_FAILED)
+            return -1;
+        rings[i] = plat_ring_init(memory, 1000 + i);
+    }
+    counted = 0;
+    open_server();
+    return 0;
+}
+
+static int open_sqlite(void **state)
+{
+    (void)state;
+    snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
+    return fill_rings();
+}
+
+static int open_postgres(void **state)
+{
+    (void)state;
+    snprintf(url, sizeof url, "%s", cluster_url(""));
+    return fill_rings();
+}
+
+static int close_server(void **state)
+{
+    (void)state;
+    ctl_db_close(server.db);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,17 +308,10 @@ int main(void)
 
     if (!mkdtemp(folder))
         return 1;
-    snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
-    for (size_t i = 0; i < SV_COUNT(rings); i++) {
-        void *memory = mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-        if (memory == MAP_FAILED)
-            return 1;
-        rings[i] = plat_ring_init(memory, 1000 + i);
-    }
-    open_server();
-    r = cmocka_run_group_tests(tests, NULL, NULL);
+    r = cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_server);
+    if (cluster_start())
+        r |= cmocka_run_group_tests_name("postgresql", tests, open_postgres, close_server);
+    cluster_end();
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) == 0 ? r : 1;
 }
