@@ -111,7 +111,7 @@ static int find_function(struct ctl_sql *sql, struct sv_err *err, struct due *d)
 static int run_due(struct ctl_sql *sql, struct sv_err *err, const struct tick *t, struct due *d)
 {
     struct ctl_cron c;
-    int64_t next = -1, id;
+    int64_t next = -1, id = 0;
     int r = 0;
 
     /* A text that this version does not understand waits for one that does. */
@@ -231,7 +231,7 @@ static int keep(struct ctl_sql *sql, struct sv_err *err, int64_t function,
 int ctl_cron_set(struct ctl_sql *sql, struct sv_err *err, const char *tenant, const char *function,
                  const struct ctl_cron_entry *entries, unsigned n)
 {
-    int64_t id, now = now_ms();
+    int64_t id = 0, now = now_ms();
     struct ctl_cron c;
     int r = function_id(sql, err, tenant, function, &id);
 

@@ -183,7 +183,7 @@ static int insert_token(struct ctl_sql *sql, struct sv_err *err, struct change *
 static int add_token(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct change *change = data;
-    int64_t n, there = 1;
+    int64_t n = 0, there = 1;
     int r;
 
     change->new_id = 0;

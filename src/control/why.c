@@ -305,7 +305,7 @@ static void prune_old(struct ctl_server *server, void *data)
 static json_t *time_of(int64_t ms)
 {
     time_t s = (time_t)(ms / 1000);
-    char text[40];
+    char text[96];
     struct tm tm;
 
     gmtime_r(&s, &tm);

@@ -108,7 +108,9 @@ static bool parse_address(const char *text, struct out_rule *r)
     unsigned long bits;
     bool v4;
 
-    snprintf(host, sizeof host, "%s", text);
+    if (strlen(text) >= sizeof host)
+        return false;
+    memcpy(host, text, strlen(text) + 1);
     slash = strchr(host, '/');
     if (slash)
         *slash++ = '\0';

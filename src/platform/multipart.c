@@ -115,7 +115,7 @@ static bool find_boundary(struct sv_str type, struct sv_str *ret)
 
 bool plat_multipart_init(struct plat_multipart *m, struct sv_str type, struct sv_str body)
 {
-    struct sv_str boundary;
+    struct sv_str boundary = {NULL, 0};
     size_t n;
 
     memset(m, 0, sizeof *m);

@@ -11,8 +11,9 @@
 #define SRV_H2_STREAMS_MAX 100    /* of a connection at once */
 #define SRV_H2_WINDOW (256 << 10) /* bytes of a body that may be on their way */
 #define SRV_H2_CONN_WINDOW (1 << 20)
-#define SRV_H2_NOISE_MAX 300 /* frames that carry nothing (resets, pings, settings, ...) in a row  \
-                              */
+#define SRV_H2_NOISE_MAX                                                                           \
+    300 /* frames that carry nothing (resets, pings, settings, ...) in a row                       \
+         */
 #define SRV_H2_NOISE_PER_S 100 /* and how many are forgiven in a second */
 #define SRV_H2_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define SRV_H2_PREFACE_LEN 24

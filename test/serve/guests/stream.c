@@ -1,6 +1,7 @@
-/* A command whose reply goes while it runs, as its query string says: `echo` gives the body back as it
- * comes, `count` counts it, `events` sends three events with a pause, `big` writes 8 MB, `forever` does
- * not end, `fail` fails after its reply has begun, `flush` writes a word, flushes, and sleeps. */
+/* A command whose reply goes while it runs, as its query string says: `echo` gives the body back as
+ * it comes, `count` counts it, `events` sends three events with a pause, `big` writes 8 MB,
+ * `forever` does not end, `fail` fails after its reply has begun, `flush` writes a word, flushes,
+ * and sleeps. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,7 @@ int main(void)
 
     how = how ? how : "";
     memset(block, 'x', sizeof block);
-    printf("Content-Type: %s\n\n",
-           strcmp(how, "events") == 0 ? "text/event-stream" : "text/plain");
+    printf("Content-Type: %s\n\n", strcmp(how, "events") == 0 ? "text/event-stream" : "text/plain");
     fflush(stdout);
     if (strcmp(how, "echo") == 0) {
         copy();

@@ -1,5 +1,6 @@
-/* At /greet, and at /f/@NAME@: a CGI program (RFC 3875). The request's body is standard input, the rest of it is in the environment;
- * fields, an empty line and the answer's body go to standard output. */
+/* At /greet, and at /f/@NAME@: a CGI program (RFC 3875). The request's body is standard input, the
+ * rest of it is in the environment; fields, an empty line and the answer's body go to standard
+ * output. */
 #include <stdio.h>
 
 int main(void)
