@@ -217,6 +217,14 @@ typedef struct ssvm_config {
      * without optimisation, with the files and lines of the guest's debug information. Debuggers
      * hear of it by GDB's JIT interface; images stay until the engine's end. Since 0.1. */
     bool debug;
+    /* Instead of starting compiler_program: have somebody start it, for processes that may start
+     * none. What it is to run with is `compile --fill-cache CACHE --form FORM --loop FUNC:LOOP -`,
+     * CACHE being cache_dir, or "none" unless `cached`, and with these standard streams. Gives what
+     * waitpid gives of it, or -1: it could not be started. Any thread, may take its time. Since
+     * 0.1. */
+    int (*compiler_run)(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
+                        const int fds[3]);
+    void *compiler_data;
 } ssvm_config;
 #define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
 

@@ -37,6 +37,8 @@ own ssvm_error *sv_tier_new(const ssvm_config *c, own struct sv_tier **ret)
     t->stop_fd = eventfd(0, EFD_CLOEXEC);
     t->opt_level = 3;
     t->trust = c->trust_native;
+    t->run = c->compiler_run;
+    t->run_data = c->compiler_data;
     t->mode = !c->tier || strcmp(c->tier, "auto") == 0 ? SV_TIER_AUTO
               : strcmp(c->tier, "aot") == 0            ? SV_TIER_AOT
                                                        : SV_TIER_INTERP;

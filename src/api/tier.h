@@ -33,6 +33,10 @@ struct sv_tier {
     struct sv_cache *cache; /* NULL: none */
     char *library;          /* path of libssvm-aot.so; NULL: beside this library or program */
     char *program;          /* compiles in a process of its own; NULL: in threads here */
+    /* As in ssvm_config; NULL: we start the program. */
+    int (*run)(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
+               const int fds[3]);
+    void *run_data;
     char *cache_dir;
     pthread_mutex_t lock; /* of what is below, and of modules' digests */
     struct sv_compiler compiler;

@@ -184,18 +184,21 @@ static int run(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
 {
     struct child c;
     pid_t pid;
-    int r;
+    int r = 0;
 
     if (!open_child(&c, m)) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no files for a compiler: %s", strerror(errno));
+    } else if (t->run) {
+        c.status = t->run(t->run_data, code->form, code->func, code->offset, cached, c.fds);
     } else if ((r = spawn(t, &c, code, cached, &pid)) != 0) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot start the compiler '%s': %s", t->program,
                     strerror(r));
     } else {
         c.status = wait_child(t, pid);
+    }
+    if (r == 0)
         r = WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0 ? take(err, t, m, code, &c, ret)
                                                               : fail(err, &c);
-    }
     close_child(&c);
     return r;
 }
