@@ -39,6 +39,7 @@ struct ctl_server {
     struct ctl_workers *workers;
     struct ctl_pool *pool;
     own char *settings; /* lines "option: value" */
+    bool clean;         /* the process before this one has answered all that it had read */
 };
 
 /* The value of a setting of the server's (config.def); NULL: it has none of that name. */
@@ -60,5 +61,7 @@ int ctl_workers_ask(struct ctl_server *, struct sv_err *, struct plat_message *,
 int ctl_pool_run(struct ctl_server *, void (*fn)(struct ctl_server *, void *), void *data);
 int ctl_pool_every(struct ctl_server *, unsigned every_ms, void (*fn)(struct ctl_server *, void *),
                    void *data);
+/* No regular work is begun any more; wait until all that runs or waits is done. */
+void ctl_pool_quiet(struct ctl_server *);
 
 #endif

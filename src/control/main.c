@@ -90,6 +90,15 @@ struct link {
     bool failed;
 };
 
+static void tell_ready(struct plat_channel *channel)
+{
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_READY);
+    (void)plat_channel_send(channel, NULL, &m, true);
+    plat_message_release(&m);
+}
+
 /* The settings come first: the parts start when they are known. */
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
@@ -97,9 +106,12 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
 
     if (m->kind == PLAT_SETTINGS && !link->server->settings) {
         link->server->settings = plat_get_text(m, PLAT_TAG_TEXT);
+        link->server->clean = plat_has(m, PLAT_TAG_COUNT);
         if (!link->server->settings || !start_parts(link->server, &link->started)) {
             link->failed = true;
             plat_channel_stop(channel);
+        } else {
+            tell_ready(channel);
         }
     } else if (m->kind == PLAT_WORKER && link->server->workers) {
         ctl_workers_set(link->server, m);
@@ -115,7 +127,6 @@ static void *wait_for_signal(void *data)
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
     sigwait(&signals, &number);
     plat_channel_stop(channel);
     return NULL;
@@ -150,9 +161,9 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &options))
         return ctl_tool_run(argc, argv);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never two of us for one folder of data */
+    prctl(PR_SET_NAME, "ssvm-control"); /* the kernel knows only which descriptor we came from */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* threads inherit it */
     signal(SIGPIPE, SIG_IGN);
     server.data = options.data;
@@ -163,6 +174,7 @@ int main(int argc, char **argv)
                 strerror(errno));
         return EXIT_FAILURE;
     }
+    signal(SIGINT, SIG_IGN); /* a terminal's goes to all of us: it is for the supervisor */
     if (getrandom(&server.epoch, sizeof server.epoch, 0) != sizeof server.epoch)
         return EXIT_FAILURE;
     return run(&server, options.channel);

@@ -34,9 +34,11 @@ struct ctl_pool {
     struct ctl_server *server;
     pthread_mutex_t lock;
     pthread_cond_t more, tick; /* work; a new regular one, or the end */
+    pthread_cond_t done;       /* nothing runs and nothing waits */
     struct work *first, *last;
     struct regular *regulars;
-    unsigned nqueued, nidle, nthreads;
+    unsigned nqueued, nidle, nthreads, nrunning;
+    bool quiet; /* regular work is no longer begun */
     bool stop;
     pthread_t clock, threads[THREADS_MAX];
 };
@@ -69,6 +71,7 @@ static void *run_thread(void *arg)
         if (!pool->first)
             break;
         work = take_work(pool);
+        pool->nrunning++;
         pthread_mutex_unlock(&pool->lock);
         work->fn(pool->server, work->data);
         pthread_mutex_lock(&pool->lock);
@@ -76,6 +79,8 @@ static void *run_thread(void *arg)
             work->regular->running = false;
         else
             sv_free(work);
+        if (--pool->nrunning == 0 && !pool->first)
+            pthread_cond_broadcast(&pool->done);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -106,7 +111,7 @@ static uint64_t start_due(struct ctl_pool *pool, uint64_t now)
 
     for (struct regular *r = pool->regulars; r; r = r->next) {
         if (r->due_ns <= now) {
-            if (!r->running)
+            if (!r->running && !pool->quiet)
                 r->running = add_work(pool, &r->work);
             r->due_ns = now + r->every_ns;
         }
@@ -184,6 +189,7 @@ int ctl_pool_start(struct ctl_server *server, struct sv_err *err)
     pool->server = server;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
+    pthread_cond_init(&pool->done, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&pool->tick, &clock);
@@ -194,6 +200,17 @@ int ctl_pool_start(struct ctl_server *server, struct sv_err *err)
     }
     server->pool = pool;
     return 0;
+}
+
+void ctl_pool_quiet(struct ctl_server *server)
+{
+    struct ctl_pool *pool = server->pool;
+
+    pthread_mutex_lock(&pool->lock);
+    pool->quiet = true;
+    while (pool->first || pool->nrunning > 0)
+        pthread_cond_wait(&pool->done, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* What has been taken on is done. */

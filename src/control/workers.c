@@ -29,10 +29,11 @@ struct slot {
 
 struct ctl_workers {
     pthread_mutex_t lock;
-    pthread_cond_t fewer; /* a reading thread has ended */
+    pthread_cond_t fewer; /* a reading thread, or a message's handler, has ended */
     struct slot slots[SLOTS_MAX];
     unsigned turn;             /* whom to ask next */
     unsigned readers;          /* threads */
+    unsigned running;          /* handlers of messages */
     struct plat_message table; /* the last one; kind NONE: none yet */
 };
 
@@ -58,11 +59,16 @@ static void put_ref(struct ctl_workers *workers, struct worker *w)
     sv_free(w);
 }
 
-static void put_message_ref(void *data)
+static void end_message(void *data)
 {
     struct worker *w = data;
+    struct ctl_workers *workers = w->server->workers;
 
-    put_ref(w->server->workers, w);
+    put_ref(workers, w);
+    pthread_mutex_lock(&workers->lock);
+    workers->running--;
+    pthread_cond_signal(&workers->fewer);
+    pthread_mutex_unlock(&workers->lock);
 }
 
 /* ---- Reading ---- */
@@ -73,8 +79,9 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
 
     pthread_mutex_lock(&w->server->workers->lock);
     take_ref(w);
+    w->server->workers->running++;
     pthread_mutex_unlock(&w->server->workers->lock);
-    ctl_dispatch(w->server, channel, m, put_message_ref, w);
+    ctl_dispatch(w->server, channel, m, end_message, w);
 }
 
 static void *read_worker(void *data)
@@ -112,6 +119,8 @@ static void greet(struct ctl_server *server, struct worker *w)
 
     plat_message_init(&hello, PLAT_HELLO);
     plat_put_u64(&hello, PLAT_TAG_NUMBER, server->epoch);
+    if (server->clean)
+        plat_put_u64(&hello, PLAT_TAG_COUNT, 1);
     (void)plat_channel_send(w->channel, NULL, &hello, true);
     plat_message_release(&hello);
 }
@@ -350,7 +359,8 @@ int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
     return ctl_pool_every(server, RETRY_MS, retry_tables, NULL);
 }
 
-/* Readers end first, so that nothing more is asked of the parts that stop after this one. */
+/* All that was read is answered, and nothing more is asked of the parts that stop after this one.
+ */
 void ctl_workers_stop(struct ctl_server *server)
 {
     struct ctl_workers *workers = server->workers;
@@ -360,7 +370,8 @@ void ctl_workers_stop(struct ctl_server *server)
         if (workers->slots[i].worker)
             plat_channel_stop(workers->slots[i].worker->channel);
     }
-    while (workers->readers > 0)
+    while (workers->readers > 0 || workers->running > 0)
         pthread_cond_wait(&workers->fewer, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
+    ctl_pool_quiet(server);
 }

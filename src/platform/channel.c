@@ -21,6 +21,8 @@
 #define ASIDE 2U      /* flags: the values are in the last descriptor, a memfd */
 #define BUCKETS 64
 #define FDS_TRAVEL (PLAT_FDS_MAX + 1)
+#define ANSWER_NS                                                                                  \
+    (5 * (uint64_t)1000000000) /* a peer that does not read is left without an answer */
 #define NS_PER_S 1000000000U
 #define NS_PER_MS 1000000U
 
@@ -229,7 +231,14 @@ int plat_channel_answer(struct plat_channel *channel, struct sv_err *err, uint64
     if (id == 0) /* nobody waits for it */
         return 0;
     m->id = id;
-    return send_message(channel, err, m, ANSWER, false, UINT64_MAX);
+    return send_message(channel, err, m, ANSWER, false, sv_clock_ns() + ANSWER_NS);
+}
+
+int plat_channel_answer_now(struct plat_channel *channel, struct sv_err *err, uint64_t id,
+                            struct plat_message *m)
+{
+    m->id = id;
+    return send_message(channel, err, m, ANSWER, true, 0);
 }
 
 /* ---- Calling ---- */
@@ -443,11 +452,24 @@ static void take_message(struct plat_channel *channel, struct plat_message *m, u
         if (hand_over(channel, m))
             return;
     } else {
-        if (m->kind == PLAT_HELLO)
+        if (m->kind == PLAT_HELLO && !plat_has(m, PLAT_TAG_COUNT))
             plat_channel_reset(channel);
         channel->handler(channel->data, channel, m);
     }
     plat_message_release(m);
+}
+
+int plat_channel_turn(struct plat_channel *channel)
+{
+    struct plat_message m;
+    unsigned flags;
+    int r = receive(channel, &m, &flags);
+
+    if (r > 0)
+        take_message(channel, &m, flags);
+    else if (r < 0)
+        lose_waiters(channel, true);
+    return r;
 }
 
 int plat_channel_run(struct plat_channel *channel, struct sv_err *err)
@@ -456,18 +478,12 @@ int plat_channel_run(struct plat_channel *channel, struct sv_err *err)
                               {.fd = channel->stop, .events = POLLIN}};
 
     for (;;) {
-        struct plat_message m;
-        unsigned flags;
-        int r = receive(channel, &m, &flags);
+        int r = plat_channel_turn(channel);
 
-        if (r > 0) {
-            take_message(channel, &m, flags);
-        } else if (r < 0) {
-            lose_waiters(channel, true);
+        if (r < 0)
             return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the other process is gone");
-        } else {
+        if (r == 0)
             poll(ready, 2, -1);
-        }
         if (atomic_load(&channel->stopping)) {
             lose_waiters(channel, true);
             return 0;

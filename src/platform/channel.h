@@ -24,6 +24,9 @@ int plat_channel_fd(const struct plat_channel *);
 /* Read until the peer is gone for good or `plat_channel_stop`. 0, or why not. */
 int plat_channel_run(struct plat_channel *, struct sv_err *);
 void plat_channel_stop(struct plat_channel *);
+/* Instead of a thread that runs it: take one message, if there is one. 1; 0: none; -1: the peer is
+ * gone. */
+int plat_channel_turn(struct plat_channel *);
 
 /* Send without expecting an answer. May wait while the socket is full, unless `try` is set:
  * SV_ELIMIT then. The message stays the caller's. */
@@ -34,9 +37,13 @@ int plat_channel_send(struct plat_channel *, struct sv_err *, struct plat_messag
  * known. */
 int plat_channel_call(struct plat_channel *, struct sv_err *, struct plat_message *,
                       uint64_t deadline_ns, struct plat_message *ret);
-/* Answer message `id`. */
+/* Answer message `id`. Waits for some seconds while the socket is full; or not at all: SV_ELIMIT.
+ */
 int plat_channel_answer(struct plat_channel *, struct sv_err *, uint64_t id, struct plat_message *);
-/* The peer has been replaced: every call that waits fails. (A HELLO message does it by itself.) */
+int plat_channel_answer_now(struct plat_channel *, struct sv_err *, uint64_t id,
+                            struct plat_message *);
+/* The peer has been replaced: every call that waits fails. (A HELLO message does it by
+ * itself, unless its sender's predecessor has left nothing undone.) */
 void plat_channel_reset(struct plat_channel *);
 
 #endif

@@ -237,6 +237,23 @@ void srv_config_print(const struct srv_config *config, FILE *to)
     print_all(&text, to);
 }
 
+void srv_config_each(const struct srv_config *config,
+                     void (*fn)(void *data, const char *option, const char *value), void *data)
+{
+    for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
+        const struct row *row = &rows[i];
+        struct sv_buf text;
+
+        sv_buf_init(&text, SIZE_MAX);
+        print_value(&text, row, row->unit == UNIT_TEXT ? *text_of(config, row) : NULL,
+                    row->unit > UNIT_SWITCH ? *number_of(config, row) : 0,
+                    row->unit == UNIT_SWITCH && *switch_of(config, row), false);
+        if (text.len > 0) /* no option takes nothing */
+            fn(data, row->option, sv_buf_cstr(&text));
+        sv_buf_release(&text);
+    }
+}
+
 static const struct row *find_row(const char *name, size_t len)
 {
     for (size_t i = 0; i < SRV_ROW_COUNT; i++) {

@@ -47,6 +47,9 @@ enum srv_config_result {
  * in the arena. Release it in any case. */
 enum srv_config_result srv_config_read(struct srv_config *, int argc, char **argv);
 void srv_config_release(struct srv_config *);
+/* Tell `fn` all settings but `dir`: what read again gives the same. */
+void srv_config_each(const struct srv_config *,
+                     void (*fn)(void *data, const char *option, const char *value), void *data);
 /* As a settings file, with where each value is from. */
 void srv_config_print(const struct srv_config *, FILE *to);
 

@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "serve/tls.h"
 
 #define BACKLOG 4096
+#define BIND_TRIES 50
 
 static const char refusal[] =
     "HTTP/1.1 503 Service Unavailable\r\nServer: ssvm\r\nContent-Type: application/json\r\n"
@@ -59,6 +61,19 @@ static void note_address(struct srv_listener *listener)
     listener->port = (uint16_t)strtoul(port, NULL, 10);
 }
 
+/* The processes of a server that was killed may need a moment to end, and to let its address go. */
+static bool bind_soon(int fd, const struct addrinfo *info)
+{
+    static const struct timespec pause = {.tv_nsec = 10000000};
+
+    for (int tries = 0; bind(fd, info->ai_addr, info->ai_addrlen) < 0; tries++) {
+        if (errno != EADDRINUSE || tries == BIND_TRIES)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 /* A socket that listens, or -1 with a message. */
 static int open_socket(const char *where)
 {
@@ -79,8 +94,8 @@ static int open_socket(const char *where)
     }
     fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
-        bind(fd, info->ai_addr, info->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !bind_soon(fd, info) ||
+        listen(fd, BACKLOG) < 0) {
         fprintf(stderr, "ssvm-serve: cannot listen on '%s': %s\n", where, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -88,6 +103,21 @@ static int open_socket(const char *where)
     }
     freeaddrinfo(info);
     return fd;
+}
+
+/* One that another process or generation has opened, or -1. */
+static int find_inherited(struct srv_server *server, const char *where)
+{
+    for (unsigned i = 0; i < server->ninherited; i++) {
+        struct srv_listener *l = &server->inherited[i];
+        int fd = l->fd;
+
+        if (fd >= 0 && (!l->where[0] || strcmp(l->where, where) == 0)) {
+            l->fd = -1;
+            return fd;
+        }
+    }
+    return -1;
 }
 
 /* One of the list: ADDR:PORT, http://ADDR:PORT or https://ADDR:PORT. */
@@ -100,12 +130,15 @@ static bool open_one(struct srv_server *server, const char *where)
                 SRV_LISTENERS_MAX);
         return false;
     }
+    snprintf(listener->where, sizeof listener->where, "%s", where);
     listener->tls = strncmp(where, "https://", 8) == 0;
     if (listener->tls)
         where += 8;
     else if (strncmp(where, "http://", 7) == 0)
         where += 7;
-    listener->fd = open_socket(where);
+    listener->fd = find_inherited(server, listener->where);
+    if (listener->fd < 0)
+        listener->fd = open_socket(where);
     if (listener->fd < 0)
         return false;
     note_address(listener);

@@ -214,7 +214,7 @@ static bool take_done(struct srv_loop *loop)
     }
 }
 
-/* Idle connections are closed, new ones no longer taken; the others end with their reply. */
+/* New connections are no longer taken, by us; those that there are end with their reply. */
 static void begin_drain(struct srv_loop *loop)
 {
     loop->draining = true;
@@ -223,10 +223,7 @@ static void begin_drain(struct srv_loop *loop)
 
         srv_listen_accept(loop, listener);
         epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
-        shutdown(listener->fd, SHUT_RD);
     }
-    while (loop->timers[SRV_TIMER_IDLE].first)
-        srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
 }
 
 static void tell_time(struct srv_loop *loop)
@@ -274,9 +271,13 @@ bool srv_loop_run(struct srv_loop *loop)
         }
         if (!expire(loop) || !srv_h2_run(loop))
             return true;
+        if (!loop->draining &&
+            (atomic_load_explicit(&loop->server->draining, memory_order_relaxed) ||
+             atomic_load_explicit(&loop->server->retiring, memory_order_relaxed)))
+            begin_drain(loop);
         if (atomic_load_explicit(&loop->server->draining, memory_order_relaxed)) {
-            if (!loop->draining)
-                begin_drain(loop);
+            while (loop->timers[SRV_TIMER_IDLE].first)
+                srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
             if (atomic_load_explicit(&loop->nopen, memory_order_relaxed) == 0)
                 return false;
         }

@@ -3,6 +3,7 @@
 #ifndef SERVE_SERVER_H
 #define SERVE_SERVER_H
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include "serve/config.h"
@@ -15,6 +16,8 @@
 
 struct srv_loop;
 struct srv_tls;
+struct srv_link;
+struct plat_ring;
 
 /* An address where we listen. */
 struct srv_listener {
@@ -22,6 +25,7 @@ struct srv_listener {
     bool tls;
     uint16_t port;
     char address[80]; /* as text */
+    char where[128];  /* as it was asked for */
 };
 
 struct srv_server {
@@ -31,6 +35,10 @@ struct srv_server {
     struct srv_listener listeners[SRV_LISTENERS_MAX]; /* shared by the loops */
     unsigned nlisteners;
     own struct srv_tls *tls; /* NULL: no address is served with it */
+    /* Sockets that listen already, from another process or generation: `where` "" fits anything;
+     * fd -1: taken. */
+    struct srv_listener inherited[SRV_LISTENERS_MAX];
+    unsigned ninherited;
     int spare_fd; /* given up for a moment to refuse a connection when descriptors run out */
     unsigned nloops;
     struct srv_loop *loops;
@@ -41,7 +49,14 @@ struct srv_server {
     _Atomic uint64_t connections;
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */
     _Atomic uint64_t next_id; /* request ids */
+    _Atomic bool retiring;    /* another generation takes the new connections */
     _Atomic bool draining;
+    char data[PATH_MAX];           /* the data folder; "" = none */
+    char cache[PATH_MAX];          /* of native code */
+    int data_lock;                 /* the supervisor's */
+    struct srv_link *link;         /* to the other processes: link.h */
+    own struct plat_ring *records; /* of finished requests, for control; NULL: nobody counts them */
+    const char *crash;             /* tests: the path that crashes the worker; NULL = none */
 };
 
 #endif

@@ -1,0 +1,181 @@
+/* Processes. When which one is started is supervise.c's. */
+#include "serve/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "platform/jail.h"
+
+/* ---- Users ---- */
+
+bool srv_user_find(struct srv_user *user, const char *name)
+{
+    const struct passwd *entry;
+
+    *user = (struct srv_user){.given = false};
+    if (strcmp(name, "none") == 0)
+        return true;
+    if (geteuid() != 0) {
+        fprintf(stderr, "ssvm-serve: option '--user': only root can become somebody else\n");
+        return false;
+    }
+    entry = getpwnam(name);
+    if (!entry || strlen(name) >= sizeof user->name) {
+        fprintf(stderr, "ssvm-serve: option '--user': there is no user '%s'\n", name);
+        return false;
+    }
+    user->given = true;
+    user->uid = entry->pw_uid;
+    user->gid = entry->pw_gid;
+    snprintf(user->name, sizeof user->name, "%s", name);
+    return true;
+}
+
+bool srv_user_become(const struct srv_user *user)
+{
+    return !user->given || (initgroups(user->name, user->gid) == 0 && setgid(user->gid) == 0 &&
+                            setuid(user->uid) == 0);
+}
+
+/* ---- Programs ---- */
+
+void srv_process_init(struct srv_process *p, const char *program, int program_fd)
+{
+    *p = (struct srv_process){.program = program, .program_fd = program_fd};
+    srv_process_arg(p, "%s", program);
+}
+
+void srv_process_release(struct srv_process *p)
+{
+    for (unsigned i = 0; i < p->nargs; i++)
+        free(p->args[i]);
+}
+
+void srv_process_arg(struct srv_process *p, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (p->nargs == SRV_PROCESS_ARGS) {
+        p->failed = true;
+        return;
+    }
+    va_start(ap, fmt);
+    if (vasprintf(&p->args[p->nargs], fmt, ap) < 0)
+        p->failed = true;
+    else
+        p->nargs++;
+    va_end(ap);
+}
+
+void srv_process_fd(struct srv_process *p, int fd)
+{
+    if (fd >= 0 && p->nfds < SRV_PROCESS_FDS)
+        p->fds[p->nfds++] = fd;
+}
+
+/* In the child: nothing of the parent's but what a program expects. */
+static bool become_child(const struct srv_user *user, pid_t parent)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    signal(SIGINT, SIG_IGN); /* a terminal's goes to all of us: it is for the supervisor */
+    /* Another user's process forgets whose death it is to die of: after the change. */
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || !srv_user_become(user) ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return false;
+    return getppid() == parent;
+}
+
+static void exec_program(const struct srv_process *p, const struct srv_user *user, pid_t parent)
+{
+    bool ok = become_child(user, parent);
+
+    for (unsigned i = 0; ok && i < p->nfds; i++)
+        ok = fcntl(p->fds[i], F_SETFD, 0) == 0;
+    if (p->silent)
+        ok = ok && dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO) >= 0;
+    if (ok && p->program_fd >= 0)
+        execveat(p->program_fd, "", p->args, environ, AT_EMPTY_PATH);
+    else if (ok)
+        execv(p->program, p->args);
+    fprintf(stderr, "ssvm-serve: cannot start '%s': %s\n", p->program, strerror(errno));
+    _exit(EXIT_FAILURE);
+}
+
+pid_t srv_process_start(const struct srv_process *p, const struct srv_user *user)
+{
+    pid_t parent = getpid(), pid;
+
+    if (p->failed) {
+        errno = ENOMEM;
+        return -1;
+    }
+    pid = fork();
+    if (pid == 0)
+        exec_program(p, user, parent);
+    return pid;
+}
+
+/* ---- Compilers ---- */
+
+static void exec_compiler(const char *program, const char *cache, const char *form,
+                          const char *loop, const int fds[3])
+{
+    char here[PATH_MAX], lib[PATH_MAX + 32];
+    const char *slash = strrchr(program, '/');
+    const char *const read[] = {here, lib, NULL}, *const write[] = {cache, NULL};
+    const struct plat_jail jail = {.read = read, .write = write, .processes = true};
+
+    snprintf(here, sizeof here, "%.*s", (int)(slash - program), program);
+    snprintf(lib, sizeof lib, "%s/../lib/ssvm", here);
+    for (int i = 0; i < 3; i++) {
+        if (dup2(fds[i], i) < 0)
+            _exit(EXIT_FAILURE);
+    }
+    setsid();
+    if (plat_jail_enter(NULL, &jail) == 0)
+        execl(program, program, "compile", "--fill-cache", cache ? cache : "none", "--form", form,
+              "--loop", loop, "-", (char *)NULL);
+    _exit(EXIT_FAILURE);
+}
+
+pid_t srv_process_compile(const char *program, const struct srv_user *user, const char *cache,
+                          const char *form, const char *loop, const int fds[3])
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid != 0)
+        return pid;
+    if (become_child(user, parent))
+        exec_compiler(program, cache, form, loop, fds);
+    _exit(EXIT_FAILURE);
+}
+
+bool srv_process_find(const char *name, char *path, size_t size)
+{
+    /* From the folder of our own executable: in a build tree, then installed. */
+    static const char *const places[] = {"", "../../bin/"};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *slash;
+
+    self[n > 0 ? n : 0] = '\0';
+    slash = strrchr(self, '/');
+    for (size_t i = 0; slash && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, size, "%.*s%s%s", (int)(slash + 1 - self), self, places[i], name);
+        if (access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}

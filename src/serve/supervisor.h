@@ -1,0 +1,112 @@
+/* What the supervisor's files share: supervise.c (what is to happen when), supervise_start.c
+ * (starting workers and control), supervise_compile.c (compilers for workers), supervise_upgrade.c
+ * (becoming another program). One thread. */
+#ifndef SERVE_SUPERVISOR_H
+#define SERVE_SUPERVISOR_H
+
+#include <limits.h>
+
+#include "platform/channel.h"
+#include "serve/process.h"
+#include "serve/server.h"
+
+#define SRV_WORKERS_MAX 256
+#define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
+#define SRV_COMPILES_MAX 256
+
+/* A process that is started again when it ends. */
+struct srv_life {
+    pid_t pid; /* 0 = none */
+    uint64_t started_ns;
+    uint64_t due_ns; /* when to start it again, 0 = not */
+    unsigned short_lives;
+};
+
+enum srv_slot_state { SRV_SLOT_FREE, SRV_SLOT_STARTING, SRV_SLOT_READY, SRV_SLOT_RETIRING };
+
+/* A worker's place. Its ring of records stays, whoever comes. */
+struct srv_slot {
+    struct srv_supervisor *supervisor;
+    enum srv_slot_state state;
+    struct srv_life life;
+    unsigned generation;
+    int ring;                    /* -1: never used */
+    int worker_end, control_end; /* of the channel between worker and control; -1 = none */
+    own struct plat_channel *link;
+    uint64_t kill_ns; /* when it has drained for too long, 0 = never */
+    bool told;        /* control knows of it */
+};
+
+/* A compiler that runs for a worker, or waits for its turn (pid 0). */
+struct srv_compile {
+    pid_t pid;
+    struct srv_slot *slot; /* NULL: the worker is gone */
+    uint64_t id;           /* of its message */
+    uint64_t number;       /* the order in which they came */
+    bool used, cached;
+    int fds[3];
+    char form[24], loop[48];
+};
+
+struct srv_supervisor {
+    struct srv_server *server;
+    own struct srv_server *previous; /* the settings to go back to while we reload */
+    int argc;
+    char **argv;
+    char program[PATH_MAX], compiler[PATH_MAX + 64], control_program[PATH_MAX + 64];
+    /* The files of the programs that run, whatever is put in their places meanwhile. */
+    int program_fd, control_fd;
+    struct srv_user user;
+    unsigned generation, nworkers;
+    struct srv_slot slots[SRV_SLOTS_MAX];
+    struct srv_life control;
+    own struct plat_channel *control_link;
+    bool has_control, control_ready, control_told;
+    bool control_clean;  /* the last one ended as it should */
+    bool control_ending; /* it was told to end */
+    bool started;        /* all of the first generation are there, and it has been said */
+    bool reloading;      /* the workers of `generation` are not all ready yet */
+    bool reload_again;   /* asked for meanwhile */
+    bool ending;
+    int status;        /* to exit with */
+    uint64_t close_ns; /* when the addresses are given up, 0 = not yet */
+    uint64_t kill_ns;  /* when whatever is left is killed */
+    uint32_t functions, broken;
+    struct srv_compile compiles[SRV_COMPILES_MAX];
+    uint64_t ncompiles; /* ever */
+    int signals;        /* signalfd */
+    int watch;                           /* inotify: of DIR */
+};
+
+/* ---- supervise_start.c ---- */
+bool srv_start_worker(struct srv_supervisor *, struct srv_slot *, bool announce);
+bool srv_start_control(struct srv_supervisor *);
+/* A slot that nobody has; NULL: there is none, or no memory. */
+struct srv_slot *srv_slot_find_free(struct srv_supervisor *);
+/* Its process is gone. */
+void srv_slot_release(struct srv_slot *);
+/* Tell control what it does not know yet; called until all is told. */
+bool srv_tell_control(struct srv_supervisor *);
+
+/* ---- supervise_compile.c ---- */
+void srv_compile_ask(struct srv_slot *, struct plat_message *);
+/* Was it a compiler that ended? */
+bool srv_compile_end(struct srv_supervisor *, pid_t, int status);
+void srv_compile_forget(struct srv_slot *);
+
+/* ---- supervise_upgrade.c ---- */
+/* Become the program that now has our name, if it can take over; workers go on. Returns when it
+ * cannot, with a message. */
+void srv_upgrade(struct srv_supervisor *);
+/* Take over what the program that we were has left. False: nothing was left. */
+bool srv_upgrade_take(struct srv_supervisor *);
+
+/* ---- supervise.c ---- */
+unsigned srv_supervise_count(const struct srv_server *);
+/* All settings, as control is told them. */
+void srv_settings_print(const struct srv_server *, struct sv_buf *);
+/* Message of a worker or of control. */
+void srv_supervise_take(void *slot, struct plat_channel *, struct plat_message *);
+void srv_supervise_take_control(void *supervisor, struct plat_channel *, struct plat_message *);
+
+#endif

@@ -1,0 +1,25 @@
+/* A worker: the process that answers requests. Also what is done without one: --check. */
+#ifndef SERVE_WORKER_H
+#define SERVE_WORKER_H
+
+#include "serve/server.h"
+
+/* What the supervisor gives it. */
+struct srv_role {
+    enum { SRV_ROLE_SUPERVISOR, SRV_ROLE_WORKER, SRV_ROLE_JAIL } kind;
+    int link, control, records; /* descriptors; -1 = none */
+    bool announce;              /* print the functions: the first of all */
+};
+
+/* The rest of `--role=...`, the hidden first argument; listeners go to server->inherited. False:
+ * it is none. */
+bool srv_role_read(struct srv_role *, struct srv_server *, const char *text);
+
+/* An exit status. */
+int srv_worker_run(struct srv_server *, const struct srv_role *);
+/* Validate the functions, print them and the settings. */
+int srv_worker_check(struct srv_server *);
+/* Is DIR a folder that can be served? Opens it. False with a message on standard error. */
+bool srv_worker_open_root(struct srv_server *);
+
+#endif
