@@ -66,6 +66,9 @@ if(TARGET ssvm_serve)
   install(FILES etc/ssvm-serve.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ssvm)
 endif()
 
+if(TARGET ssvm_control)
+  install(TARGETS ssvm_control RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
+endif()
 if(TARGET ssvm_client)
   install(TARGETS ssvm_client RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
   # What `ssvm new` copies.
