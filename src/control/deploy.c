@@ -10,6 +10,7 @@
 #include "control/blob.h"
 #include "control/change.h"
 #include "control/prepare.h"
+#include "platform/unit.h"
 
 #define NS_PER_MS 1000000
 #define MODULE_MAX ((size_t)128 << 20) /* where the server's settings do not say */
@@ -86,8 +87,8 @@ static int check_manifest(struct work *w, struct sv_err *err)
 static size_t module_max(const struct ctl_server *server)
 {
     char *text = ctl_setting(server, "max-module");
-    unsigned long long n = 0;
-    bool known = text && sscanf(text, "%llu", &n) == 1 && n > 0;
+    uint64_t n = 0;
+    bool known = text && plat_unit_read(text, PLAT_UNIT_BYTES, &n) && n > 0;
 
     sv_free(text);
     return known ? (size_t)n : MODULE_MAX;
