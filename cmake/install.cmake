@@ -72,7 +72,9 @@ endif()
 if(TARGET ssvm_client)
   install(TARGETS ssvm_client RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
   # What `ssvm new` copies.
-  install(DIRECTORY sdk/templates/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates)
+  install(DIRECTORY sdk/templates/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates PATTERN rust-ai/model EXCLUDE)
+  install(FILES demo/food/model/food_mobilenet_v2_224.tflite DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates/rust-ai/model RENAME food.tflite)
+  install(FILES demo/food/model/food_labels.txt DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates/rust-ai/model RENAME labels.txt)
   install(DIRECTORY sdk/rust/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/rust PATTERN target EXCLUDE)
 endif()
 

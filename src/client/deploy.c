@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "client/show.h"
 #include "platform/yaml.h"
@@ -191,19 +193,26 @@ static int print_schema(void)
 }
 
 static int deploy(const struct cln_args *args, struct cln_project *project,
-                  const struct cln_deploy *how)
+                  const struct cln_deploy *how, int started_in)
 {
     struct cln_server server;
-    json_t *json;
-    int status = 0;
+    json_t *json = NULL;
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), status;
 
+    /* Paths of options are relative to where we were started. The server comes first: who cannot
+     * reach it does not wait for a build. */
+    if (here < 0 || fchdir(started_in) < 0)
+        return cln_fail("cannot go back to where we were started: %s", strerror(errno));
+    status = cln_server_open(&server, args);
+    if (status == 0 && fchdir(here) < 0)
+        status = cln_fail("cannot go into the project: %s", strerror(errno));
+    close(here);
+    if (status != 0)
+        return status;
     if (!cln_option(args, "no-build"))
         status = cln_project_build(project, NULL);
     if (status == 0)
-        status = cln_server_open(&server, args);
-    if (status != 0)
-        return status;
-    status = cln_deploy_send(&server, project, how, &json, NULL);
+        status = cln_deploy_send(&server, project, how, &json, NULL);
     cln_server_close(&server);
     if (status == 0)
         status = show(json);
@@ -216,7 +225,7 @@ int cln_deploy(const struct cln_args *args)
     struct cln_deploy how = {.alias = cln_option(args, "alias")};
     struct cln_project project;
     uint64_t percent;
-    int status;
+    int status, started_in;
 
     if (cln_option(args, "schema"))
         return print_schema();
@@ -228,11 +237,14 @@ int cln_deploy(const struct cln_args *args)
     how.no_requests = percent == 0;
     if (how.alias && !plat_name_valid(how.alias, strlen(how.alias)))
         return cln_usage(args, "'%s' is no alias: letters, digits, '-', '_'", how.alias);
+    started_in = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     status = cln_project_open(&project, args->noperands ? args->operands[0] : NULL);
     if (status == 0)
         status = cln_option(args, "check") ? print_checked(&project.manifest)
-                                           : deploy(args, &project, &how);
+                                           : deploy(args, &project, &how, started_in);
     cln_project_release(&project);
+    if (started_in >= 0)
+        close(started_in);
     return status;
 }
 

@@ -94,20 +94,20 @@ int cln_invoke(const struct cln_args *args)
     name = split_name(args->operands[0], &version);
     status = name ? cln_server_open(&server, args) : cln_fail("out of memory");
     if (status == 0) {
-        char *behind = NULL;
+        struct sv_buf behind;
 
-        if (*function && asprintf(&behind, "%s%s", *function == '/' ? "" : "/", function) < 0)
-            behind = NULL;
+        sv_buf_init(&behind, CLN_PATH_MAX);
+        sv_buf_printf(&behind, "%s%s", !*function || *function == '/' ? "" : "/", function);
         sv_buf_init(&path, CLN_PATH_MAX);
         cln_path(&server, &path, CLN_PARTS("functions", name, "invoke"));
-        cln_query(&path, "path", behind);
+        cln_query(&path, "path", behind.len ? sv_buf_cstr(&behind) : NULL);
         cln_query(&path, "version", version);
         status = cln_server_send(&server, "POST", sv_buf_cstr(&path), &body, &reply);
         if (status == 0)
             status = print_reply(&server, &reply);
         cln_reply_release(&reply);
         sv_buf_release(&path);
-        free(behind);
+        sv_buf_release(&behind);
         cln_server_close(&server);
     }
     sv_buf_release(&bytes);

@@ -23,6 +23,8 @@ static const struct {
     {"assemblyscript", "AssemblyScript", {NULL}},
 };
 static const char *const kinds[] = {"function", "page", "ai"};
+#define LANG_RUST 0
+#define KIND_AI 2
 
 struct words {
     const char *name;
@@ -163,28 +165,40 @@ static bool copy_sdk(const char *const *crates, const struct words *words)
     return true;
 }
 
+/* The folders of the template over each other: LANG-KIND, or LANG and KIND. */
+static bool lay(const char *templates, const char *lang, const char *kind,
+                const struct words *words)
+{
+    char name[64];
+    bool found;
+
+    snprintf(name, sizeof name, "%s-%s", lang, kind);
+    if (!lay_over(templates, name, words, &found))
+        return false;
+    if (found)
+        return true;
+    if (!lay_over(templates, lang, words, &found))
+        return false;
+    if (!found)
+        cln_message("the template of '%s' is not there", lang);
+    return found && (strcmp(kind, "function") == 0 || lay_over(templates, kind, words, &found));
+}
+
 static int make(const struct cln_args *args, size_t lang, const char *kind)
 {
     static const char *const places[] = {"sdk-templates", "../../share/ssvm/templates"};
+    static const char *const of_ai[] = {"ssvm-tensorflow", NULL};
     struct words words = {.name = args->operands[0]};
-    char templates[PATH_MAX], name[64];
-    bool found = false, laid = true;
+    char templates[PATH_MAX];
 
     for (size_t i = 0; words.name[i]; i++)
         words.ident[i] = words.name[i] == '-' ? '_' : words.name[i];
-    if (!find_folder(places, templates, sizeof templates))
+    if (!find_folder(places, templates, sizeof templates) ||
+        !lay(templates, languages[lang].name, kind, &words) ||
+        !copy_sdk(languages[lang].sdk, &words) ||
+        (strcmp(kind, "ai") == 0 && !copy_sdk(of_ai, &words)))
         return CLN_STATUS_ERROR;
-    if (!lay_over(templates, languages[lang].name, &words, &found) || !found)
-        return CLN_STATUS_ERROR;
-    if (strcmp(kind, "function") != 0) {
-        snprintf(name, sizeof name, "%s-%s", languages[lang].name, kind);
-        laid = lay_over(templates, name, &words, &found);
-        if (laid && !found)
-            laid = lay_over(templates, kind, &words, &found);
-    }
-    if (!laid || !copy_sdk(languages[lang].sdk, &words))
-        return CLN_STATUS_ERROR;
-    printf("made %s: a %s in %s\nnext: cd %s && ssvm dev\n", words.name, kind,
+    printf("made %s: %s, in %s\nnext: cd %s && ssvm dev\n", words.name, kind,
            languages[lang].called, words.name);
     return cln_finish(0);
 }
@@ -203,6 +217,8 @@ int cln_new(const struct cln_args *args)
         return cln_usage(args, "no template in '%s': rust, c, go or assemblyscript", lang);
     if (k == SV_COUNT(kinds))
         return cln_usage(args, "no template '%s': function, page or ai", kind);
+    if (k == KIND_AI && l != LANG_RUST)
+        return cln_usage(args, "the template 'ai' is there in rust alone");
     if (!plat_name_valid(name, strlen(name)) || (name[0] >= '0' && name[0] <= '9'))
         return cln_usage(args, "which name? Letters, digits, '-', '_', a letter first, at most %d",
                          PLAT_NAME_MAX);

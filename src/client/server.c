@@ -2,6 +2,7 @@
 #include "client/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,16 @@ static int ask_tenant(struct cln_server *server)
     return status;
 }
 
+/* Its whole path: folders are changed. What is not there is said when it is needed. */
+static void take_ca(struct cln_server *server, const struct cln_args *args)
+{
+    const char *ca = cln_option(args, "ca");
+    char path[PATH_MAX];
+
+    if (ca)
+        server->ca = sv_strdup(realpath(ca, path) ? path : ca);
+}
+
 int cln_server_open(struct cln_server *server, const struct cln_args *args)
 {
     const char *option = cln_option(args, "server"), *env = getenv("SSVM_SERVER");
@@ -200,7 +211,7 @@ int cln_server_open(struct cln_server *server, const struct cln_args *args)
     if (status != 0)
         goto fail;
     server->token_from = from;
-    server->ca = cln_option(args, "ca");
+    take_ca(server, args);
     if (server->token)
         warn_of_plain(server->url);
     status = server->tenant ? 0 : ask_tenant(server);
@@ -219,6 +230,7 @@ void cln_server_close(struct cln_server *server)
 {
     if (server->curl)
         curl_easy_cleanup(server->curl);
+    sv_free(server->ca);
     sv_free(server->url);
     sv_free(server->token);
     sv_free(server->tenant);
@@ -501,7 +513,7 @@ int cln_login(const struct cln_args *args)
     if (status != 0)
         return status;
     server.token_from = from;
-    server.ca = cln_option(args, "ca");
+    take_ca(&server, args);
     warn_of_plain(server.url);
     status = ask_tenant(&server);
     if (status == 0 && !(make_folders(path) &&

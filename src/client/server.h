@@ -13,7 +13,7 @@ struct cln_server {
     const char *token_from; /* for messages */
     CURL *curl;
     char error[CURL_ERROR_SIZE];
-    const char *ca;
+    char *ca; /* file of certificates; NULL: the system's */
 };
 /* By the options, the environment and ~/.config/ssvm/servers. 0, or a status. */
 int cln_server_open(struct cln_server *, const struct cln_args *);

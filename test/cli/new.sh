@@ -25,6 +25,13 @@ check "and its name" 0 "*" "" grep -q "<h1>c_page</h1>" c_page/site/index.html
 if rustup target list --installed 2>/dev/null | grep -qx wasm32-wasip1; then
     made rust function rust-one
     check "rust greets" 0 $'Hello, Ada!\n\n' "" "$SSVM" run --invoke greet rust-one/target/wasm32-wasip1/release/rust_one.wasm Ada
+    export CARGO_TARGET_DIR=$PWD/rust-one/target # what both need is compiled once
+    check "new rust ai" 0 "*" "" "$SSVM" new --template ai rust_ai
+    check "its model" 0 "" "" cmp rust_ai/model/food.tflite "$here/../../demo/food/model/food_mobilenet_v2_224.tflite"
+    sed -i "s|^module: .*|module: rust_ai.wasm|; s|^build: \(.*\)|build: \1 \&\& cp $CARGO_TARGET_DIR/wasm32-wasip1/release/rust_ai.wasm .|" rust_ai/ssvm.yaml
+    check "build rust ai" 0 "*" "" "$SSVM" build rust_ai
+    check "it asks for inference" 0 "*" "" bash -c '"$0" inspect rust_ai/rust_ai.wasm | grep -q ssvm_tensorflow' "$SSVM"
+    unset CARGO_TARGET_DIR
 else
     echo "ok rust: skipped, there is no target wasm32-wasip1"
 fi
@@ -45,6 +52,7 @@ check "a folder that is there" 1 "" "'c-one' is there already" "$SSVM" new c-one
 check "no name" 2 "" "which name?" "$SSVM" new
 check "a bad name" 2 "" "which name?" "$SSVM" new ../x
 check "an unknown language" 2 "" "rust, c, go or assemblyscript" "$SSVM" new --lang cobol x
+check "ai elsewhere" 2 "" "in rust alone" "$SSVM" new --lang c --template ai x
 check "an unknown template" 2 "" "function, page or ai" "$SSVM" new --template x x
 mkdir empty
 check "no project" 1 "" "no ssvm.yaml in" "$SSVM" build empty
