@@ -555,6 +555,8 @@ int ctl_api_forward(struct ctl_server *server, struct sv_err *err, struct plat_m
         if (status == 503)
             ctl_reply_field(&reply, "Retry-After", "1");
     }
+    if (!strstr(sv_buf_cstr(&reply.fields), "nosniff"))
+        ctl_reply_field(&reply, "X-Content-Type-Options", "nosniff");
     plat_put_u64(ret, PLAT_TAG_STATUS, (uint64_t)reply.status);
     if (reply.type && reply.status != 204)
         plat_put_str(ret, PLAT_TAG_TEXT, reply.type);

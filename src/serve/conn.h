@@ -52,7 +52,7 @@ enum srv_timer {
     SRV_TIMER_COUNT
 };
 
-enum srv_route_kind { SRV_ROUTE_NONE, SRV_ROUTE_SITE, SRV_ROUTE_FUNCTION };
+enum srv_route_kind { SRV_ROUTE_NONE, SRV_ROUTE_SITE, SRV_ROUTE_FUNCTION, SRV_ROUTE_FORWARD };
 
 struct srv_request {
     enum srv_route_kind route;

@@ -262,6 +262,8 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     struct srv_server *server = conn->loop->server;
     struct srv_request *request = &conn->work->request;
 
+    if (request->route == SRV_ROUTE_FORWARD)
+        return srv_forward_ask(conn);
     if (request->route != SRV_ROUTE_FUNCTION)
         return SRV_STEP_NEXT;
     if (!request->slow &&

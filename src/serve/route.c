@@ -88,6 +88,20 @@ static enum srv_step route_site(struct srv_conn *conn)
     return SRV_STEP_REPLY;
 }
 
+/* The admin interfaces: control has their routes. */
+static enum srv_step route_forward(struct srv_conn *conn)
+{
+    struct srv_work *work = conn->work;
+
+    work->request.route = SRV_ROUTE_FORWARD;
+    if (work->http.has_length && work->http.length > srv_forward_body_max(conn))
+        return srv_conn_fail(conn, 413, "body_too_large",
+                             "the body is larger than this server accepts");
+    if (work->http.method == SRV_METHOD_OPTIONS && srv_forward_is_open(conn))
+        return answer_options(conn, true);
+    return SRV_STEP_NEXT;
+}
+
 enum srv_step srv_route_stage(struct srv_conn *conn)
 {
     struct srv_work *work = conn->work;
@@ -98,6 +112,8 @@ enum srv_step srv_route_stage(struct srv_conn *conn)
 
     if (work->in[work->http.path.at] == '*')
         return answer_options(conn, true);
+    if (srv_forward_wants(conn))
+        return route_forward(conn);
     why = srv_path_normalise(work->in + work->http.path.at, work->http.path.len, request->path,
                              &request->path_len);
     if (why)

@@ -10,6 +10,7 @@
 #include "serve/function.h"
 #include "serve/grant.h"
 #include "serve/log.h"
+#include "serve/forward.h"
 #include "serve/pool.h"
 
 #define SRV_LISTENERS_MAX 16
@@ -45,6 +46,7 @@ struct srv_server {
     struct srv_grant grant;
     struct srv_functions functions;
     struct srv_pool pool;
+    struct srv_forward forward;
     struct srv_log log;
     _Atomic uint64_t connections;
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */

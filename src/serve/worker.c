@@ -276,6 +276,7 @@ static int wait_for_end(struct srv_server *server, const sigset_t *signals)
         _exit(SRV_STATUS_ERROR);
     }
     srv_link_stop(server); /* compilers are not waited for */
+    srv_forward_stop(&server->forward);
     srv_pool_stop(&server->pool);
     for (unsigned i = 0; i < server->nloops; i++)
         srv_loop_release(&server->loops[i]);
@@ -366,6 +367,7 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     status = open_parts(server, true);
     if (status != 0)
         return status;
+    srv_forward_init(&server->forward);
     if (!srv_link_start(server, role->link, role->control)) {
         fprintf(stderr, "ssvm-serve: no memory for a worker\n");
         return SRV_STATUS_ERROR;
