@@ -392,6 +392,26 @@ void srv_call_queued(struct srv_conn *conn)
     conn->stage = SRV_STAGE_SEND;
 }
 
+static void answer_site(struct srv_conn *conn)
+{
+    struct srv_loop *loop = conn->loop;
+    const struct srv_config *config = &loop->server->config;
+    const struct srv_request *request = &conn->work->request;
+    struct srv_site_options options = {
+        .fallback = strcmp(config->site_fallback, "none") == 0 ? NULL : config->site_fallback,
+        .caching = config->site_caching,
+        .immutable = config->site_immutable,
+        .max_bytes = config->cache,
+    };
+    struct srv_site *site =
+        srv_site_find(&loop->sites, request->site_base, request->site, &options);
+
+    if (site)
+        srv_site_answer(site, conn, request->mount);
+    else
+        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+}
+
 /* On the loop's own thread, as long as the watch lets us have it. */
 enum srv_step srv_call_stage(struct srv_conn *conn)
 {
@@ -400,7 +420,7 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
     uint64_t ticket;
 
     if (conn->work->request.route == SRV_ROUTE_SITE) {
-        srv_site_answer(&loop->site, conn);
+        answer_site(conn);
         return SRV_STEP_NEXT;
     }
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);

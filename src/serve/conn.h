@@ -64,6 +64,9 @@ struct srv_request {
     size_t body_cap;
     struct srv_function *function;
     own struct srv_version *version; /* a reference */
+    const char *site; /* folder of static files beneath site_base, for those routes */
+    int site_base;
+    size_t mount; /* bytes of the path that are not the site's */
     const struct srv_export *export;
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */

@@ -44,7 +44,7 @@ int srv_loop_init(struct srv_loop *loop, struct srv_server *server)
         if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, server->listeners[i].fd, &listener) < 0)
             return -1;
     }
-    return srv_site_init(&loop->site, server->root, server->config.cache);
+    return 0;
 }
 
 void srv_loop_release(struct srv_loop *loop)
@@ -65,7 +65,7 @@ void srv_loop_release(struct srv_loop *loop)
         loop->conns = conn->next;
         free(conn);
     }
-    srv_site_release(&loop->site);
+    srv_site_delete_all(&loop->sites);
     if (loop->epoll > 0)
         close(loop->epoll);
     if (loop->wake > 0)

@@ -35,7 +35,7 @@ struct srv_loop {
     struct srv_date date;
     time_t log_second; /* that log_time stands for */
     char log_time[32];
-    struct srv_site site;
+    struct srv_site *sites;   /* the one asked for last first */
     bool draining;            /* we have noticed it */
     struct srv_conn *calling; /* whose call the loop's thread makes; whoever takes the loop from it
                                  looks after the client */

@@ -81,6 +81,8 @@ static enum srv_step route_site(struct srv_conn *conn)
 {
     struct srv_work *work = conn->work;
 
+    work->request.site = "site";
+    work->request.site_base = conn->loop->server->root;
     if (work->http.method == SRV_METHOD_GET || work->http.method == SRV_METHOD_HEAD)
         return SRV_STEP_NEXT;
     srv_conn_fail(conn, 405, "method_not_allowed", "files are read with GET");

@@ -1,5 +1,5 @@
-/* Static files. What lies outside DIR/site is not reachable, whatever links there are; what begins
- * with a dot is not served. */
+/* Static files. What lies outside the site's folder is not reachable, whatever links there are;
+ * what begins with a dot is not served. */
 #include "serve/site.h"
 
 #include <errno.h>
@@ -17,15 +17,26 @@
 
 #define NS_PER_MS 1000000U
 #define OPEN_TRIES 4   /* of openat2, which gives up when somebody renames beside it */
-#define FIELDS_MAX 320 /* bytes of a file's own fields */
+#define FIELDS_MAX 512 /* bytes of a file's own fields */
 #define INDEX "index.html"
+#define SUFFIX_MAX 3 /* bytes that a variant's name is longer */
+#define HASH_MIN 8   /* characters of a hash in a file's name */
+#define FOREVER "public, max-age=31536000, immutable"
 #define SOME_TIME                                                                                  \
     2 /* seconds that must lie between a file's change and a Last-Modified that we compare with */
+
+/* Forms of a file that lie beside it, made by whoever built the site; the best first. */
+enum coding { CODING_BR, CODING_GZIP, CODING_NONE };
+static const struct {
+    const char *name, *suffix;
+} codings[CODING_NONE] = {[CODING_BR] = {"br", ".br"}, [CODING_GZIP] = {"gzip", ".gz"}};
 
 struct srv_site_file {
     struct srv_site_file *prev, *next; /* by use */
     uint32_t refs;                     /* the table's, and those of replies that are being sent */
     uint32_t place;
+    enum coding coding; /* that it is a form of another file in */
+    unsigned variants;  /* forms that lie beside it, 1 << enum coding */
     uint64_t checked_ns;
     struct stat st;
     const char *type;
@@ -33,7 +44,7 @@ struct srv_site_file {
     uint32_t netag, nfields;
     char etag[64];
     char fields[FIELDS_MAX]; /* ETag, Last-Modified and the like, as lines */
-    char path[SRV_PATH_MAX + 16];
+    char path[SRV_PATH_MAX + sizeof INDEX + SUFFIX_MAX];
     char bytes[];
 };
 
@@ -45,15 +56,41 @@ static const struct {
 #undef MIME
 };
 
-static const char *type_of(const char *path)
+static const char *type_of(const char *path, enum coding coding)
 {
-    const char *dot = strrchr(path, '.');
+    size_t len = strlen(path) - (coding == CODING_NONE ? 0 : strlen(codings[coding].suffix));
+    const char *dot = memrchr(path, '.', len), *end = path + len;
 
     for (size_t i = 0; dot && i < sizeof types / sizeof types[0]; i++) {
-        if (strcasecmp(dot + 1, types[i].extension) == 0)
+        size_t n = strlen(types[i].extension);
+
+        if ((size_t)(end - dot - 1) == n && strncasecmp(dot + 1, types[i].extension, n) == 0)
             return types[i].type;
     }
     return "application/octet-stream";
+}
+
+/* Whether a name carries a hash before its extension, as bundlers write it: 8 or more characters
+ * behind '.' or '-', hexadecimal with letters and digits, or capital and small letters and digits.
+ */
+static bool has_hash(const char *path, size_t len)
+{
+    const char *slash = memrchr(path, '/', len), *from, *end = memrchr(path, '.', len);
+    unsigned digits = 0, small = 0, capital = 0, others = 0;
+
+    if (!slash || !end || end < slash)
+        return false;
+    for (from = end; from > slash + 1 && from[-1] != '.' && from[-1] != '-'; from--) {
+        char c = from[-1];
+
+        digits += c >= '0' && c <= '9';
+        small += c >= 'a' && c <= 'z';
+        capital += c >= 'A' && c <= 'Z';
+        others += !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+    }
+    if (end - from < HASH_MIN || from == slash + 1 || digits == 0 || small == 0)
+        return false;
+    return others == 0 || (capital > 0 && end - from == HASH_MIN);
 }
 
 /* ---- Opening ---- */
@@ -108,12 +145,12 @@ static int open_beneath(int dir, const char *path)
     return (int)fd;
 }
 
-/* DIR/site may be replaced as a whole. */
+/* The folder may be replaced as a whole. */
 static int site_dir(struct srv_site *site, uint64_t now_ns)
 {
     if (site->dir_checked_ns == 0 ||
         now_ns - site->dir_checked_ns >= (uint64_t)SRV_SITE_CHECK_MS * NS_PER_MS) {
-        int dir = openat(site->root, "site", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int dir = openat(site->base, site->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         if (site->dir >= 0)
             close(site->dir);
@@ -170,35 +207,60 @@ static bool same_file(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static uint32_t place_of(const char *path)
+static uint32_t place_of(const char *path, enum coding coding)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = 2166136261U ^ (uint32_t)coding;
 
     for (; *path; path++)
         h = (h ^ (unsigned char)*path) * 16777619U;
     return (h ^ h >> 16) % SRV_SITE_PLACES;
 }
 
-static void describe(struct srv_site_file *file)
+/* Its own fields, and its type. */
+static void describe(const struct srv_site *site, struct srv_site_file *file, const char *path)
 {
+    const char *coding = file->coding == CODING_NONE ? NULL : codings[file->coding].name;
+    size_t len = strlen(path) - (coding ? strlen(codings[file->coding].suffix) : 0);
     char date[32];
     uint64_t mtime =
         (uint64_t)file->st.st_mtim.tv_sec * 1000000000U + (uint64_t)file->st.st_mtim.tv_nsec;
 
-    file->netag =
-        (uint32_t)snprintf(file->etag, sizeof file->etag, "\"%llx-%llx\"",
-                           (unsigned long long)mtime, (unsigned long long)file->st.st_size);
+    file->type = type_of(path, file->coding);
+    file->netag = (uint32_t)snprintf(
+        file->etag, sizeof file->etag, "\"%llx-%llx%s%s\"", (unsigned long long)mtime,
+        (unsigned long long)file->st.st_size, coding ? "-" : "", coding ? coding : "");
     srv_date_format(file->st.st_mtim.tv_sec, date);
     file->nfields = (uint32_t)snprintf(
         file->fields, sizeof file->fields,
-        "ETag: %s\r\nLast-Modified: %s\r\nCache-Control: no-cache\r\nAccept-Ranges: bytes\r\n"
-        "X-Content-Type-Options: nosniff\r\n",
-        file->etag, date);
+        "ETag: %s\r\nLast-Modified: %s\r\nCache-Control: %.200s\r\nAccept-Ranges: bytes\r\n"
+        "X-Content-Type-Options: nosniff\r\n%s%s%s%s",
+        file->etag, date,
+        site->options.immutable && has_hash(path, len) ? FOREVER : site->options.caching,
+        coding ? "Content-Encoding: " : "", coding ? coding : "", coding ? "\r\n" : "",
+        coding || file->variants ? "Vary: Accept-Encoding\r\n" : "");
+}
+
+/* Which forms lie beside a file. */
+static unsigned find_variants(const struct srv_site *site, const char *path)
+{
+    char name[SRV_PATH_MAX + sizeof INDEX + SUFFIX_MAX];
+    size_t len = strlen(path);
+    unsigned variants = 0;
+    struct stat st;
+
+    memcpy(name, path, len);
+    for (enum coding c = 0; c < CODING_NONE; c++) {
+        strcpy(name + len, codings[c].suffix);
+        if (fstatat(site->dir, name + 1, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            variants |= 1U << c;
+    }
+    return variants;
 }
 
 /* All of a small file; what is read may be less than fstat said when it is being written. NULL: not
  * worth it, or it failed. */
-static struct srv_site_file *read_small(int fd, const struct stat *st, const char *path)
+static struct srv_site_file *read_small(const struct srv_site *site, int fd, const struct stat *st,
+                                        const char *path, enum coding coding)
 {
     struct srv_site_file *file;
     size_t size = (size_t)st->st_size, n = 0;
@@ -222,9 +284,10 @@ static struct srv_site_file *read_small(int fd, const struct stat *st, const cha
     file->refs = 1;
     file->st = *st;
     file->size = size;
-    file->type = type_of(path);
+    file->coding = coding;
+    file->variants = coding == CODING_NONE ? find_variants(site, path) : 0;
     memcpy(file->path, path, strlen(path) + 1);
-    describe(file);
+    describe(site, file, path);
     return file;
 }
 
@@ -238,31 +301,43 @@ static void keep(struct srv_site *site, struct srv_site_file *file, uint32_t pla
     site->places[place] = file;
     site->used += sizeof *file + file->size;
     link_use(site, file);
-    while (site->used > site->max && site->last)
+    while (site->used > site->options.max_bytes && site->last)
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): unlinked before it is freed */
         forget(site, site->last);
 }
 
+/* Look at the disk again. False: it is something else. */
+static bool is_current(struct srv_site *site, struct srv_site_file *file, uint64_t now_ns)
+{
+    int fd = site_dir(site, now_ns) >= 0 ? open_beneath(site->dir, file->path + 1) : -1;
+    unsigned variants = file->variants;
+    struct stat st;
+    bool same = fd >= 0 && fstat(fd, &st) == 0 && same_file(&st, &file->st);
+
+    if (fd >= 0)
+        close(fd);
+    if (same && file->coding == CODING_NONE)
+        variants = find_variants(site, file->path);
+    file->checked_ns = now_ns;
+    if (variants == file->variants)
+        return same;
+    file->variants = variants;
+    describe(site, file, file->path);
+    return same;
+}
+
 /* A file in memory that is still what is on the disk, or NULL. */
-static struct srv_site_file *find_kept(struct srv_site *site, const char *path, uint32_t place,
-                                       uint64_t now_ns)
+static struct srv_site_file *find_kept(struct srv_site *site, const char *path, enum coding coding,
+                                       uint32_t place, uint64_t now_ns)
 {
     struct srv_site_file *file = site->places[place];
-    struct stat st;
-    int fd;
 
-    if (!file || strcmp(file->path, path) != 0)
+    if (!file || file->coding != coding || strcmp(file->path, path) != 0)
         return NULL;
-    if (now_ns - file->checked_ns >= (uint64_t)SRV_SITE_CHECK_MS * NS_PER_MS) {
-        fd = site_dir(site, now_ns) >= 0 ? open_beneath(site->dir, path + 1) : -1;
-        if (fd < 0 || fstat(fd, &st) < 0 || !same_file(&st, &file->st)) {
-            if (fd >= 0)
-                close(fd);
-            forget(site, file);
-            return NULL;
-        }
-        close(fd);
-        file->checked_ns = now_ns;
+    if (now_ns - file->checked_ns >= (uint64_t)SRV_SITE_CHECK_MS * NS_PER_MS &&
+        !is_current(site, file, now_ns)) {
+        forget(site, file);
+        return NULL;
     }
     if (site->first != file) {
         unlink_use(site, file);
@@ -304,6 +379,20 @@ static bool is_unmodified(const struct srv_work *work, const struct srv_site_fil
     value = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_MODIFIED_SINCE, &len);
     since = value ? srv_date_read(value, len) : -1;
     return since >= 0 && file->st.st_mtim.tv_sec <= since;
+}
+
+/* If-Match and If-Unmodified-Since: the client speaks of another file (RFC 9110, 13.1.1). */
+static bool is_other(const struct srv_work *work, const struct srv_site_file *file)
+{
+    size_t len = 0;
+    const char *value = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_MATCH, &len);
+    time_t since;
+
+    if (value)
+        return !has_etag(value, len, file->etag, file->netag);
+    value = srv_http_known(&work->http, work->in, SRV_KNOWN_IF_UNMODIFIED_SINCE, &len);
+    since = value ? srv_date_read(value, len) : -1;
+    return since >= 0 && file->st.st_mtim.tv_sec > since;
 }
 
 /* Digits up to `stop`; UINT64_MAX when there are none, or too many. */
@@ -366,6 +455,10 @@ static void answer_file(struct srv_work *work, struct srv_site_file *file, int f
     memcpy(reply->fields + reply->nfields, file->fields, file->nfields);
     reply->nfields += file->nfields;
     reply->file = fd;
+    if (is_other(work, file)) {
+        reply->status = 412;
+        return;
+    }
     if (is_unmodified(work, file)) {
         reply->status = 304;
         return;
@@ -396,7 +489,8 @@ static void answer_file(struct srv_work *work, struct srv_site_file *file, int f
 }
 
 /* A large file: described for this reply alone, and sent from the disk. */
-static void answer_large(struct srv_work *work, int fd, const struct stat *st, const char *path)
+static void answer_large(const struct srv_site *site, struct srv_work *work, int fd,
+                         const struct stat *st, const char *path, enum coding coding)
 {
     struct srv_site_file *file = malloc(sizeof *file);
 
@@ -406,8 +500,9 @@ static void answer_large(struct srv_work *work, int fd, const struct stat *st, c
         return;
     }
     file->st = *st;
-    file->type = type_of(path);
-    describe(file);
+    file->coding = coding;
+    file->variants = coding == CODING_NONE ? find_variants(site, path) : 0;
+    describe(site, file, path);
     answer_file(work, file, fd);
     free(file);
 }
@@ -458,84 +553,217 @@ static void fail_open(struct srv_conn *conn, int error)
     }
 }
 
-/* From the disk; a small file is then kept. `path` has room for the name of an index. */
-static void answer_from_disk(struct srv_site *site, struct srv_conn *conn, const char *path,
-                             uint32_t place)
+/* Whether the client takes that form, by the first item that names it. */
+static bool accepts(const char *list, size_t len, const char *coding)
+{
+    struct srv_items items = {list, list + len};
+    const char *item;
+    size_t n;
+
+    while (srv_http_next_item(&items, &item, &n)) {
+        size_t name = strcspn(item, "; \t,");
+        const char *q = memmem(item, n, "q=", 2);
+
+        name = name < n ? name : n;
+        if (name != strlen(coding) || strncasecmp(item, coding, name) != 0)
+            continue;
+        /* "q=0", "q=0.000" */
+        return !q || strspn(q + 2, "0.") < (size_t)(item + n - q - 2);
+    }
+    return false;
+}
+
+/* The form to answer with, of those that there are. A range is one of the file itself. */
+static enum coding choose(const struct srv_work *work, unsigned variants)
+{
+    size_t len = 0;
+    const char *list = srv_http_known(&work->http, work->in, SRV_KNOWN_ACCEPT_ENCODING, &len);
+
+    if (!list || work->http.known[SRV_KNOWN_RANGE])
+        return CODING_NONE;
+    for (enum coding c = 0; c < CODING_NONE; c++) {
+        if (variants & 1U << c && accepts(list, len, codings[c].name))
+            return c;
+    }
+    return CODING_NONE;
+}
+
+static bool answer_as(struct srv_site *site, struct srv_conn *conn, const char *path,
+                      enum coding coding, int *ret_error);
+
+/* With a form of it that lies beside it. False: it is not there any more. */
+static bool answer_variant(struct srv_site *site, struct srv_conn *conn, const char *path,
+                           enum coding coding)
+{
+    char name[SRV_PATH_MAX + sizeof INDEX + SUFFIX_MAX];
+    int ignored;
+
+    snprintf(name, sizeof name, "%s%s", path, codings[coding].suffix);
+    return answer_as(site, conn, name, coding, &ignored);
+}
+
+/* From the disk; a small file is then kept. */
+static bool answer_from_disk(struct srv_site *site, struct srv_conn *conn, const char *path,
+                             enum coding coding, uint32_t place, int *ret_error)
 {
     struct srv_work *work = conn->work;
     struct srv_site_file *file;
+    enum coding better;
     struct stat st;
     int fd = site_dir(site, conn->loop->now_ns) >= 0 ? open_beneath(site->dir, path + 1) : -1;
 
-    if (fd < 0) {
-        fail_open(conn, site->dir < 0 ? ENOENT : errno);
-        return;
-    }
+    *ret_error = site->dir < 0 ? ENOENT : errno;
+    if (fd < 0)
+        return false;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         close(fd);
-        if (S_ISDIR(st.st_mode) && work->request.path[work->request.path_len - 1] != '/')
-            redirect(conn);
+        *ret_error = S_ISDIR(st.st_mode) ? EISDIR : ENOENT;
+        return false;
+    }
+    if (st.st_size > SRV_SITE_FILE_MAX ||
+        (uint64_t)st.st_size + sizeof *file > site->options.max_bytes) {
+        better = coding == CODING_NONE ? choose(work, find_variants(site, path)) : CODING_NONE;
+        if (better != CODING_NONE && answer_variant(site, conn, path, better))
+            close(fd);
         else
-            fail_open(conn, ENOENT);
-        return;
+            answer_large(site, work, fd, &st, path, coding);
+        return true;
     }
-    if (st.st_size > SRV_SITE_FILE_MAX || (uint64_t)st.st_size + sizeof *file > site->max) {
-        answer_large(work, fd, &st, path);
-        return;
-    }
-    file = read_small(fd, &st, path);
+    file = read_small(site, fd, &st, path, coding);
     close(fd);
-    if (!file) {
-        fail_open(conn, EAGAIN);
-        return;
-    }
+    *ret_error = EAGAIN;
+    if (!file)
+        return false;
     /* A file that has just changed may change again without its times showing it. */
     if (conn->loop->wall - st.st_mtim.tv_sec >= SOME_TIME)
         keep(site, file, place, conn->loop->now_ns);
-    answer_file(work, file, -1); /* NOLINT(clang-analyzer-unix.Malloc): we hold a reference */
+    better = choose(work, file->variants);
+    if (better == CODING_NONE || !answer_variant(site, conn, path, better))
+        answer_file(work, file, -1); /* NOLINT(clang-analyzer-unix.Malloc): we hold a reference */
     unref((char *)file);
+    return true;
 }
 
-void srv_site_answer(struct srv_site *site, struct srv_conn *conn)
+/* False: there is no such file, for the reason *ret_error. */
+static bool answer_as(struct srv_site *site, struct srv_conn *conn, const char *path,
+                      enum coding coding, int *ret_error)
 {
-    struct srv_work *work = conn->work;
-    struct srv_request *request = &work->request;
-    char index[SRV_PATH_MAX + sizeof INDEX];
-    const char *path = request->path;
-    struct srv_site_file *file;
-    uint32_t place;
+    uint32_t place = place_of(path, coding);
+    struct srv_site_file *file = find_kept(site, path, coding, place, conn->loop->now_ns);
+    enum coding better;
 
+    if (!file)
+        return answer_from_disk(site, conn, path, coding, place, ret_error);
+    better = file->variants ? choose(conn->work, file->variants) : CODING_NONE;
+    file->refs++; /* reading the form may drop it */
+    if (better == CODING_NONE || !answer_variant(site, conn, path, better))
+        answer_file(conn->work, file, -1);
+    unref((char *)file);
+    return true;
+}
+
+/* A page of the site that its script makes: a browser goes there (it wants HTML), and it is no
+ * file's name. */
+static bool is_navigation(const struct srv_work *work, const char *path)
+{
+    struct srv_items items;
+    const char *item;
+    size_t len = 0, n;
+    const char *list = srv_http_known(&work->http, work->in, SRV_KNOWN_ACCEPT, &len);
+
+    if (!list || strchr(strrchr(path, '/'), '.'))
+        return false;
+    items = (struct srv_items){list, list + len};
+    while (srv_http_next_item(&items, &item, &n)) {
+        if (n >= 9 && strncasecmp(item, "text/html", 9) == 0 && (n == 9 || item[9] == ';'))
+            return true;
+    }
+    return false;
+}
+
+void srv_site_answer(struct srv_site *site, struct srv_conn *conn, size_t mount)
+{
+    struct srv_request *request = &conn->work->request;
+    const char *path = request->path + mount, *asked = path;
+    size_t len = request->path_len - mount;
+    char index[SRV_PATH_MAX + sizeof INDEX];
+    int error = ENOENT;
+
+    if (len == 0) { /* the mount itself */
+        redirect(conn);
+        return;
+    }
     if (is_hidden(path)) {
         fail_open(conn, ENOENT);
         return;
     }
-    if (path[request->path_len - 1] == '/') {
-        memcpy(index, path, request->path_len);
-        memcpy(index + request->path_len, INDEX, sizeof INDEX);
+    if (path[len - 1] == '/') {
+        memcpy(index, path, len);
+        memcpy(index + len, INDEX, sizeof INDEX);
         path = index;
     }
-    place = place_of(path);
-    file = find_kept(site, path, place, conn->loop->now_ns);
-    if (file)
-        answer_file(work, file, -1);
-    else
-        answer_from_disk(site, conn, path, place);
+    if (answer_as(site, conn, path, CODING_NONE, &error))
+        return;
+    if (error == EISDIR && path == asked) {
+        redirect(conn);
+        return;
+    }
+    if ((error == ENOENT || error == ENOTDIR || error == EISDIR) && site->options.fallback &&
+        is_navigation(conn->work, asked)) {
+        srv_reply_field_str(&conn->work->reply, "Vary", "Accept");
+        if (answer_as(site, conn, site->options.fallback, CODING_NONE, &error))
+            return;
+    }
+    fail_open(conn, error);
 }
 
-int srv_site_init(struct srv_site *site, int root, uint64_t max_bytes)
-{
-    memset(site, 0, sizeof *site);
-    site->root = root;
-    site->dir = -1;
-    site->max = max_bytes;
-    return 0;
-}
+/* ---- Sites ---- */
 
-void srv_site_release(struct srv_site *site)
+static void delete_site(struct srv_site *site)
 {
     while (site->first)
         forget(site, site->first); /* NOLINT(clang-analyzer-unix.Malloc): as in keep */
     if (site->dir >= 0)
         close(site->dir);
-    site->dir = -1;
+    free(site);
+}
+
+struct srv_site *srv_site_find(struct srv_site **list, int base, const char *name,
+                               const struct srv_site_options *options)
+{
+    struct srv_site *site, **p = list;
+    unsigned n = 0;
+
+    for (; *p && ((*p)->base != base || strcmp((*p)->name, name) != 0); n++)
+        p = &(*p)->next;
+    site = *p;
+    if (site) {
+        *p = site->next;
+    } else if (strlen(name) > SRV_SITE_NAME_MAX || !(site = calloc(1, sizeof *site))) {
+        return NULL;
+    } else {
+        strcpy(site->name, name);
+        site->base = base;
+        site->dir = -1;
+        site->options = *options;
+        if (n == SRV_SITES_MAX) { /* the one that nobody has asked for longest */
+            for (p = list; (*p)->next; p = &(*p)->next)
+                ;
+            delete_site(*p);
+            *p = NULL;
+        }
+    }
+    site->next = *list;
+    *list = site;
+    return site;
+}
+
+void srv_site_delete_all(struct srv_site **list)
+{
+    while (*list) {
+        struct srv_site *site = *list;
+
+        *list = site->next;
+        delete_site(site);
+    }
 }

@@ -96,7 +96,7 @@ class Client:
         return Reply(status, fields, body)
 
     def chunks(self):
-        body = b""
+        body = []
         while True:
             while b"\r\n" not in self.buf:
                 self.fill()
@@ -105,9 +105,10 @@ class Client:
             while len(self.buf) < n + 2:
                 self.fill()
             assert self.buf[n:n + 2] == b"\r\n", self.buf[n:n + 2]
-            body, self.buf = body + self.buf[:n], self.buf[n + 2:]
+            body.append(self.buf[:n])
+            self.buf = self.buf[n + 2:]
             if n == 0:
-                return body
+                return b"".join(body)
 
     def request(self, method, path, body=None, fields=()):
         head = "%s %s HTTP/1.1\r\nHost: test\r\n" % (method, path)
