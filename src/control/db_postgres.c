@@ -48,6 +48,7 @@ struct connection {
     int row, rows;
     uint64_t decoded; /* columns of the row whose bytes are decoded already */
     enum again again; /* what the last failure says of it */
+    bool lost;
     struct sv_map statements;
     unsigned nstatements; /* that there ever were */
     struct connection *next;
@@ -109,9 +110,11 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
     if (!text)
         text = pq->PQerrorMessage(c->handle);
     c->again = AGAIN_NO;
-    if (pq->PQstatus(c->handle) != CONNECTION_OK || strncmp(state, "57P0", 4) == 0) {
+    if (!state[0] || strncmp(state, "57P0", 4) == 0) { /* said by libpq; the server's last words */
         c->again = AGAIN_LOST;
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %.200s", text);
+        c->lost = true;
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %.*s",
+                       (int)strcspn(text, "\n"), text);
     }
     if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0) {
         c->again = AGAIN_CONFLICT;
@@ -630,7 +633,7 @@ static int transact(struct ctl_db *base, struct sv_err *err, const char *begin, 
             return r;
         r = run_once(c, &why, begin, writes, fn, data);
         again = r < 0 ? c->again : AGAIN_NO;
-        give(db, c, db->pq.PQstatus(c->handle) != CONNECTION_OK || again == AGAIN_LOST);
+        give(db, c, c->lost);
         if (again == AGAIN_NO || (again == AGAIN_DUPLICATE && ++duplicates > 2) ||
             (again == AGAIN_LOST && ++losses > 1) || sv_clock_ns() > until_ns) {
             if (r < 0 && err)

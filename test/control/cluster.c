@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,14 +70,17 @@ bool cluster_start(void)
     snprintf(bin, sizeof bin, "%s", found.gl_pathv[found.gl_pathc - 1]);
     *strrchr(bin, '/') = '\0';
     globfree(&found);
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* pg_ctl's child becomes ours */
     strcpy(folder, "/tmp/ssvm-pg-XXXXXX");
     if (!mkdtemp(folder) || chmod(folder, 0755) < 0)
         return false;
     if (geteuid() == 0 && (!user() || chown(folder, user()->pw_uid, user()->pw_gid) < 0))
         return false;
     snprintf(data, sizeof data, "%s/data", folder);
-    if (run("initdb", args) && start())
+    if (run("initdb", args) && start()) {
+        atexit(cluster_end);
         return true;
+    }
     fprintf(stderr, "skipped: PostgreSQL does not start; see %s\n", folder);
     folder[0] = '\0';
     return false;
@@ -102,25 +106,27 @@ void cluster_stop(const char *mode)
 void cluster_restart(void)
 {
     if (!start())
-        abort();
+        exit(EXIT_FAILURE);
 }
 
 void cluster_kill(void)
 {
     char path[128], line[32] = "", command[96];
     FILE *f;
+    pid_t pid;
 
     snprintf(path, sizeof path, "%s/data/postmaster.pid", folder);
     f = fopen(path, "r");
     if (!f || !fgets(line, sizeof line, f))
-        abort();
+        exit(EXIT_FAILURE);
     fclose(f);
-    /* Its children first: without it they would end by themselves, and in order. */
-    snprintf(command, sizeof command, "pkill -9 -P %ld; kill -9 %ld", strtol(line, NULL, 10),
-             strtol(line, NULL, 10));
+    pid = (pid_t)strtol(line, NULL, 10);
+    /* Its children too: without it they would end by themselves, and in order. */
+    snprintf(command, sizeof command, "kill -STOP %d; pkill -9 -P %d; kill -9 %d", (int)pid,
+             (int)pid, (int)pid);
     if (system(command) < 0)
-        abort();
-    usleep(200000);
+        exit(EXIT_FAILURE);
+    waitpid(pid, NULL, 0); /* ours since cluster_start: it would be there as a zombie */
 }
 
 void cluster_end(void)
