@@ -352,18 +352,26 @@ static void update_mean(struct srv_export *ex, uint64_t ns)
     atomic_store_explicit(&ex->mean_us, mean, memory_order_relaxed);
 }
 
+void srv_call_measure(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    uint64_t now = srv_clock_ns();
+
+    request->run_ns = now - request->run_began_ns;
+    request->cpu_ns = srv_cpu_ns(now) - request->cpu_began_ns;
+}
+
 static void run(struct srv_conn *conn)
 {
     struct srv_request *request = &conn->work->request;
-    uint64_t start = srv_clock_ns(), cpu = srv_cpu_ns(start), end;
 
+    request->run_began_ns = srv_clock_ns();
+    request->cpu_began_ns = srv_cpu_ns(request->run_began_ns);
     if (request->version->command)
         srv_cgi_run(conn);
     else
         run_typed(conn);
-    end = srv_clock_ns();
-    request->run_ns = end - start;
-    request->cpu_ns = srv_cpu_ns(end) - cpu;
+    srv_call_measure(conn);
     update_mean((struct srv_export *)request->export, request->run_ns);
     if (!conn->work->reply.unknown_len) /* else they are sent */
         srv_call_fields(conn, true);

@@ -26,6 +26,8 @@ void srv_call_broke(struct srv_conn *, own ssvm_error *, bool expired);
 void srv_call_fields(struct srv_conn *, bool whole);
 /* Note what the call used. */
 void srv_call_note(struct srv_conn *, const ssvm_store *);
+/* How long the call has taken until now. */
+void srv_call_measure(struct srv_conn *);
 
 /* A command as a CGI program: cgi.c. */
 void srv_cgi_run(struct srv_conn *);

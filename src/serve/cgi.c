@@ -7,6 +7,7 @@
 
 #include "serve/call.h"
 #include "serve/loop.h"
+#include "serve/record.h"
 #include "serve/stream.h"
 
 #define NS_PER_MS 1000000U
@@ -423,6 +424,9 @@ static void end_call(struct output *out, own ssvm_error *error, bool expired)
             srv_call_broke(conn, error, expired);
         if (out->gather.over)
             request->code = "output_limit";
+        srv_call_measure(conn);
+        srv_record_write(conn, request->body_len + atomic_load(&stream->in_total),
+                         out->total - out->head_len);
         srv_stream_finish(stream, aborted);
     } else if (stream && stream->status && !expired) {
         ssvm_error_delete(error);

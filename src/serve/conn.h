@@ -80,6 +80,7 @@ struct srv_request {
     bool recorded;                 /* its record is written */
     int trap;                      /* ssvm_trap_code, 0 = none */
     uint64_t start_ns, wait_ns, run_ns, cpu_ns;
+    uint64_t run_began_ns, cpu_began_ns; /* of the clock, of the thread */
     uint64_t gas, memory, sent;
     const char *code;        /* of the error, for the log; NULL = none */
     char note[SRV_NOTE_MAX]; /* what the operator should know, "" = nothing */

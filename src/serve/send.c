@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "serve/loop.h"
+#include "serve/record.h"
 #include "serve/route.h"
 #include "serve/stream.h"
 
@@ -19,6 +20,8 @@ bool srv_conn_finish_reply(struct srv_conn *conn)
         srv_route_cors(conn);
     work->body_at = head_only ? work->reply.len : 0;
     work->request.sent = head_only ? 0 : work->reply.len;
+    if (!work->reply.unknown_len) /* else its function still runs, and sees to it */
+        srv_record_write(conn, work->request.body_len, work->request.sent);
     return head_only;
 }
 

@@ -7,10 +7,10 @@
 #include <stdatomic.h>
 
 #include "serve/config.h"
+#include "serve/forward.h"
 #include "serve/function.h"
 #include "serve/grant.h"
 #include "serve/log.h"
-#include "serve/forward.h"
 #include "serve/pool.h"
 
 #define SRV_LISTENERS_MAX 16
@@ -58,7 +58,9 @@ struct srv_server {
     int data_lock;                 /* the supervisor's */
     struct srv_link *link;         /* to the other processes: link.h */
     own struct plat_ring *records; /* of finished requests, for control; NULL: nobody counts them */
-    const char *crash;             /* tests: the path that crashes the worker; NULL = none */
+    _Atomic uint64_t records_lost, records_gave_up_ns; /* record.c's: the ring stayed full */
+    _Atomic uint64_t failures, failures_second;        /* that were told in that second */
+    const char *crash; /* tests: the path that crashes the worker; NULL = none */
 };
 
 #endif

@@ -229,7 +229,7 @@ void srv_stream_put(struct srv_stream *stream, const char *bytes, size_t len)
     ring_put(&stream->in, bytes, len);
     pthread_cond_signal(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
-    stream->in_total += len;
+    atomic_fetch_add_explicit(&stream->in_total, len, memory_order_relaxed);
 }
 
 void srv_stream_end(struct srv_stream *stream)

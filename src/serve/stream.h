@@ -5,6 +5,7 @@
 #define SERVE_STREAM_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,11 +40,11 @@ struct srv_stream {
     bool told;
     struct srv_stream *next;
     /* Of the thread that sends. */
-    size_t chunk;      /* bytes of `out` that are announced, and not sent yet */
-    bool headed;       /* the head is in the output buffer, or sent */
-    bool framed;       /* a chunk has been sent */
-    bool tailed;       /* the last of all is in the output buffer */
-    uint64_t in_total; /* of the thread that receives */
+    size_t chunk;              /* bytes of `out` that are announced, and not sent yet */
+    bool headed;               /* the head is in the output buffer, or sent */
+    bool framed;               /* a chunk has been sent */
+    bool tailed;               /* the last of all is in the output buffer */
+    _Atomic uint64_t in_total; /* received */
 };
 
 /* For a connection whose request is being made ready, or runs. NULL: there is no room for it. */

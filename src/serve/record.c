@@ -1,0 +1,178 @@
+/* Records of finished requests, failures, and what functions say, on their way to control. */
+#include "serve/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "platform/record.h"
+#include "serve/link.h"
+#include "serve/loop.h"
+
+/* How long a full ring is waited for: control is started anew in the meantime. Longer, and its
+ * database does not work: serving goes on, and the records that are lost are counted. */
+#define RING_WAIT_MS 3000
+#define RING_RETRY_NS 1000000000U
+#define FAILURES_MAX 100 /* told in a second; further ones have their record alone */
+#define TEXT_MAX 32768   /* bytes of a backtrace, and of standard error */
+
+static void put_text(char *to, size_t size, const char *text)
+{
+    size_t len = strnlen(text, size - 1);
+
+    memcpy(to, text, len);
+}
+
+static void fill(struct plat_record *r, const struct srv_conn *conn)
+{
+    const struct srv_work *work = conn->work;
+    const struct srv_request *request = &work->request;
+
+    r->wall_ns = srv_clock_ns() - request->start_ns;
+    r->time_ns = sv_clock_wall_ns() - r->wall_ns;
+    r->wait_ns = request->wait_ns;
+    r->run_ns = request->run_ns;
+    r->cpu_ns = request->cpu_ns;
+    r->gas = request->gas;
+    r->memory_peak = request->memory;
+    r->status = (uint32_t)work->reply.status;
+    r->trap = request->trap;
+    r->trigger = conn->trigger;
+    put_text(r->id, sizeof r->id, request->id);
+    put_text(r->trace, sizeof r->trace, request->trace);
+    put_text(r->tenant, sizeof r->tenant, "default");
+    put_text(r->function, sizeof r->function, request->function->name);
+    put_text(r->code, sizeof r->code, request->code ? request->code : "");
+    put_text(r->method, sizeof r->method, srv_method_name(work->http.method));
+}
+
+static void write_ring(struct srv_server *server, const struct plat_record *r)
+{
+    uint64_t now, gave_up;
+
+    if (plat_ring_write(server->records, r, 0))
+        return;
+    now = srv_clock_ns();
+    gave_up = atomic_load_explicit(&server->records_gave_up_ns, memory_order_relaxed);
+    if ((gave_up == 0 || now - gave_up > RING_RETRY_NS) &&
+        plat_ring_write(server->records, r, RING_WAIT_MS)) {
+        atomic_store_explicit(&server->records_gave_up_ns, 0, memory_order_relaxed);
+        return;
+    }
+    if (gave_up == 0 || now - gave_up > RING_RETRY_NS)
+        atomic_store_explicit(&server->records_gave_up_ns, srv_clock_ns(), memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->records_lost, 1, memory_order_relaxed);
+}
+
+/* ---- Failures and words ---- */
+
+static void put_limits(struct plat_message *m, const struct srv_config *config)
+{
+    char text[256];
+
+    snprintf(text, sizeof text,
+             "deadline_ms %llu\nmemory_bytes %llu\ngas %llu\nbody_bytes %llu\noutput_bytes %llu\n"
+             "log_bytes %llu\n",
+             (unsigned long long)config->call_ms, (unsigned long long)config->memory,
+             (unsigned long long)config->gas, (unsigned long long)config->body,
+             (unsigned long long)config->output, (unsigned long long)config->errors);
+    plat_put_str(m, PLAT_TAG_LIMITS, text);
+}
+
+static void put_hash(struct plat_message *m, const struct srv_request *request)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t digest[SV_SHA256_LEN];
+    char text[2 * SV_SHA256_LEN];
+
+    sv_sha256(request->body ? request->body : "", request->body_len, digest);
+    for (size_t i = 0; i < sizeof digest; i++) {
+        text[2 * i] = hex[digest[i] >> 4];
+        text[2 * i + 1] = hex[digest[i] & 15];
+    }
+    plat_put(m, PLAT_TAG_HASH, text, sizeof text);
+}
+
+static size_t cut(size_t len)
+{
+    return len < TEXT_MAX ? len : TEXT_MAX;
+}
+
+static void tell_failure(struct srv_conn *conn, const struct plat_record *r)
+{
+    const struct srv_work *work = conn->work;
+    const struct srv_request *request = &work->request;
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_FAILURE);
+    plat_put(&m, PLAT_TAG_RECORD, r, sizeof *r);
+    plat_put_str(&m, PLAT_TAG_TEXT, request->note);
+    if (request->backtrace)
+        plat_put(&m, PLAT_TAG_BACKTRACE, request->backtrace, cut(strlen(request->backtrace)));
+    if (request->errors_len > 0)
+        plat_put(&m, PLAT_TAG_ERRORS, request->errors, cut(request->errors_len));
+    plat_put(&m, PLAT_TAG_PATH, request->path, request->path_len);
+    put_limits(&m, &conn->loop->server->config);
+    put_hash(&m, request);
+    (void)srv_link_tell(conn->loop->server, NULL, &m);
+    plat_message_release(&m);
+}
+
+static void tell_words(struct srv_conn *conn, const struct plat_record *r)
+{
+    const struct srv_request *request = &conn->work->request;
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_LOG);
+    plat_put_str(&m, PLAT_TAG_NAME, "stderr");
+    plat_put_str(&m, PLAT_TAG_TENANT, r->tenant);
+    plat_put_str(&m, PLAT_TAG_FUNCTION, r->function);
+    plat_put_str(&m, PLAT_TAG_REQUEST_ID, r->id);
+    plat_put(&m, PLAT_TAG_TEXT, request->errors, cut(request->errors_len));
+    (void)srv_link_tell(conn->loop->server, NULL, &m);
+    plat_message_release(&m);
+}
+
+/* Is it the function that failed, rather than who asked? */
+static bool is_failure(const struct srv_conn *conn)
+{
+    const struct srv_request *request = &conn->work->request;
+    const struct srv_reply *reply = &conn->work->reply;
+
+    /* A reply that goes while its function runs has its status before that. */
+    return request->code && request->run_ns > 0 &&
+           (reply->status >= 500 || reply->status == 422 || reply->unknown_len);
+}
+
+/* So many in a second, of all loops. */
+static bool may_tell(struct srv_server *server, uint64_t now_ns)
+{
+    uint64_t second = now_ns / 1000000000, was;
+
+    was = atomic_load_explicit(&server->failures_second, memory_order_relaxed);
+    if (was != second && atomic_compare_exchange_strong(&server->failures_second, &was, second))
+        atomic_store_explicit(&server->failures, 0, memory_order_relaxed);
+    return atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed) < FAILURES_MAX;
+}
+
+void srv_record_write(struct srv_conn *conn, uint64_t bytes_in, uint64_t bytes_out)
+{
+    struct srv_server *server = conn->loop->server;
+    struct srv_request *request = &conn->work->request;
+    struct plat_record record = {0};
+
+    if (!server->records || request->recorded || !request->function)
+        return;
+    request->recorded = true;
+    fill(&record, conn);
+    record.bytes_in = bytes_in;
+    record.bytes_out = bytes_out;
+    if (is_failure(conn) && may_tell(server, record.time_ns)) {
+        record.has_failure = true;
+        tell_failure(conn, &record);
+    }
+    if (request->errors_len > 0)
+        tell_words(conn, &record);
+    write_ring(server, &record);
+}
