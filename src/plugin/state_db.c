@@ -31,6 +31,19 @@ static int wait_busy(void *data, int times)
     return 1;
 }
 
+/* SQLite does not always ask the busy handler when a file's mode changes, which it does for the
+ * first who opens it. */
+static int set_modes(struct state_db *db)
+{
+    int r, times = 0;
+
+    do
+        r = sqlite3_exec(db->db, "pragma journal_mode = wal; pragma synchronous = full;", NULL,
+                         NULL, NULL);
+    while ((r & 0xff) == SQLITE_BUSY && wait_busy(db, times++));
+    return r;
+}
+
 int state_db_open(struct state_db *db, const char *path, char *error)
 {
     pthread_mutex_init(&db->lock, NULL);
@@ -38,14 +51,12 @@ int state_db_open(struct state_db *db, const char *path, char *error)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                             SQLITE_OPEN_EXRESCODE,
                         NULL) != SQLITE_OK ||
-        sqlite3_exec(db->db, "pragma journal_mode = wal; pragma synchronous = full;", NULL, NULL,
-                     NULL) != SQLITE_OK) {
+        sqlite3_busy_handler(db->db, wait_busy, db) != SQLITE_OK || set_modes(db) != SQLITE_OK) {
         snprintf(error, SSVM_STATE_ERROR_MAX, "'%.150s': %.80s", path,
                  db->db ? sqlite3_errmsg(db->db) : "out of memory");
         state_db_close(db);
         return -1;
     }
-    sqlite3_busy_handler(db->db, wait_busy, db);
     sqlite3_progress_handler(db->db, STEPS_PER_LOOK, look, db);
     return 0;
 }

@@ -40,6 +40,7 @@ static void print_handle(const char *what, int32_t handle)
     free(p);
 }
 
+#ifndef NO_KV
 static void get(void)
 {
     const char *key = next();
@@ -114,6 +115,9 @@ static void list(void)
     ssvm_state_close(h);
 }
 
+#endif
+
+#ifndef NO_SQL
 static void print_row(int32_t rows)
 {
     char text[512];
@@ -178,6 +182,9 @@ static void sql(void)
     ssvm_state_close(rows);
 }
 
+#endif
+
+#ifndef NO_SECRET
 static void secret(void)
 {
     const char *name = next();
@@ -185,6 +192,9 @@ static void secret(void)
     print_handle("secret", ssvm_secret_get(name, len(name)));
 }
 
+#endif
+
+#if !defined NO_HTTP || defined SERVED
 static void print_answer(const char *what, int32_t h)
 {
     int32_t fields;
@@ -203,6 +213,9 @@ static void print_answer(const char *what, int32_t h)
     print_handle("body", h);
 }
 
+#endif
+
+#ifndef NO_HTTP
 static void http(void)
 {
     const char *method = next(), *url = next(), *fields = next(), *body = next();
@@ -210,6 +223,8 @@ static void http(void)
     print_answer("http", ssvm_http_request(method, len(method), url, len(url), fields, len(fields),
                                            body, len(body), strtoull(next(), NULL, 10)));
 }
+
+#endif
 
 #ifdef SERVED /* what `ssvm run` does not have */
 static void call(void)
@@ -240,11 +255,21 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } words[] = {
-        {"get", get},   {"set", set},   {"cas", cas},       {"delete", delete},
-        {"list", list}, {"sql", sql},   {"secret", secret}, {"increment", increment},
+#ifndef NO_KV
+        {"get", get},       {"set", set},   {"cas", cas},
+        {"delete", delete}, {"list", list}, {"increment", increment},
+#endif
+#ifndef NO_SQL
+        {"sql", sql},
+#endif
+#ifndef NO_SECRET
+        {"secret", secret},
+#endif
+#ifndef NO_HTTP
         {"http", http},
+#endif
 #ifdef SERVED
-        {"push", push}, {"call", call},
+        {"push", push},     {"call", call},
 #endif
     };
     (void)argc;
