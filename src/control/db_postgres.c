@@ -3,7 +3,6 @@
  * changed. */
 #include <dlfcn.h>
 #include <endian.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "base/clock.h"
 #include "control/db_backend.h"
+#include "control/db_postgres.h"
 
 #define CONNECTIONS_MAX 12
 #define STATEMENTS_MAX 256 /* kept prepared by a connection */
@@ -21,16 +21,6 @@
 #define BACKOFF_MS 100      /* after the server was not there: doubled each time, */
 #define BACKOFF_MAX_MS 2000 /* up to this */
 #define LISTEN_CHECK_MS 10000
-
-/* Of pg_type, which is the same everywhere. */
-enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25 };
-
-struct library {
-    void *handle;
-#define PQ(result, name, params) result(*name) params;
-#include "control/db_pq.def"
-#undef PQ
-};
 
 struct statement {
     own char *key; /* types of the parameters, and text */
@@ -56,7 +46,7 @@ struct connection {
 
 struct postgres_db {
     struct ctl_db base;
-    struct library pq;
+    struct ctl_pq pq;
     own char *url;
     pthread_mutex_t mutex; /* of what follows */
     pthread_cond_t freed;
@@ -78,7 +68,7 @@ static const char *const words[][2] = {
     {NULL, NULL},
 };
 
-static int library_open(struct sv_err *err, struct library *pq)
+static int library_open(struct sv_err *err, struct ctl_pq *pq)
 {
     const char *missing = NULL;
 
@@ -101,7 +91,7 @@ static int library_open(struct sv_err *err, struct library *pq)
 static int failed(struct connection *c, struct sv_err *err, const PGresult *result,
                   const char *what)
 {
-    const struct library *pq = &c->db->pq;
+    const struct ctl_pq *pq = &c->db->pq;
     const char *state = result ? pq->PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *text = result ? pq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
@@ -126,6 +116,11 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
     if (strcmp(state, "53100") == 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET,
                        "database: the disk of its server is full, nothing was written");
+    if (strcmp(state, "42501") == 0)
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                       "database: its user may not do this (a role that makes roles is needed for "
+                       "functions' SQL: alter role ... createrole): %s",
+                       text);
     if (strcmp(state, "25006") == 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: it is read-only, nothing was written");
     if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0)
@@ -136,7 +131,7 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
     return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "database: %s (%s): %s", text, state, what);
 }
 
-static bool succeeded(const struct library *pq, const PGresult *result)
+static bool succeeded(const struct ctl_pq *pq, const PGresult *result)
 {
     ExecStatusType status = result ? pq->PQresultStatus(result) : PGRES_FATAL_ERROR;
 
@@ -154,7 +149,7 @@ static void end_result(struct connection *c)
 /* A statement without parameters or rows. */
 static int execute(struct connection *c, struct sv_err *err, const char *text)
 {
-    const struct library *pq = &c->db->pq;
+    const struct ctl_pq *pq = &c->db->pq;
     PGresult *result;
     int r = 0;
 
@@ -245,9 +240,9 @@ static int count_params(struct sv_err *err, const struct ctl_param *params, char
     static const char letter[] = {
         [CTL_P_NULL] = 'n', [CTL_P_INT] = 'i', [CTL_P_TEXT] = 't', [CTL_P_BLOB] = 'b'};
     static const Oid oids[] = {[CTL_P_NULL] = 0,
-                               [CTL_P_INT] = OID_INT8,
-                               [CTL_P_TEXT] = OID_TEXT,
-                               [CTL_P_BLOB] = OID_BYTEA};
+                               [CTL_P_INT] = CTL_OID_INT8,
+                               [CTL_P_TEXT] = CTL_OID_TEXT,
+                               [CTL_P_BLOB] = CTL_OID_BYTEA};
     int n = 0;
 
     for (; params[n].type != CTL_P_END; n++) {
@@ -386,7 +381,7 @@ static int64_t integer(struct ctl_sql *sql, unsigned column)
     if (null(sql, column))
         return 0;
     text = c->db->pq.PQgetvalue(c->result, c->row, (int)column);
-    if (c->db->pq.PQftype(c->result, (int)column) == OID_BOOL)
+    if (c->db->pq.PQftype(c->result, (int)column) == CTL_OID_BOOL)
         return text[0] == 't';
     return strtoll(text, NULL, 10);
 }
@@ -396,25 +391,32 @@ static unsigned hex(char c)
     return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
 }
 
-/* Bytes come as `\x` and digits, and are decoded where they lie. */
+struct sv_str ctl_postgres_bytes(char *text, size_t len)
+{
+    struct sv_str s = {text, len < 2 ? 0 : len / 2 - 1};
+
+    for (size_t i = 0; i < s.len; i++)
+        text[i] = (char)(hex(text[2 + 2 * i]) << 4 | hex(text[3 + 2 * i]));
+    return s;
+}
+
+/* Bytes are decoded once, at the first look at them. */
 static struct sv_str str(struct ctl_sql *sql, unsigned column)
 {
     struct connection *c = (struct connection *)sql;
     struct sv_str s = {NULL, 0};
+    bool decoded;
     char *at;
 
     if (null(sql, column) || column >= 64)
         return s;
     at = c->db->pq.PQgetvalue(c->result, c->row, (int)column);
     s = (struct sv_str){at, (size_t)c->db->pq.PQgetlength(c->result, c->row, (int)column)};
-    if (c->db->pq.PQftype(c->result, (int)column) != OID_BYTEA || s.len < 2)
+    if (c->db->pq.PQftype(c->result, (int)column) != CTL_OID_BYTEA || s.len < 2)
         return s;
-    s.len = s.len / 2 - 1;
-    if (!(c->decoded >> column & 1))
-        for (size_t i = 0; i < s.len; i++)
-            at[i] = (char)(hex(at[2 + 2 * i]) << 4 | hex(at[3 + 2 * i]));
+    decoded = c->decoded >> column & 1;
     c->decoded |= UINT64_C(1) << column;
-    return s;
+    return decoded ? (struct sv_str){at, s.len / 2 - 1} : ctl_postgres_bytes(at, s.len);
 }
 
 static unsigned columns(struct ctl_sql *sql)
@@ -439,10 +441,10 @@ static int type(struct ctl_sql *sql, unsigned column)
     if (null(sql, column))
         return CTL_P_NULL;
     switch (c->db->pq.PQftype(c->result, (int)column)) {
-    case OID_INT8:
-    case OID_INT4:
+    case CTL_OID_INT8:
+    case CTL_OID_INT4:
         return CTL_P_INT;
-    case OID_BYTEA:
+    case CTL_OID_BYTEA:
         return CTL_P_BLOB;
     default:
         return CTL_P_TEXT;
@@ -456,10 +458,18 @@ static uint64_t changes(struct ctl_sql *sql)
     return c->result ? strtoull(c->db->pq.PQcmdTuples(c->result), NULL, 10) : 0;
 }
 
-/* Taken before the transaction has a view of the data: it sees what the one before it left. */
+/* Taken before the transaction has a view of the data: it sees what the one before it left. The
+ * name that nodes are told by is in the database, where only they can read it: tenants have
+ * sessions too. */
 static int lock(struct ctl_sql *sql, struct sv_err *err)
 {
-    return execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
+    int r = execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
+
+    return r < 0 ? r
+                 : run(sql, err,
+                       "insert into meta (key, value) values ('channel', 'ssvm_' || "
+                       "replace(gen_random_uuid()::text, '-', '')) on conflict (key) do nothing",
+                       CTL_NO_PARAMS);
 }
 
 static int renumber(struct ctl_sql *sql, struct sv_err *err, const char *table)
@@ -543,22 +553,24 @@ static void give(struct postgres_db *db, struct connection *c, bool lost)
 
 /* ---- Transactions ---- */
 
+#define NOTIFY "select pg_notify((select value from meta where key = 'channel'), $1)"
+
 static int tell_others(struct connection *c, struct sv_err *err)
 {
     const struct ctl_db_notes *notes = &c->sql.notes;
     int r = 0;
 
     for (unsigned i = 0; r == 0 && !notes->all && i < notes->count; i++)
-        r = run(&c->sql, err, "select pg_notify('ssvm', $1)", CTL_PARAMS(CTL_TEXT(notes->text[i])));
+        r = run(&c->sql, err, NOTIFY, CTL_PARAMS(CTL_TEXT(notes->text[i])));
     if (notes->all)
-        r = run(&c->sql, err, "select pg_notify('ssvm', '')", CTL_NO_PARAMS);
+        r = run(&c->sql, err, NOTIFY, CTL_PARAMS(CTL_TEXT("")));
     return r;
 }
 
 /* A transaction in which a statement has failed is undone by its commit, silently. */
 static int commit(struct connection *c, struct sv_err *err)
 {
-    const struct library *pq = &c->db->pq;
+    const struct ctl_pq *pq = &c->db->pq;
     PGresult *result;
     int r = 0;
 
@@ -667,7 +679,7 @@ static bool wait_for(struct postgres_db *db, int fd, int timeout_ms)
 
 static void take_notes(struct connection *c)
 {
-    const struct library *pq = &c->db->pq;
+    const struct ctl_pq *pq = &c->db->pq;
     struct ctl_db_notes notes = {0};
     PGnotify *n;
 
@@ -681,13 +693,26 @@ static void take_notes(struct connection *c)
     ctl_db_told(&c->db->base, &notes);
 }
 
+static bool start_to_listen(struct connection *c)
+{
+    struct sv_str channel;
+    char text[96];
+
+    if (run(&c->sql, NULL, "select value from meta where key = 'channel'", CTL_NO_PARAMS) < 0 ||
+        next(&c->sql, NULL) <= 0)
+        return false; /* this is the first start: soon */
+    channel = str(&c->sql, 0);
+    snprintf(text, sizeof text, "listen \"%.*s\"", (int)channel.len, channel.ptr);
+    return execute(c, NULL, text) == 0;
+}
+
 /* As long as the connection lives. */
 static void listen_on(struct connection *c)
 {
     const struct ctl_db_notes everything = {.all = true};
-    const struct library *pq = &c->db->pq;
+    const struct ctl_pq *pq = &c->db->pq;
 
-    if (execute(c, NULL, "listen ssvm") < 0)
+    if (!start_to_listen(c))
         return;
     ctl_db_told(&c->db->base, &everything); /* what was told before now is not known */
     while (wait_for(c->db, pq->PQsocket(c->handle), LISTEN_CHECK_MS)) {
@@ -786,6 +811,16 @@ static int open_postgres(struct sv_err *err, const char *url, struct ctl_watch *
     }
     *ret = &db->base;
     return 0;
+}
+
+const struct ctl_pq *ctl_postgres_pq(const struct ctl_db *base)
+{
+    return &((const struct postgres_db *)base)->pq;
+}
+
+const char *ctl_postgres_url(const struct ctl_db *base)
+{
+    return ((const struct postgres_db *)base)->url;
 }
 
 const struct ctl_backend ctl_backend_postgres = {

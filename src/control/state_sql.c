@@ -275,8 +275,12 @@ int ctl_state_sql(struct ctl_server *server, struct sv_err *err, struct plat_mes
         r = wait_for_turn(err, q, &turn);
     if (r < 0)
         goto done;
-    r = ctl_db_is_shared(server->db) ? ctl_sql_in_schema(server, err, q)
-                                     : ctl_sql_in_file(server, err, q);
+#ifdef CTL_HAS_PQ
+    if (ctl_db_is_shared(server->db))
+        r = ctl_sql_in_schema(server, err, q);
+    else
+#endif
+        r = ctl_sql_in_file(server, err, q);
     give_turn(turn);
     if (r == 0) {
         plat_put_u64(ret, PLAT_TAG_STATUS, 200);

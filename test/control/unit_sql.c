@@ -315,18 +315,122 @@ static void files_are_named_safely(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
 }
 
-static int open_sqlite(void **state)
+/* ---- PostgreSQL ---- */
+
+static void a_role_stays_in_its_schema(void **state)
 {
-    struct sv_err err = {0};
-    char url[64];
+    static const char *const refused[] = {
+        "begin",
+        "/* */ commit",
+        "-- x\n rollback",
+        "set role ssvm",
+        "/* a /* b */ c */ reset role",
+        "select set_config('role', 'ssvm', false)",
+        "set session authorization ssvm",
+        "select value from public.meta",
+        "select * from public.secrets",
+        "insert into public.kv (tenant, key, value, version) values ('t', '', '', 1)",
+        "create table public.x (n integer)",
+        "create role other",
+        "create database other",
+        "alter role ssvm password 'x'",
+        "alter system set fsync = off",
+        "copy a to '/tmp/x'",
+        "copy a to program 'true'",
+        "select pg_read_file('/etc/passwd')",
+        "select lo_import('/etc/passwd')",
+        "select lo_create(0)",
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'ssvm'",
+        "create extension dblink",
+        "create function f() returns text language c as 'x', 'y'",
+        "do $$ begin commit; end $$",
+        "select 1; select 2",
+        "",
+        "-- nothing",
+        "notify ssvm",
+        "vacuum",
+        "select $3",
+    };
 
     (void)state;
+    for (size_t i = 0; i < SV_COUNT(refused); i++) {
+        int r = one(refused[i]);
+
+        if (r != SV_EGUEST)
+            print_error("%s: %d %s\n", refused[i], r, text);
+        assert_int_equal(r, SV_EGUEST);
+    }
+    assert_int_equal(one("select count(*) as c from pg_stat_activity where usename = 'ssvm' and "
+                         "query <> '<insufficient privilege>'"),
+                     0);
+    assert_string_equal(text, "c: 0; =0|");
+    GIVES("select count(*) as c from a where n < 3", "c: 2; =0|");
+}
+
+static void a_session_keeps_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(one("create temp table kept (n integer)"), 0);
+    assert_int_equal(one("select n from kept"), SV_EGUEST);
+    assert_int_equal(one("select set_config('statement_timeout', '0', false)"), 0);
+    timeout_ms = 100;
+    assert_int_equal(one("select pg_sleep(5)"), SV_ELIMIT);
+    timeout_ms = 0;
+    /* A tenant may change its password, and does not get far with it. */
+    GIVES("select current_user = session_user as same", "same: 1; =0|");
+}
+
+static void values_have_their_types(void **state)
+{
+    (void)state;
+    GIVES(
+        "select 1::smallint as a, 2 as b, 3::bigint as c, true as d, 1.5::real as e, 2.25::float8 "
+        "as f, 1.10::numeric as g, 'x'::text as h, '\\x6162'::bytea as i, null as j",
+        "a,b,c,d,e,f,g,h,i,j: 1 2 3 1 1.5 2.25 '1.10' 'x' x'ab' null; =0|");
+    assert_int_equal(
+        ask((const char *const[]){"select $1::date + $2::int as day", NULL}, "ti", 1, "2024-02-28"),
+        0);
+    assert_string_equal(text, "day: '2024-02-29'; =0|");
+    assert_int_equal(
+        ask((const char *const[]){"select $1::bytea as b, $2::bigint as n", NULL}, "bn", 0, "raw"),
+        0);
+    assert_string_equal(text, "b,n: x'raw' null; =0|");
+}
+
+static void the_server_comes_back(void **state)
+{
+    (void)state;
+    cluster_stop("immediate");
+    assert_int_equal(one("select 1 as one"), SV_EIO);
+    cluster_restart();
+    for (int i = 0; i < 100 && one("select 1 as one") < 0; i++)
+        usleep(50000);
+    GIVES("select count(*) as c from a where n < 3", "c: 2; =0|");
+}
+
+static int open_server(const char *url)
+{
+    struct sv_err err = {0};
+    char path[64];
+
     strcpy(folder, "/tmp/ssvm-sql-XXXXXX");
     assert_non_null(mkdtemp(folder));
-    snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
+    snprintf(path, sizeof path, "sqlite:%s/ssvm.db", folder);
     server = (struct ctl_server){.data = folder};
     server.data_fd = open(folder, O_RDONLY | O_DIRECTORY);
-    return ctl_db_open(&err, url, &server.db);
+    return ctl_db_open(&err, url ? url : path, &server.db);
+}
+
+static int open_sqlite(void **state)
+{
+    (void)state;
+    return open_server(NULL);
+}
+
+static int open_postgres(void **state)
+{
+    (void)state;
+    return open_server(cluster_url(""));
 }
 
 static int close_server(void **state)
@@ -340,14 +444,29 @@ static int close_server(void **state)
     return system(command);
 }
 
+#define BOTH                                                                                       \
+    cmocka_unit_test(gives_what_there_is), cmocka_unit_test(a_request_is_all_or_nothing),          \
+        cmocka_unit_test(tenants_have_their_own), cmocka_unit_test(many_take_turns),               \
+        cmocka_unit_test(it_ends_in_time), cmocka_unit_test(it_keeps_to_its_size)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_what_there_is),      cmocka_unit_test(a_request_is_all_or_nothing),
-        cmocka_unit_test(tenants_have_their_own),   cmocka_unit_test(many_take_turns),
-        cmocka_unit_test(it_ends_in_time),          cmocka_unit_test(it_keeps_to_its_size),
-        cmocka_unit_test(sqlite_stays_in_its_file), cmocka_unit_test(files_are_named_safely),
+    const struct CMUnitTest sqlite[] = {
+        BOTH,
+        cmocka_unit_test(sqlite_stays_in_its_file),
+        cmocka_unit_test(files_are_named_safely),
     };
+    const struct CMUnitTest postgresql[] = {
+        BOTH,
+        cmocka_unit_test(a_role_stays_in_its_schema),
+        cmocka_unit_test(a_session_keeps_nothing),
+        cmocka_unit_test(values_have_their_types),
+        cmocka_unit_test(the_server_comes_back),
+    };
+    int r = cmocka_run_group_tests_name("sqlite", sqlite, open_sqlite, close_server);
 
-    return cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_server);
+    if (cluster_start())
+        r |= cmocka_run_group_tests_name("postgresql", postgresql, open_postgres, close_server);
+    cluster_end();
+    return r;
 }
