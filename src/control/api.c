@@ -165,17 +165,11 @@ const char *ctl_request_query(struct ctl_request *request, const char *name)
     return NULL;
 }
 
-bool ctl_request_number(struct ctl_request *request, struct ctl_reply *reply, const char *name,
-                        uint64_t or, uint64_t most, uint64_t *ret)
+uint64_t ctl_request_number(struct ctl_request *request, const char *name, uint64_t or)
 {
     const char *text = ctl_request_query(request, name);
 
-    *ret = text ? strtoull(text, NULL, 10) : or; /* digits alone: checked with the route */
-    if (*ret <= most)
-        return true;
-    ctl_reply_error(reply, request, 400, "bad_request", "'%s' is at most %llu", name,
-                    (unsigned long long)most);
-    return false;
+    return text ? strtoull(text, NULL, 10) : or;
 }
 
 bool ctl_request_may(const struct ctl_request *request, enum ctl_scope scope)
@@ -503,6 +497,15 @@ static int run(struct ctl_request *request, struct ctl_reply *reply, struct sv_e
         return err->code;
     if (!check_scope(request, reply) || !check_query(request, reply) || !read_json(request, reply))
         return 0;
+    /* Who may see all tenants may name one that is not there. */
+    if (strstr(route->path, "{tenant}")) {
+        int r = ctl_tenant_exists(request->server, err, request->tenant);
+
+        if (r <= 0)
+            return r < 0 ? r
+                         : ctl_reply_error(reply, request, 404, "not_found",
+                                           "there is no such tenant");
+    }
     reply->status = route->status;
     return route->handler(request, reply, err);
 }

@@ -67,10 +67,8 @@ typedef int (*ctl_route_fn)(struct ctl_request *, struct ctl_reply *, struct sv_
 struct sv_str ctl_request_field(const struct ctl_request *, const char *name);
 /* A value of the query, decoded, of the request's arena; NULL: absent, or badly encoded. */
 const char *ctl_request_query(struct ctl_request *, const char *name);
-/* The same as a number of at most `most`; false: it is none, and the reply says so. `or`: absent.
- */
-bool ctl_request_number(struct ctl_request *, struct ctl_reply *, const char *name, uint64_t or,
-                        uint64_t most, uint64_t *ret);
+/* The same as a number, which it is: the route was checked. `or`: absent. */
+uint64_t ctl_request_number(struct ctl_request *, const char *name, uint64_t or);
 bool ctl_request_may(const struct ctl_request *, enum ctl_scope); /* beyond the route's scope */
 
 /* The answers; they return 0. */
@@ -89,5 +87,7 @@ int ctl_usage_key_new(struct ctl_server *, struct sv_err *, const char *tenant,
                       const char *function, char ret[37]);
 /* Make the default tenant, if it is not there (v1.c). */
 int ctl_tenant_default(struct ctl_server *, struct sv_err *);
+/* 1: there is one of this name; 0: there is none. */
+int ctl_tenant_exists(struct ctl_server *, struct sv_err *, const char *name);
 
 #endif

@@ -51,11 +51,15 @@ static json_t *response_new(const char *what, json_t *content)
     return response;
 }
 
-static const char *error_word(const struct ctl_route *route)
+/* What is wrong with the request as such is told by a worker, under /api too. */
+static json_t *error_content_new(const struct ctl_route *route)
 {
     if (strcmp(route->reply, "ANY") == 0)
-        return "ANY";
-    return strncmp(route->path, "/api/", 5) == 0 ? "FaasError" : "Error";
+        return content_new("ANY");
+    if (strncmp(route->path, "/api/", 5) != 0)
+        return content_new("Error");
+    return json_pack("{s:{s:{s:[o,o]}}}", "application/json", "schema", "anyOf",
+                     ctl_shape_type_new("FaasError"), ctl_shape_type_new("Error"));
 }
 
 static json_t *responses_new(const struct ctl_route *route)
@@ -67,8 +71,7 @@ static json_t *responses_new(const struct ctl_route *route)
     if (strcmp(route->name, "ctl_v1_usage") == 0) /* the only one with a choice */
         json_object_set_new(content, "text/csv", json_pack("{s:{}}", "schema"));
     json_object_set_new(responses, status, response_new("success", content));
-    json_object_set_new(responses, "default",
-                        response_new("it failed", content_new(error_word(route))));
+    json_object_set_new(responses, "default", response_new("it failed", error_content_new(route)));
     return responses;
 }
 

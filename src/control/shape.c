@@ -39,6 +39,23 @@ static const struct {
     {"switch", {"on", "off"}},
 };
 
+/* Numbers from 0 on. */
+static const struct {
+    const char *type;
+    int64_t most;
+} ranges[] = {
+    {"integer", INT64_MAX / 10},
+    {"seconds", 3153600000},
+    {"delay", 31622400000},
+    {"attempts", 100},
+    {"weight", 10000},
+    {"port", 65535},
+    {"page", 1000},
+    {"lines", 2000},
+    {"wait", 30},
+    {"recent", 200},
+};
+
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 #define DIGEST_PATTERN "^[0-9a-f]{64}$"
 
@@ -85,15 +102,39 @@ bool ctl_shape_exists(const char *name)
     return false;
 }
 
-static bool is_integer_text(struct sv_str s)
+/* The greatest number of a type; -1: it is none of numbers. */
+static int64_t find_most(const char *type)
 {
+    for (size_t i = 0; i < SV_COUNT(ranges); i++) {
+        if (strcmp(ranges[i].type, type) == 0)
+            return ranges[i].most;
+    }
+    return -1;
+}
+
+static bool is_number_text(struct sv_str s, int64_t most)
+{
+    int64_t n = 0;
+
     if (s.len == 0 || s.len > 18)
         return false;
     for (size_t i = 0; i < s.len; i++) {
         if (s.ptr[i] < '0' || s.ptr[i] > '9')
             return false;
+        n = n * 10 + (s.ptr[i] - '0');
     }
-    return true;
+    return n <= most;
+}
+
+/* UTF-8, without NUL, of so many characters at most. */
+static bool is_text(struct sv_str s)
+{
+    size_t characters = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        characters += ((unsigned char)s.ptr[i] & 0xc0) != 0x80;
+    return characters <= CTL_TEXT_FIELD_MAX && sv_utf8_valid(s.ptr, s.len) &&
+           !memchr(s.len ? s.ptr : "-", '\0', s.len);
 }
 
 bool ctl_shape_text_is(struct sv_str s, const char *type)
@@ -104,28 +145,34 @@ bool ctl_shape_text_is(struct sv_str s, const char *type)
         return in_list(s, list);
     if (strcmp(type, "name") == 0)
         return ctl_name_is(s);
-    if (strcmp(type, "integer") == 0)
-        return is_integer_text(s);
-    return sv_utf8_valid(s.ptr, s.len);
+    if (find_most(type) >= 0)
+        return is_number_text(s, find_most(type));
+    return is_text(s) && (strcmp(type, "text") != 0 || s.len > 0);
 }
 
 /* ---- Checking ---- */
 
-/* Take the marks off a type: "[TYPE]" and "TYPE?". */
-static const char *bare_type(const char *type, char buf[TYPE_MAX], bool *array, bool *null)
+struct marks {
+    bool array, some, null;
+    char type[TYPE_MAX];
+};
+
+/* Take the marks off a type: "[TYPE]", "[TYPE]+" and "TYPE?". */
+static const char *read_marks(const char *type, struct marks *ret)
 {
     size_t len = strlen(type);
 
-    *null = type[len - 1] == '?';
-    len -= *null;
-    *array = type[0] == '[';
-    if (*array) {
+    ret->null = type[len - 1] == '?';
+    ret->some = type[len - 1] == '+';
+    len -= ret->null || ret->some;
+    ret->array = type[0] == '[';
+    if (ret->array) {
         type++;
         len -= 2;
     }
-    memcpy(buf, type, len);
-    buf[len] = '\0';
-    return buf;
+    memcpy(ret->type, type, len);
+    ret->type[len] = '\0';
+    return ret->type;
 }
 
 static bool is_string(const json_t *value, const char *type)
@@ -135,7 +182,7 @@ static bool is_string(const json_t *value, const char *type)
 
     if (list)
         return s.ptr && in_list(s, list);
-    if (!s.ptr || s.len > CTL_TEXT_FIELD_MAX || memchr(s.ptr, '\0', s.len))
+    if (!s.ptr || !is_text(s))
         return false;
     if (strcmp(type, "name") == 0)
         return ctl_name_is(s);
@@ -144,8 +191,9 @@ static bool is_string(const json_t *value, const char *type)
 
 static bool is_plain(const json_t *value, const char *type)
 {
-    if (strcmp(type, "integer") == 0)
-        return json_is_integer(value) && json_integer_value(value) >= 0;
+    if (find_most(type) >= 0)
+        return json_is_integer(value) && json_integer_value(value) >= 0 &&
+               json_integer_value(value) <= find_most(type);
     if (strcmp(type, "number") == 0)
         return json_is_number(value);
     if (strcmp(type, "boolean") == 0)
@@ -157,18 +205,17 @@ static bool is_plain(const json_t *value, const char *type)
 
 static int check_type(struct sv_err *err, const char *name, const char *marked, const json_t *value)
 {
-    char buf[TYPE_MAX];
-    bool array, null;
-    const char *type = bare_type(marked, buf, &array, &null);
-    size_t n = array ? json_array_size(value) : 1;
+    struct marks marks;
+    const char *type = read_marks(marked, &marks);
+    size_t n = marks.array ? json_array_size(value) : 1;
 
-    if (null && json_is_null(value))
+    if (marks.null && json_is_null(value))
         return 0;
-    if (array && (!json_is_array(value) || n > CTL_ARRAY_MAX))
-        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' must be an array of at most %d items",
-                       name, CTL_ARRAY_MAX);
+    if (marks.array && (!json_is_array(value) || n > CTL_ARRAY_MAX || (marks.some && n == 0)))
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' must be an array of %d to %d items",
+                       name, marks.some, CTL_ARRAY_MAX);
     for (size_t i = 0; i < n; i++) {
-        const json_t *item = array ? json_array_get(value, i) : value;
+        const json_t *item = marks.array ? json_array_get(value, i) : value;
         int r;
 
         if (!ctl_shape_exists(type)) {
@@ -236,9 +283,9 @@ static json_t *plain_schema(const char *type)
     }
     if (strcmp(type, "any") == 0)
         return json_object();
-    if (strcmp(type, "integer") == 0)
-        return json_pack("{s:s,s:i,s:I}", "type", type, "minimum", 0, "maximum",
-                         (json_int_t)INT64_MAX / 10);
+    if (find_most(type) >= 0)
+        return json_pack("{s:s,s:i,s:I}", "type", "integer", "minimum", 0, "maximum",
+                         (json_int_t)find_most(type));
     if (strcmp(type, "name") == 0)
         return json_pack("{s:s,s:s}", "type", "string", "pattern", NAME_PATTERN);
     if (strcmp(type, "digest") == 0)
@@ -249,21 +296,19 @@ static json_t *plain_schema(const char *type)
     if (strcmp(type, "text") == 0)
         json_object_set_new(schema, "minLength", json_integer(1));
     if (strcmp(type, "text") == 0 || strcmp(type, "string") == 0)
-        json_object_set_new(schema, "maxLength", json_integer(CTL_TEXT_FIELD_MAX / 4));
+        json_object_set_new(schema, "maxLength", json_integer(CTL_TEXT_FIELD_MAX));
     return schema;
 }
 
 own json_t *ctl_shape_type_new(const char *marked)
 {
-    char buf[TYPE_MAX];
-    bool array, null;
-    const char *type = bare_type(marked, buf, &array, &null);
-    json_t *schema = plain_schema(type);
+    struct marks marks;
+    json_t *schema = plain_schema(read_marks(marked, &marks));
 
-    if (array)
-        schema =
-            json_pack("{s:s,s:o,s:i}", "type", "array", "items", schema, "maxItems", CTL_ARRAY_MAX);
-    if (null)
+    if (marks.array)
+        schema = json_pack("{s:s,s:o,s:i,s:i}", "type", "array", "items", schema, "minItems",
+                           marks.some, "maxItems", CTL_ARRAY_MAX);
+    if (marks.null)
         schema = json_pack("{s:[o,{s:s}]}", "anyOf", schema, "type", "null");
     return schema;
 }

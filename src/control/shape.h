@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 #define CTL_NAME_MAX 64         /* of tenants, functions, aliases, secrets */
-#define CTL_TEXT_FIELD_MAX 4096 /* bytes of a string in a body */
+#define CTL_TEXT_FIELD_MAX 1024 /* characters of a string */
 #define CTL_ARRAY_MAX 1024      /* items of an array in a body */
 
 /* A name: a letter or digit of ASCII, then such, '-' or '_', at most CTL_NAME_MAX. */

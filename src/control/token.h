@@ -10,7 +10,6 @@
 #include "control/key.h"
 
 #define CTL_TOKEN_GRACE_S 3600               /* of a secret that was replaced */
-#define CTL_TOKEN_EXPIRES_MAX_S 3153600000LL /* a hundred years */
 #define CTL_TOKENS_MAX 1000                  /* of a tenant */
 
 struct ctl_token {

@@ -219,15 +219,10 @@ int ctl_v1_functions_put(struct ctl_request *request, struct ctl_reply *reply, s
                                 .alias = ctl_request_query(request, "alias")};
     const char *on = ctl_request_query(request, "switch");
     struct ctl_deployed deployed = {0};
-    uint64_t weight;
     int r = 0;
 
-    if (!ctl_request_number(request, reply, "weight", 0, CTL_WEIGHT_ALL, &weight))
-        return 0;
-    deploy.weight = (uint32_t)weight;
+    deploy.weight = (uint32_t)ctl_request_number(request, "weight", 0);
     deploy.no_switch = on && strcmp(on, "off") == 0;
-    if (deploy.alias && !ctl_name_is(sv_str_of(deploy.alias)))
-        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'alias' is not a name");
     if (type.ptr && plat_multipart_is(type))
         r = read_parts(request, err, type, &deploy);
     else
@@ -268,7 +263,7 @@ int ctl_v1_functions_split(struct ctl_request *request, struct ctl_reply *reply,
     size_t i;
     int r;
 
-    if (json_array_size(targets) < 1 || json_array_size(targets) > PLAT_TARGETS_MAX)
+    if (json_array_size(targets) > PLAT_TARGETS_MAX)
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "there are 1 to %d versions in a split",
                        PLAT_TARGETS_MAX);
     json_array_foreach(targets, i, target)
@@ -276,8 +271,8 @@ int ctl_v1_functions_split(struct ctl_request *request, struct ctl_reply *reply,
         json_int_t number = json_integer_value(json_object_get(target, "version")),
                    weight = json_integer_value(json_object_get(target, "weight"));
 
-        if (number > UINT32_MAX || weight > CTL_WEIGHT_ALL)
-            return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a weight is at most %d", CTL_WEIGHT_ALL);
+        if (number > UINT32_MAX)
+            return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no such version");
         shares[i] = (struct ctl_share){(uint32_t)number, (uint32_t)weight};
     }
     r = ctl_registry_split(request->server, err, request->tenant, request->params[1].ptr, shares,

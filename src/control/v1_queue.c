@@ -4,11 +4,9 @@
 #include "control/api.h"
 #include "control/cron.h"
 #include "control/queue.h"
+#include "control/registry.h"
 #include "control/shape.h"
 #include "platform/record.h"
-
-#define JOBS_MAX 1000
-#define ATTEMPTS_MAX 100
 
 /* ---- The queue ---- */
 
@@ -47,13 +45,11 @@ static enum ctl_job_state read_state(const char *word)
 int ctl_v1_jobs_list(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
     struct jobs jobs = {NULL, 0};
-    uint64_t after, limit;
+    uint64_t after = ctl_request_number(request, "after", 0),
+             limit = ctl_request_number(request, "limit", 100);
     bool full;
     int r;
 
-    if (!ctl_request_number(request, reply, "after", 0, INT64_MAX, &after) ||
-        !ctl_request_number(request, reply, "limit", 100, JOBS_MAX, &limit))
-        return 0;
     limit = limit ? limit : 1;
     jobs.array = json_array();
     r = ctl_queue_list(request->server, err, request->tenant,
@@ -79,32 +75,43 @@ int ctl_v1_jobs_push(struct ctl_request *request, struct ctl_reply *reply, struc
                           .path = ctl_request_query(request, "path"),
                           .body = request->body,
                           .trigger = PLAT_TRIGGER_QUEUE};
-    uint64_t delay, attempts;
+    struct ctl_function *function =
+        ctl_registry_find(request->server, request->tenant, request->params[1].ptr);
     int64_t id;
     int r;
 
-    if (!ctl_request_number(request, reply, "delay_ms", 0, CTL_JOB_DELAY_MAX_MS, &delay) ||
-        !ctl_request_number(request, reply, "attempts", 0, ATTEMPTS_MAX, &attempts))
-        return 0;
-    job.attempts_max = (unsigned)attempts;
+    ctl_function_unref(function);
+    if (!function)
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no such function");
+    job.attempts_max = (unsigned)ctl_request_number(request, "attempts", 0);
     job.type = type.ptr ? sv_arena_strndup(&request->arena, type.ptr, type.len) : NULL;
     job.trace = trace.ptr ? sv_arena_strndup(&request->arena, trace.ptr, trace.len) : NULL;
-    r = ctl_queue_add(request->server, err, &job, (int64_t)delay, &id);
+    r = ctl_queue_add(request->server, err, &job,
+                      (int64_t)ctl_request_number(request, "delay_ms", 0), &id);
     return r < 0 ? r : ctl_reply_json(reply, 202, json_pack("{s:I}", "id", (json_int_t)id));
+}
+
+/* A job in another state is a conflict. */
+static int answer_change(struct ctl_request *request, struct ctl_reply *reply,
+                         const struct sv_err *err, int r)
+{
+    return r == SV_EUSAGE ? ctl_reply_error(reply, request, 409, "conflict", "%s", err->text) : r;
 }
 
 int ctl_v1_jobs_retry(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
-    (void)reply;
-    return ctl_queue_retry(request->server, err, request->tenant,
-                           strtoll(request->params[1].ptr, NULL, 10));
+    int r = ctl_queue_retry(request->server, err, request->tenant,
+                            strtoll(request->params[1].ptr, NULL, 10));
+
+    return answer_change(request, reply, err, r);
 }
 
 int ctl_v1_jobs_delete(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
-    (void)reply;
-    return ctl_queue_delete(request->server, err, request->tenant,
-                            strtoll(request->params[1].ptr, NULL, 10));
+    int r = ctl_queue_delete(request->server, err, request->tenant,
+                             strtoll(request->params[1].ptr, NULL, 10));
+
+    return answer_change(request, reply, err, r);
 }
 
 /* ---- The time table ---- */

@@ -8,10 +8,6 @@
 #include "control/metrics.h"
 #include "control/why.h"
 
-#define LOG_LINES_MAX 2000
-#define LOG_WAIT_MAX_S 30
-#define FAILURES_MAX 200
-
 int ctl_v1_metrics(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
     reply->type = CTL_METRICS_TYPE;
@@ -35,26 +31,20 @@ int ctl_v1_logs(struct ctl_request *request, struct ctl_reply *reply, struct sv_
                                   .request_id = ctl_request_query(request, "request"),
                                   .level = read_level(ctl_request_query(request, "level")),
                                   .cursor = ctl_request_query(request, "cursor")};
-    uint64_t limit, wait;
 
-    if (!ctl_request_number(request, reply, "limit", 0, LOG_LINES_MAX, &limit) ||
-        !ctl_request_number(request, reply, "wait", 0, LOG_WAIT_MAX_S, &wait))
-        return 0;
-    query.max = (unsigned)limit;
-    query.wait_ms = (unsigned)wait * 1000;
+    query.max = (unsigned)ctl_request_number(request, "limit", 0);
+    query.wait_ms = (unsigned)ctl_request_number(request, "wait", 0) * 1000;
     return ctl_log_read(request->server, err, &query, &reply->body);
 }
 
 int ctl_v1_failures_list(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
     json_t *json = NULL;
-    uint64_t limit;
-    int r;
+    int r =
+        ctl_why_list(request->server, err, request->tenant, ctl_request_query(request, "function"),
+                     ctl_request_query(request, "before"),
+                     (unsigned)ctl_request_number(request, "limit", 50), &json);
 
-    if (!ctl_request_number(request, reply, "limit", 50, FAILURES_MAX, &limit))
-        return 0;
-    r = ctl_why_list(request->server, err, request->tenant, ctl_request_query(request, "function"),
-                     ctl_request_query(request, "before"), (unsigned)limit, &json);
     return r < 0 ? r : ctl_reply_json(reply, 200, json);
 }
 

@@ -78,13 +78,11 @@ int ctl_v1_kv_list(struct ctl_request *request, struct ctl_reply *reply, struct 
     char *cursor = (char *)ctl_request_query(request, "cursor"); /* of the request's arena */
     struct sv_str from = {"", 0};
     struct plat_message message, ret;
-    uint64_t limit, status, version;
+    uint64_t limit = ctl_request_number(request, "limit", 100), status, version;
     struct sv_str key;
     json_t *keys;
     int r;
 
-    if (!ctl_request_number(request, reply, "limit", 100, CTL_KV_LIST_MAX, &limit))
-        return 0;
     if (cursor && !decode_bytes(cursor, &from))
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'cursor' is not a cursor of such a list");
     begin(&message, "list", sv_str_of(prefix ? prefix : ""));
@@ -194,14 +192,12 @@ static int change_kv(struct ctl_request *request, struct ctl_reply *reply, struc
 int ctl_v1_kv_put(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
     struct plat_message message;
-    uint64_t ttl, version;
+    uint64_t ttl = ctl_request_number(request, "ttl_s", 0), version;
     int condition = read_condition(request, &version);
 
     if (condition < 0)
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
                        "If-Match is an ETag of this key, If-None-Match is *");
-    if (!ctl_request_number(request, reply, "ttl_s", 0, INT32_MAX, &ttl))
-        return 0;
     begin(&message, condition ? "cas" : "set", request->params[1]);
     plat_put(&message, PLAT_TAG_VALUE, request->body.ptr, request->body.len);
     if (condition)

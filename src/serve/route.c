@@ -90,6 +90,13 @@ static enum srv_step route_site(struct srv_conn *conn)
     return SRV_STEP_REPLY;
 }
 
+static bool is_preflight(const struct srv_conn *conn)
+{
+    size_t len;
+
+    return srv_http_known(&conn->work->http, conn->work->in, SRV_KNOWN_REQUEST_METHOD, &len);
+}
+
 /* The admin interfaces: control has their routes. */
 static enum srv_step route_forward(struct srv_conn *conn)
 {
@@ -99,7 +106,7 @@ static enum srv_step route_forward(struct srv_conn *conn)
     if (work->http.has_length && work->http.length > srv_forward_body_max(conn))
         return srv_conn_fail(conn, 413, "body_too_large",
                              "the body is larger than this server accepts");
-    if (work->http.method == SRV_METHOD_OPTIONS && srv_forward_is_open(conn))
+    if (work->http.method == SRV_METHOD_OPTIONS && srv_forward_is_open(conn) && is_preflight(conn))
         return answer_options(conn, true);
     return SRV_STEP_NEXT;
 }
