@@ -160,7 +160,9 @@ int main(int argc, char **argv)
         return ctl_compile_child(argc, argv);
     if (!read_options(argc, argv, &options))
         return ctl_tool_run(argc, argv);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* never two of us for one folder of data */
+    /* Never two of us for one folder of data; but what the workers have written is counted first.
+     */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     prctl(PR_SET_NAME, "ssvm-control"); /* the kernel knows only which descriptor we came from */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);

@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""The ledger is exact: functions are called while processes of the server are killed (kill -9), and then its sums are compared with
+what the clients were answered, and with gas as the interpreter counts it (`ssvm run --stats=json --tier=interp`).
+
+A request whose connection broke was counted or not; every other one exactly once. Also: metrics as prometheus_client reads them (where it is
+installed), logs, failures with source lines, traces, and who may see what.
+
+Usage: ledger.py; LEDGER_REQUESTS (3000) says how many requests, LEDGER_KILLS (12) how many kills; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
+"""
+import csv
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from test_server import BUILD, Client, Server, Skip, guest, until  # noqa: E402
+
+REQUESTS = int(os.environ.get("LEDGER_REQUESTS", "3000"))
+THREADS = 8
+KILLS = int(os.environ.get("LEDGER_KILLS", "12"))
+
+# Function (a copy of guests/typed.c, so that each has its own row), what is asked of it, and the arguments for `ssvm run --invoke`.
+CALLS = {
+    "adder": ("/f/adder/add?a=3&b=4", ["add", "3", "4"], 200),
+    "worker": ("/f/worker/work?n=1000", ["work", "1000"], 200),
+    "trapper": ("/f/trapper/trap", ["trap"], 500),
+    "stranger": ("/f/stranger/nothing_of_that_name", None, 404),
+}
+
+
+def expected_gas(args):
+    """What one call uses, by the interpreter alone."""
+    run = subprocess.run([os.path.join(BUILD, "ssvm"), "run", "--tier=interp", "--stats=json", "--invoke", args[0], guest("typed"), *args[1:]],
+                         capture_output=True, text=True)
+    return json.loads([line for line in run.stderr.splitlines() if line.startswith("{")][-1])["gas"]
+
+
+class Tokened(Server):
+    """A server with a data folder, and its first token."""
+
+    def __init__(self, *options, **popen):
+        super().__init__(*options, **popen)
+        self.data = self.dir + "/data"
+        self.options = [*options, "--data", self.data]
+
+    @property
+    def token(self):
+        until("the first token is there", lambda: os.path.exists(self.data + "/admin-token"))
+        return open(self.data + "/admin-token").read().strip()
+
+    def ask(self, path, token=None):
+        for _ in range(100):  # control may be away for a moment
+            status, r = 0, None
+            try:
+                r = self.call("GET", path, fields=[("Authorization", "Bearer " + (token or self.token))])
+                status = r.status
+            except (OSError, EOFError):
+                pass
+            if status not in (0, 502, 503, 504):
+                return r
+            time.sleep(0.1)
+        raise AssertionError("no answer to %s: %s" % (path, r and r.body))
+
+    def json(self, path, token=None):
+        r = self.ask(path, token)
+        assert r.status == 200, (path, r.status, r.body)
+        return json.loads(r.body)
+
+
+class Load:
+    """Clients that count: answers by function, and requests that had none."""
+
+    def __init__(self, server, total):
+        self.server = server
+        self.left = total
+        self.lock = threading.Lock()
+        self.answered = dict.fromkeys(CALLS, 0)
+        self.broken = dict.fromkeys(CALLS, 0)
+        self.bytes_out = dict.fromkeys(CALLS, 0)
+        self.wrong = []
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(THREADS)]
+
+    def run(self, seed):
+        choose = random.Random(seed)
+        client = None
+        while True:
+            with self.lock:
+                if self.left <= 0:
+                    break
+                self.left -= 1
+            name = choose.choice(list(CALLS))
+            sent = False
+            try:
+                client = client or Client(self.server, 10)
+                sent = True
+                r = client.request("GET", CALLS[name][0])
+                with self.lock:
+                    self.answered[name] += 1
+                    self.bytes_out[name] += len(r.body)
+                    if r.status != CALLS[name][2]:
+                        self.wrong.append((name, r.status, r.body[:200]))
+            except (OSError, EOFError, AssertionError):
+                client = None
+                with self.lock:
+                    self.broken[name] += sent
+                time.sleep(0.02)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        for t in self.threads:
+            t.join()
+
+
+def usage(server):
+    return {row["function"]: row for row in server.json("/v1/usage?by=function&step=all")["usage"]}
+
+
+def compare(load, rows):
+    assert not load.wrong, load.wrong[:3]
+    for name, (_, args, status) in CALLS.items():
+        row, answered, broken = rows[name], load.answered[name], load.broken[name]
+        count = row["calls"] + row["rejected"]
+        assert answered <= count <= answered + broken, (name, answered, broken, row)
+        assert row["rejected"] == (0 if args else count), row
+        assert row["errors"] == (row["calls"] if status == 500 else 0), row
+        gas = expected_gas(args) if args else 0
+        assert row["gas"] == gas * row["calls"], (name, gas, row)
+        if broken == 0:
+            assert row["bytes_out"] == load.bytes_out[name], (name, load.bytes_out[name], row)
+        assert not args or 0 < row["cpu_ns"] <= row["wall_ns"] * 1.05 + 1e6, row
+
+
+def kill_one(server, choose):
+    until("there is one to kill", lambda: server.processes("ssvm-worker"))
+    os.kill(choose.choice(server.processes("ssvm-worker") + server.processes("ssvm-control")), signal.SIGKILL)
+
+
+def with_functions(server):
+    for name in CALLS:
+        server.function(name, "typed")
+    return server
+
+
+# ---- Tests ----
+
+def quiet():
+    """Nobody is killed: everything is equal to the last byte and unit of gas."""
+    with with_functions(Tokened()) as server:
+        with Load(server, REQUESTS) as load:
+            pass
+        rows = usage(server)
+        assert sum(load.broken.values()) == 0, load.broken
+        compare(load, rows)
+        table = list(csv.DictReader(io.StringIO(server.ask("/v1/usage?by=function&format=csv").body.decode())))
+        assert {r["function"]: r["gas"] for r in table} == {name: str(row["gas"]) for name, row in rows.items()}
+        assert sum(r["calls"] + r["rejected"] for r in server.json("/v1/usage?step=minute")["usage"]) == REQUESTS
+        until("the log has all of them", lambda: REQUESTS == sum(
+            '"event":"request"' in line for f in os.listdir(server.data + "/log") for line in open(server.data + "/log/" + f)))
+
+
+def killed():
+    """Control and workers are killed at random under load."""
+    with with_functions(Tokened()) as server:
+        choose = random.Random(7)
+        kills = 0
+        with Load(server, REQUESTS) as load:
+            while load.left > 0:
+                if load.left < REQUESTS * (KILLS - kills) // (KILLS + 1):
+                    kill_one(server, choose)
+                    kills += 1
+                time.sleep(0.001)
+        assert kills >= KILLS // 2, kills
+        print("      %d kills, %d answered, %d broken" % (kills, sum(load.answered.values()), sum(load.broken.values())))
+        compare(load, usage(server))
+
+
+def supervisor_killed():
+    """With all of its processes; the next server on the folder knows what was counted."""
+    server = with_functions(Tokened())
+    server.__enter__()
+    try:
+        with Load(server, REQUESTS // 4) as load:
+            until("it is under load", lambda: sum(load.answered.values()) > REQUESTS // 16)
+            server.process.kill()
+            server.process.wait()
+            load.left = 0
+        server.forgiven = True
+        server.__enter__()
+        compare(load, usage(server))
+    finally:
+        server.__exit__()
+
+
+def why():
+    """A trap's owner learns where it was; nobody else does."""
+    cc = "clang-22"
+    with Tokened() as server:
+        source = os.path.join(server.dir, "div.c")
+        open(source, "w").write('#include <stdio.h>\n__attribute__((noinline)) static int share(int of, int among)\n{\n    return of / among;\n}\n\n'
+                                'int main(int argc, char **argv)\n{\n    fprintf(stderr, "dividing\\n");\n    return share(1, argc - 1);\n}\n')
+        if not os.path.isdir("/usr/include/wasm32-wasi"):
+            raise Skip("clang with wasi-libc is missing")
+        os.makedirs(server.dir + "/functions", exist_ok=True)
+        subprocess.run([cc, "--target=wasm32-wasi", "-Wno-deprecated", "-g", "-O0", "-o", server.dir + "/functions/div.wasm", source], check=True)
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        r = server.call("POST", "/f/div", b"input", fields=[("traceparent", trace)])
+        assert r.status == 500, (r.status, r.body)
+        assert b"divide" not in r.body, r.body  # the caller is not told
+        request = dict(r.fields)["x-request-id"]
+        assert dict(r.fields)["traceparent"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-%s-01" % request
+        f = server.json("/v1/failures/" + request)
+        assert f["message"] == "integer divide by zero" and f["code"] == "trap", f
+        assert f["backtrace"][0]["line"] == 4 and f["backtrace"][0]["file"].endswith("div.c"), f["backtrace"]
+        assert f["stderr"] == "dividing\n" and f["limits"]["deadline_ms"] == 10000, f
+        assert f["input_sha256"] == "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20", f["input_sha256"]
+        assert f["trace"].startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-"), f
+        assert [x["id"] for x in server.json("/v1/failures")["failures"]] == [request]
+        lines = until("the log has it", lambda: [x for x in server.json("/v1/logs?request=" + request)["lines"] if x["event"] == "stderr"])
+        assert lines[0]["message"] == "dividing\n", lines
+        assert server.ask("/v1/failures/ffffffffffffffff").status == 404
+        assert server.call("GET", "/v1/failures/" + request).status == 401
+        assert server.call("GET", "/v1/logs", fields=[("Authorization", "Bearer wrong")]).status == 401
+
+
+def metrics():
+    try:
+        from prometheus_client.parser import text_string_to_metric_families
+    except ImportError:
+        raise Skip("prometheus_client is not installed (Debian: python3-prometheus-client; PyPI: prometheus-client)")
+    with with_functions(Tokened()) as server:
+        for _ in range(5):
+            server.get(CALLS["adder"][0])
+        server.get(CALLS["trapper"][0])
+        usage(server)
+        families = {f.name: f for f in text_string_to_metric_families(server.ask("/metrics").body.decode())}
+        counts = {(s.labels["function"], s.labels["status"]): s.value for s in families["ssvm_requests"].samples}
+        assert counts == {("adder", "2xx"): 5, ("trapper", "5xx"): 1}, counts
+        buckets = [s for s in families["ssvm_request_duration_seconds"].samples if s.labels.get("le") == "+Inf" and s.labels["function"] == "adder"]
+        assert buckets[0].value == 5
+        assert {s.labels["process"] for s in families["ssvm_process_resident_memory_bytes"].samples} >= {"control", "worker-0"}
+
+
+def follows():
+    """A log that is followed: each line comes once, also over a restart of control."""
+    with with_functions(Tokened()) as server:
+        cursor, seen = server.json("/v1/logs")["cursor"], []
+        for i in range(40):
+            server.get(CALLS["adder"][0])
+            if i == 20:
+                for pid in server.processes("ssvm-control"):
+                    os.kill(pid, signal.SIGKILL)
+            page = server.json("/v1/logs?function=adder&wait=2&cursor=" + cursor)
+            seen += [x["id"] for x in page["lines"]]
+            cursor = page["cursor"]
+        assert len(seen) == len(set(seen)) >= 38, (len(seen), len(set(seen)))
+
+
+def live():
+    """What runs is told while it runs."""
+    with with_functions(Tokened("--call-time", "5000")) as server:
+        client = Client(server)
+        client.send(b"GET /f/worker/spin HTTP/1.1\r\nHost: test\r\n\r\n")
+        found = until("it is seen", lambda: server.json("/v1/live")["requests"])
+        assert found[0]["function"] == "worker" and found[0]["path"] == "/f/worker/spin", found
+        client.close()
+        until("it is gone", lambda: server.json("/v1/live")["requests"] == [])
+
+
+def main():
+    counts = [0, 0, 0]
+    for test in [quiet, killed, supervisor_killed, why, metrics, follows, live]:
+        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+            continue
+        begun = time.time()
+        try:
+            test()
+            counts[0] += 1
+            print("ok      %s (%.1f s)" % (test.__name__, time.time() - begun), flush=True)
+        except Skip as e:
+            counts[2] += 1
+            print("skipped %s: %s" % (test.__name__, e), flush=True)
+        except Exception:
+            counts[1] += 1
+            print("FAILED  %s\n%s" % (test.__name__, traceback.format_exc()), flush=True)
+    print("%d passed, %d failed, %d skipped" % tuple(counts))
+    return counts[1] > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
