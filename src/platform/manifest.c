@@ -331,9 +331,7 @@ static void read_section(struct reader *r, const struct plat_yaml *node, enum pl
         *(unsigned *)(base + plat_sections[section].line_at) = node->line;
     if (node->kind == PLAT_YAML_SCALAR && plat_sections[section].brief) {
         read_value(r, find_row(section, NULL), node, base);
-        return;
-    }
-    if (node->kind != PLAT_YAML_MAP) {
+    } else if (node->kind != PLAT_YAML_MAP && !plat_yaml_is_null(node)) {
         complain(r, node->line, "here 'key: value' is expected");
         return;
     }
@@ -345,9 +343,14 @@ static void read_section(struct reader *r, const struct plat_yaml *node, enum pl
             unknown_key(r, section, value);
     }
     for (unsigned i = 0; i < plat_nrows; i++) {
+        const struct plat_yaml *value;
+
         row = &plat_rows[i];
-        if (row->in == section && !row->value && !**(const char **)(base + row->at) &&
-            !plat_yaml_find(node, row->key))
+        if (row->in != section || row->value || **(const char **)(base + row->at))
+            continue;
+        value = plat_yaml_find(node, row->key);
+        if (!value || plat_yaml_is_null(value) ||
+            row->type != PLAT_ROW_NAME) /* that has complained */
             complain(r, node->line, "'%s' is missing: %s", row->key, row->doc);
     }
 }

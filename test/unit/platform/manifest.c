@@ -159,6 +159,10 @@ static void mistakes(void **state)
         const char *text, *why;
     } cases[] = {
         {"module: a.wasm\n", "m.yaml:1: 'name' is missing"},
+        {"name:\nmodule: a.wasm\n", "m.yaml:1: 'name' is missing"},
+        {"name: a\nmodule: a\nroutes:\n  - path:\n", "m.yaml:4: 'path' is missing"},
+        {"name: a\nmodule: a\nroutes:\n  -\n", "m.yaml:4: 'path' is missing"},
+        {"name: a\nmodule: a\nstatic: ''\n", "m.yaml:3: 'dir' is missing"},
         {"name: a\n", "m.yaml:1: neither 'module' nor 'static'"},
         {"name: a\nmodul: a.wasm\n", "m.yaml:2: unknown key 'modul'; known here: name, module, "},
         {"name: a b\nmodule: a.wasm\n", "m.yaml:1: 'name' is no name"},
