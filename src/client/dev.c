@@ -50,11 +50,19 @@ static bool make_folders(void)
 }
 
 /* In the child: become the server, which ends when we do. */
-static _Noreturn void become_server(const char *path, int out, pid_t parent)
+static _Noreturn void become_server(const char *path, int out, pid_t parent,
+                                    const struct plat_manifest_grant *grants)
 {
     char name[] = "ssvm-serve", root[] = FOLDER "/root", data[] = "--data=" FOLDER "/data";
-    char listen[] = "--listen=127.0.0.1:0", log[] = "--log=none";
-    char *argv[] = {name, root, data, listen, log, NULL};
+    char listen[] = "--listen=127.0.0.1:0", log[] = "--log=none", drain[] = "--drain-time=2s";
+    char nn[] = "--nn=auto", image[] = "--image";
+    char *argv[9] = {name, root, data, listen, log, drain};
+    unsigned n = 6;
+
+    if (grants->nn)
+        argv[n++] = nn;
+    if (grants->image)
+        argv[n++] = image;
 
     dup2(out, STDOUT_FILENO);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -127,7 +135,7 @@ static unsigned start_server(struct dev *dev)
         return 0;
     }
     if (dev->child == 0)
-        become_server(path, ends[1], parent);
+        become_server(path, ends[1], parent, &dev->project.manifest.grants);
     close(ends[1]);
     port = read_port(ends[0]);
     if (port == 0)

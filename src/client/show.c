@@ -7,7 +7,8 @@
 
 #include "client/show.h"
 
-#define FOLLOW_WAIT "20" /* seconds that the server waits for a line */
+#define FOLLOW_WAIT "20"      /* seconds that the server waits for a line */
+#define FOLLOW_WAIT_SHORT "1" /* that of ssvm dev, which ends soon after a word */
 #define SECRET_MAX ((size_t)64 << 10)
 
 static const char *text_of(json_t *object, const char *key)
@@ -198,7 +199,7 @@ static int next_page(struct cln_server *server, const struct cln_args *args, con
     }
     cln_query(&path, "limit", before ? NULL : lines);
     cln_query(&path, "cursor", before ? text_of(before, "cursor") : NULL);
-    cln_query(&path, "wait", before ? FOLLOW_WAIT : NULL);
+    cln_query(&path, "wait", !before ? NULL : args ? FOLLOW_WAIT : FOLLOW_WAIT_SHORT);
     status = cln_server_ask(server, "reading logs", "GET", sv_buf_cstr(&path), NULL, ret);
     sv_buf_release(&path);
     return status;
