@@ -37,8 +37,7 @@ struct dev {
 
 static bool make_folders(void)
 {
-    static const char *const folders[] = {FOLDER, FOLDER "/root", FOLDER "/root/site",
-                                          FOLDER "/root/functions"};
+    static const char *const folders[] = {FOLDER, FOLDER "/root"};
 
     for (size_t i = 0; i < SV_COUNT(folders); i++) {
         if (mkdir(folders[i], 0700) < 0 && errno != EEXIST) {

@@ -106,7 +106,8 @@ bool srv_worker_open_root(struct srv_server *server)
         fprintf(stderr, "ssvm-serve: cannot open the folder '%s': %s\n", dir, strerror(errno));
         return false;
     }
-    if (faccessat(server->root, "site", X_OK, 0) < 0 &&
+    /* With a registry all may be deployed. */
+    if (strcmp(server->config.data, "none") == 0 && faccessat(server->root, "site", X_OK, 0) < 0 &&
         faccessat(server->root, "functions", X_OK, 0) < 0) {
         fprintf(stderr, "ssvm-serve: '%s' has neither a folder 'site' nor a folder 'functions'\n",
                 dir);

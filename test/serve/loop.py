@@ -251,8 +251,7 @@ class Serve:
 
     def __init__(self, home):
         self.home, self.env = home, environment(home)
-        os.makedirs(home + "/www/site")
-        os.makedirs(home + "/www/functions")
+        os.makedirs(home + "/www")
         self.out = Output([SERVE, home + "/www", "--listen", "127.0.0.1:0", "--log", home + "/log"], cwd=home, env=self.env)
         self.url = self.out.wait(r"ssvm-serve: (http://127\.0\.0\.1:\d+)").group(1)
         self.ssvm("login", self.url, "--token-file", "www/.ssvm/admin-token")

@@ -1210,7 +1210,7 @@ def command_line():
         same(code, 2, args)
         assert err.startswith("ssvm-serve: ") and err.count("\n") == 1, err
     folder = tempfile.mkdtemp(prefix="ssvm-")
-    code, out, err = run(folder)
+    code, out, err = run(folder, "--data", "none")
     same(code, 1)
     assert "neither a folder 'site' nor a folder 'functions'" in err
     same(run(folder + "/nothing")[0], 1)
