@@ -189,6 +189,10 @@ struct cli_values {
 };
 bool cli_values_read(char **argv, int argc, struct cli_values *ret);
 void cli_values_release(struct cli_values *);
+#define CLI_FILE_MAX (1ull << 30) /* bytes that are read whole */
+/* The whole of a file; `fd` is closed unless it is standard input. *ret: to free. False = reported.
+ */
+bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len);
 
 /* What --kv, --sql, --secret and --allow-http grant, each at most n times. */
 struct cli_state {

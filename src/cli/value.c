@@ -8,10 +8,7 @@
 
 #include "cli/cli.h"
 
-#define ARG_FILE_MAX (1ull << 30) /* bytes of one @FILE or `-` argument */
-
-/* The whole of a file; `fd` is closed unless it is standard input. False = reported. */
-static bool read_all(const char *name, int fd, ssvm_arg *ret)
+bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len)
 {
     char *data = NULL;
     size_t len = 0, cap = 0;
@@ -21,9 +18,9 @@ static bool read_all(const char *name, int fd, ssvm_arg *ret)
         if (len == cap) {
             char *more;
             cap = cap ? cap * 2 : 65536;
-            more = cap <= ARG_FILE_MAX ? realloc(data, cap) : NULL;
+            more = cap <= CLI_FILE_MAX ? realloc(data, cap) : NULL;
             if (!more) {
-                cli_message("'%s': too large for an argument", name);
+                cli_message("'%s': too large", name);
                 goto fail;
             }
             data = more;
@@ -41,13 +38,25 @@ static bool read_all(const char *name, int fd, ssvm_arg *ret)
     }
     if (fd != STDIN_FILENO)
         close(fd);
-    *ret = (ssvm_arg){.kind = SSVM_ARG_BYTES, .bytes = data, .len = len};
+    *ret = data;
+    *ret_len = len;
     return true;
 fail:
     free(data);
     if (fd != STDIN_FILENO)
         close(fd);
     return false;
+}
+
+static bool read_arg(const char *name, int fd, ssvm_arg *ret)
+{
+    char *data;
+    size_t len;
+
+    if (!cli_read_all(name, fd, &data, &len))
+        return false;
+    *ret = (ssvm_arg){.kind = SSVM_ARG_BYTES, .bytes = data, .len = len};
+    return true;
 }
 
 static bool read_values(char **argv, int argc, struct cli_values *v)
@@ -62,7 +71,7 @@ static bool read_values(char **argv, int argc, struct cli_values *v)
             continue;
         }
         if (!literal && strcmp(text, "-") == 0) {
-            if (!read_all("standard input", STDIN_FILENO, &v->args[v->n++]))
+            if (!read_arg("standard input", STDIN_FILENO, &v->args[v->n++]))
                 return false;
             continue;
         }
@@ -72,7 +81,7 @@ static bool read_values(char **argv, int argc, struct cli_values *v)
                 cli_message("'%s': %s", text + 1, strerror(errno));
                 return false;
             }
-            if (!read_all(text + 1, fd, &v->args[v->n++]))
+            if (!read_arg(text + 1, fd, &v->args[v->n++]))
                 return false;
             continue;
         }

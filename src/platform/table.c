@@ -111,10 +111,12 @@ static uint64_t hash_route(uint64_t seed, struct sv_str host, struct sv_str path
 
 /* ---- The check ---- */
 
+/* In the table, with a NUL behind it. */
 static bool check_text(const struct head *head, struct plat_text text)
 {
     return text.len == 0 ||
-           (text.at >= sizeof *head && text.at <= head->bytes && text.len <= head->bytes - text.at);
+           (text.at >= sizeof *head && text.at < head->bytes && text.len < head->bytes - text.at &&
+            ((const char *)head)[(size_t)text.at + text.len] == '\0');
 }
 
 static bool check_section(const struct head *head, const struct section *s, size_t size)
@@ -476,7 +478,7 @@ struct plat_text plat_table_put_text(struct plat_table_maker *m, const char *s, 
 
     if (len == 0)
         return (struct plat_text){0};
-    if (!sv_buf_append(&m->texts, s, len))
+    if (!sv_buf_append(&m->texts, s, len) || !sv_buf_putc(&m->texts, '\0'))
         m->failed = true;
     return text;
 }

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "platform/limit.h"
 
 #define PLAT_DIGEST_BYTES 32
 #define PLAT_TARGETS_MAX 8 /* versions that share a function's requests */
@@ -20,13 +21,6 @@
 
 struct plat_text { /* bytes of the table */
     uint32_t at, len;
-};
-
-/* Limits of one function, by name in ssvm.yaml; 0 = the server's default. */
-struct plat_limits {
-#define LIMIT(field, name, unit, doc) uint64_t field;
-#include "platform/limit.def"
-#undef LIMIT
 };
 
 /* A function's versions: first those with a weight, then others that have an alias or are pinned by
@@ -81,6 +75,7 @@ int plat_table_open(struct sv_err *, int fd, own struct plat_table **ret);
 void plat_table_ref(struct plat_table *);
 void plat_table_unref(own struct plat_table *);
 uint64_t plat_table_generation(const struct plat_table *);
+/* With a NUL behind it. */
 struct sv_str plat_table_text(const struct plat_table *, struct plat_text);
 uint32_t plat_table_count(const struct plat_table *);
 const struct plat_function *plat_table_at(const struct plat_table *, uint32_t index);

@@ -7,6 +7,7 @@
 #include "serve/args.h"
 #include "serve/cpu.h"
 #include "serve/loop.h"
+#include "serve/registry.h"
 
 #define NS_PER_MS 1000000U
 #define OPEN_FILES_MAX 16 /* of a call; nothing is granted that could be opened */
@@ -163,6 +164,8 @@ bool srv_call_resolve(struct srv_conn *conn)
     }
     if (version->command) {
         request->export = &version->exports[0];
+    } else if (request->handler) {
+        request->export = srv_version_export(version, request->handler, strlen(request->handler));
     } else if (request->name_len > 1 &&
                memchr(request->name + 1, '/', request->name_len - 1) == NULL) {
         request->export = srv_version_export(version, request->name + 1, request->name_len - 1);
@@ -185,14 +188,14 @@ bool srv_call_resolve(struct srv_conn *conn)
 
 own ssvm_store *srv_call_store(struct srv_conn *conn)
 {
-    const struct srv_config *config = &conn->loop->server->config;
+    const struct plat_limits *own_limits = &conn->work->request.limits;
     ssvm_limits limits = SSVM_LIMITS_INIT;
     ssvm_store *store = NULL;
     ssvm_error *error;
 
-    limits.memory_bytes = config->memory;
-    limits.gas = config->gas ? config->gas : SSVM_GAS_COUNT;
-    limits.gc_heap_bytes = config->memory;
+    limits.memory_bytes = own_limits->memory;
+    limits.gas = own_limits->gas ? own_limits->gas : SSVM_GAS_COUNT;
+    limits.gc_heap_bytes = own_limits->memory;
     limits.open_files = OPEN_FILES_MAX;
     error = ssvm_store_new(conn->loop->server->engine, &limits, &store);
     if (error) {
@@ -240,7 +243,7 @@ static void answer(struct srv_conn *conn, ssvm_result *result)
         reply->status = 204;
         return;
     }
-    if (result->len > conn->loop->server->config.output) {
+    if (result->len > conn->work->request.limits.output) {
         ssvm_string_delete(result->bytes);
         srv_conn_fail(conn, 500, "output_limit",
                       "the function's answer is larger than this server allows");
@@ -253,17 +256,37 @@ static void answer(struct srv_conn *conn, ssvm_result *result)
     srv_reply_hold(reply, type, result->bytes, result->len, ssvm_string_delete);
 }
 
+static void add_env(void *data, const char *line)
+{
+    struct srv_surroundings *around = data;
+
+    if (around->nenv < SRV_ENV_MAX)
+        around->env[around->nenv++] = line;
+}
+
+void srv_call_surround(const struct srv_request *request, struct srv_surroundings *ret)
+{
+    ret->args[0] = request->function->name;
+    ret->nargs = 1;
+    ret->nenv = 0;
+    if (request->registered && request->registered->state.len > 0)
+        ret->args[ret->nargs++] = plat_table_text(request->table, request->registered->state).ptr;
+    srv_registry_grants(request, "env", add_env, ret);
+}
+
 /* A fresh instance, ready for calls. Functions that import WASI have no input, and their output
- * goes into the log. `name` and `errors` must live as long as the store. */
+ * goes into the log. `around` and `errors` must live as long as the store. */
 static ssvm_error *instantiate(const struct srv_version *version, ssvm_store *store,
-                               const char *const *name, struct srv_gather *errors,
+                               const struct srv_surroundings *around, struct srv_gather *errors,
                                ssvm_instance **ret)
 {
     ssvm_wasi wasi = SSVM_WASI_INIT;
     ssvm_error *error;
 
-    wasi.args = name;
-    wasi.nargs = 1;
+    wasi.args = around->args;
+    wasi.nargs = around->nargs;
+    wasi.env = around->env;
+    wasi.nenv = around->nenv;
     wasi.out.kind = wasi.err.kind = SSVM_STREAM_CALLBACK;
     wasi.out.write = wasi.err.write = srv_gather_write;
     wasi.out.data = wasi.err.data = errors;
@@ -276,8 +299,9 @@ static void run_typed(struct srv_conn *conn)
     struct srv_work *work = conn->work;
     struct srv_request *request = &work->request;
     const struct srv_export *ex = request->export;
-    struct srv_gather errors = {.max = conn->loop->server->config.errors};
-    const char *name = request->function->name, *type, *why = NULL;
+    struct srv_gather errors = {.max = request->limits.log};
+    const char *type, *why = NULL;
+    struct srv_surroundings around;
     ssvm_result result = SSVM_RESULT_INIT;
     ssvm_arg args[SRV_PARAMS_MAX];
     ssvm_instance *instance = NULL;
@@ -298,9 +322,9 @@ static void run_typed(struct srv_conn *conn)
     store = srv_call_store(conn);
     if (!store)
         return;
-    srv_pool_guest_enter(store, srv_clock_ns() + conn->loop->server->config.call_ms * NS_PER_MS,
-                         conn);
-    error = instantiate(request->version, store, &name, &errors, &instance);
+    srv_call_surround(request, &around);
+    srv_pool_guest_enter(store, conn);
+    error = instantiate(request->version, store, &around, &errors, &instance);
     if (!error)
         error =
             ssvm_instance_call(instance, ex->name, args, (size_t)nargs, SSVM_RESULT_AUTO, &result);
@@ -392,7 +416,9 @@ void srv_call_queued(struct srv_conn *conn)
     } else {
         if (request->load) {
             srv_version_unref(request->version);
-            request->version = srv_function_load(&server->functions, request->function);
+            request->version = request->table
+                                   ? srv_registry_load(conn)
+                                   : srv_function_load(&server->functions, request->function);
         }
         if (request->export || srv_call_resolve(conn))
             run(conn);
@@ -411,9 +437,11 @@ static void answer_site(struct srv_conn *conn)
         .immutable = config->site_immutable,
         .max_bytes = config->cache,
     };
-    struct srv_site *site =
-        srv_site_find(&loop->sites, request->site_base, request->site, &options);
+    struct srv_site *site;
 
+    if (request->table)
+        options.fallback = request->spa ? "/index.html" : NULL;
+    site = srv_site_find(&loop->sites, request->site_base, request->site, &options);
     if (site)
         srv_site_answer(site, conn, request->mount);
     else
@@ -431,6 +459,11 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
         answer_site(conn);
         return SRV_STEP_NEXT;
     }
+    if (!srv_pool_begin(pool, conn)) {
+        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        return SRV_STEP_REPLY;
+    }
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
     conn->away = true;
     loop->calling = conn;
@@ -445,5 +478,6 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
         return SRV_STEP_GONE;
     }
     conn->away = false;
+    srv_pool_end(pool, conn);
     return SRV_STEP_NEXT;
 }

@@ -12,6 +12,15 @@ struct srv_gather {
 };
 long srv_gather_write(void *gather, const void *bytes, size_t len);
 
+/* What a call's guest finds around itself: arguments and environment variables by the function's
+ * grants. Borrowed from the request. */
+#define SRV_ENV_MAX 64
+struct srv_surroundings {
+    const char *args[2], *env[SRV_ENV_MAX];
+    size_t nargs, nenv;
+};
+void srv_call_surround(const struct srv_request *, struct srv_surroundings *ret);
+
 /* Find the export that the request names in its version. False: the reply is an error. */
 bool srv_call_resolve(struct srv_conn *);
 /* A call that waited in the queue. Any thread; makes the reply. */

@@ -11,7 +11,7 @@
 #include "serve/stream.h"
 
 #define NS_PER_MS 1000000U
-#define ENV_MAX (SRV_HTTP_FIELDS_MAX + 24) /* variables */
+#define ENV_MAX (SRV_HTTP_FIELDS_MAX + 24 + SRV_ENV_MAX) /* variables */
 #define ENV_BYTES                                                                                  \
     (2 * SRV_HTTP_HEAD_MAX + 2 * SRV_PATH_MAX +                                                    \
      4096)                  /* of all of them; a joined field costs a copy more */
@@ -457,14 +457,13 @@ static void set_streams(ssvm_wasi *wasi, struct srv_request *request, struct out
 
 void srv_cgi_run(struct srv_conn *conn)
 {
-    const struct srv_config *config = &conn->loop->server->config;
     struct srv_request *request = &conn->work->request;
-    struct srv_gather errors = {.max = config->errors};
+    struct srv_gather errors = {.max = request->limits.log};
     struct output out = {.conn = conn,
-                         .gather.max = config->output,
+                         .gather.max = request->limits.output,
                          .whole =
                              conn->transport->whole || conn->work->http.method == SRV_METHOD_HEAD};
-    const char *name = request->function->name;
+    struct srv_surroundings around;
     struct env *env = malloc(sizeof *env);
     ssvm_wasi wasi = SSVM_WASI_INIT;
     ssvm_store *store = env ? srv_call_store(conn) : NULL;
@@ -487,12 +486,15 @@ void srv_cgi_run(struct srv_conn *conn)
         free(env);
         return;
     }
-    wasi.args = &name;
-    wasi.nargs = 1;
+    srv_call_surround(request, &around);
+    for (size_t i = 0; i < around.nenv && env->n < ENV_MAX; i++)
+        env->vars[env->n++] = around.env[i];
+    wasi.args = around.args;
+    wasi.nargs = around.nargs;
     wasi.env = env->vars;
     wasi.nenv = env->n;
     set_streams(&wasi, request, &out, &errors);
-    srv_pool_guest_enter(store, srv_clock_ns() + config->call_ms * NS_PER_MS, conn);
+    srv_pool_guest_enter(store, conn);
     error = ssvm_template_instantiate(request->version->template, store, &wasi, &instance);
     if (!error)
         error = ssvm_instance_start(instance);

@@ -8,6 +8,7 @@
 
 #include "serve/h2.h"
 #include "serve/loop.h"
+#include "serve/registry.h"
 #include "serve/stream.h"
 
 static const srv_stage_fn stages[SRV_STAGE_COUNT] = {
@@ -231,6 +232,7 @@ void srv_request_init(struct srv_conn *conn)
     request->backtrace = NULL;
     request->path[0] = '\0';
     request->start_ns = conn->loop->now_ns;
+    srv_limits_find(&conn->loop->server->config, NULL, &request->limits);
     make_id(conn->loop->server, request->id);
     srv_trace_begin(conn);
     srv_reply_init(&work->reply);
@@ -251,6 +253,7 @@ void srv_request_clear(struct srv_conn *conn)
         srv_version_unref(request->version);
     srv_stream_delete(request->stream, conn->loop);
     conn->stream = request->stream = NULL;
+    srv_registry_leave(request);
     srv_reply_clear(&conn->work->reply);
 }
 

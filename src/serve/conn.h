@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 
+#include "platform/limit.h"
 #include "serve/http.h"
 #include "serve/path.h"
 #include "serve/reply.h"
@@ -21,6 +22,9 @@
 #define SRV_ID_LEN 16
 
 struct srv_loop;
+struct plat_function;
+struct plat_table;
+struct plat_version;
 struct srv_version;
 struct srv_export;
 struct srv_function;
@@ -66,7 +70,14 @@ struct srv_request {
     own struct srv_version *version; /* a reference */
     const char *site; /* folder of static files beneath site_base, for those routes */
     int site_base;
-    size_t mount; /* bytes of the path that are not the site's */
+    bool spa;     /* its index.html answers navigations that find no file */
+    size_t mount; /* bytes of the path that are not the site's, or the function's */
+    /* Of the registry; NULL: it has no part in this. srv_registry_leave gives them back. */
+    own struct plat_table *table;
+    const struct plat_function *registered;
+    const struct plat_version *chosen;
+    const char *handler;       /* the export that its route calls; NULL: the path names it */
+    struct plat_limits limits; /* of this request: limit.h */
     const struct srv_export *export;
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */

@@ -21,194 +21,6 @@
 /* Files of a few bytes may become snapshots of --max-module each: so many of those in all. */
 #define SNAPSHOTS_MAX 4
 
-/* ---- Versions ---- */
-
-void srv_version_unref(own struct srv_version *version)
-{
-    if (!version || atomic_fetch_sub(&version->refs, 1) != 1)
-        return;
-    for (uint32_t i = 0; i < version->nexports; i++)
-        free(version->exports[i].name);
-    free(version->exports);
-    if (version->snapshot_bytes)
-        atomic_fetch_sub(version->snapshots_of, version->snapshot_bytes);
-    ssvm_template_delete(version->template);
-    ssvm_module_delete(version->module);
-    free(version->broken);
-    free(version);
-}
-
-static struct srv_version *ref(struct srv_version *version)
-{
-    atomic_fetch_add(&version->refs, 1);
-    return version;
-}
-
-static void set_broken(struct srv_version *version, const char *what, const char *why)
-{
-    char text[BROKEN_MAX];
-
-    snprintf(text, sizeof text, "%s%s%s", what, *why ? ": " : "", why);
-    free(version->broken);
-    version->broken = strdup(text);
-}
-
-/* `type` is the text of one parameter in a signature. */
-static enum srv_param read_param(const char *type, size_t len)
-{
-    static const struct {
-        const char *text;
-        enum srv_param param;
-    } texts[] = {
-        {"String", SRV_PARAM_STRING}, {"&str", SRV_PARAM_STRING},
-        {"str", SRV_PARAM_STRING},    {"Vec<u8>", SRV_PARAM_BYTES},
-        {"&[u8]", SRV_PARAM_BYTES},   {"Box<[u8]>", SRV_PARAM_BYTES},
-        {"bytes", SRV_PARAM_BYTES},   {"&mut [u8]", SRV_PARAM_BYTES},
-    };
-
-    if (len > 8 && memcmp(type, "Option<", 7) == 0)
-        return read_param(type + 7, len - 8);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (strlen(texts[i].text) == len && memcmp(texts[i].text, type, len) == 0)
-            return texts[i].param;
-    }
-    return SRV_PARAM_OTHER;
-}
-
-/* "name(T, T) -> T": the parameters' kinds. */
-static void read_signature(struct srv_export *ex, const char *text)
-{
-    const char *p = strchr(text, '(');
-    int depth = 0;
-
-    if (!p || (p[1] == ')')) {
-        ex->known = p != NULL;
-        return;
-    }
-    for (const char *from = ++p; *p; p++) {
-        if (*p == '<' || *p == '[' || *p == '(')
-            depth++;
-        bool end = depth == 0 && (*p == ',' || *p == ')');
-
-        if (end && ex->nparams == SRV_PARAMS_MAX)
-            return;
-        if (end) {
-            while (*from == ' ')
-                from++;
-            ex->params[ex->nparams++] = (uint8_t)read_param(from, (size_t)(p - from));
-            from = p + 1;
-        }
-        if (end && *p == ')') {
-            ex->known = true;
-            return;
-        }
-        if (*p == '>' || *p == ']' || *p == ')')
-            depth--;
-    }
-}
-
-static bool is_callable(const char *name, size_t len)
-{
-    static const char *const own_names[] = {"_start", "_initialize", "__wbindgen_start",
-                                            "__wasm_call_ctors"};
-
-    for (size_t i = 0; i < sizeof own_names / sizeof own_names[0]; i++) {
-        if (strlen(own_names[i]) == len && memcmp(name, own_names[i], len) == 0)
-            return false;
-    }
-    return len > 0 && len <= 256 && !(len > 2 && memcmp(name, "__", 2) == 0);
-}
-
-static bool add_export(struct srv_version *version, const char *name, size_t len)
-{
-    struct srv_export *ex = &version->exports[version->nexports];
-    char *signature = NULL;
-    ssvm_error *error;
-
-    memset(ex, 0, sizeof *ex);
-    ex->name = strndup(name, len);
-    if (!ex->name)
-        return false;
-    ex->name_len = len;
-    version->nexports++;
-    error = ssvm_module_signature(version->module, ex->name, &signature);
-    if (!error)
-        read_signature(ex, signature);
-    ssvm_error_delete(error);
-    ssvm_string_delete(signature);
-    return true;
-}
-
-/* `say_0123456789abcdef`, as newer versions of wasm-bindgen name it, is called `say`. */
-static size_t plain_length(const char *name, size_t len)
-{
-    if (len < 18 || name[len - 17] != '_')
-        return len;
-    for (size_t i = len - 16; i < len; i++) {
-        if (!((name[i] >= '0' && name[i] <= '9') || (name[i] >= 'a' && name[i] <= 'f')))
-            return len;
-    }
-    return len - 17;
-}
-
-static bool list_exports(struct srv_version *version)
-{
-    size_t n = ssvm_module_nexports(version->module);
-
-    version->exports =
-        calloc(n < SRV_EXPORTS_MAX ? n + 1 : SRV_EXPORTS_MAX, sizeof *version->exports);
-    if (!version->exports)
-        return false;
-    for (size_t i = 0; i < n && version->nexports < SRV_EXPORTS_MAX; i++) {
-        size_t len;
-        ssvm_extern_kind kind;
-        const char *name = ssvm_module_export(version->module, i, &len, &kind, NULL);
-
-        if (kind != SSVM_EXTERN_FUNC)
-            continue;
-        if (len == 6 && memcmp(name, "_start", 6) == 0)
-            version->command = true;
-        else if (is_callable(name, len) && !add_export(version, name, plain_length(name, len)))
-            return false;
-    }
-    if (version->command)
-        return version->nexports > 0 || add_export(version, "_start", 6);
-    return true;
-}
-
-/* Resolve the imports, once for all instances. What WASI grants is said anew for each of them. */
-static ssvm_error *make_template(const struct srv_functions *fs, struct srv_version *version)
-{
-    ssvm_wasi nothing = SSVM_WASI_INIT;
-    ssvm_store *store = NULL;
-    ssvm_linker *linker = NULL;
-    ssvm_error *error = ssvm_store_new(fs->engine, NULL, &store);
-
-    if (!error)
-        error = ssvm_linker_new(store, &linker);
-    if (!error)
-        error = ssvm_linker_define_wasi(linker, &nothing);
-    if (!error)
-        error = ssvm_linker_define_bindgen(linker);
-    if (!error)
-        error = srv_grant_define(fs->grant, linker);
-    if (!error)
-        error = ssvm_template_new(linker, version->module, &version->template);
-    ssvm_linker_delete(linker);
-    ssvm_store_delete(store);
-    return error;
-}
-
-struct srv_export *srv_version_export(const struct srv_version *version, const char *name,
-                                      size_t len)
-{
-    for (uint32_t i = 0; i < version->nexports; i++) {
-        if (version->exports[i].name_len == len && memcmp(version->exports[i].name, name, len) == 0)
-            return &version->exports[i];
-    }
-    return NULL;
-}
-
 /* ---- Files ---- */
 
 static void file_path(const char *name, char path[FILE_PATH_MAX])
@@ -246,13 +58,13 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
     char *bytes;
 
     if (version->id.size > fs->max) {
-        set_broken(version, "the file is larger than --max-module", "");
+        srv_version_set_broken(version, "the file is larger than --max-module", "");
         return NULL;
     }
     size = (size_t)version->id.size;
     bytes = malloc(size + 1);
     if (!bytes) {
-        set_broken(version, "out of memory", "");
+        srv_version_set_broken(version, "out of memory", "");
         return NULL;
     }
     while (n < size) {
@@ -262,8 +74,8 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
-            set_broken(version, "the file cannot be read",
-                       got < 0 ? strerror(errno) : "it became shorter");
+            srv_version_set_broken(version, "the file cannot be read",
+                                   got < 0 ? strerror(errno) : "it became shorter");
             free(bytes);
             return NULL;
         }
@@ -322,15 +134,11 @@ static void load_module(struct srv_functions *fs, struct srv_version *version, c
     if (!error)
         use_snapshot(fs, version, name, bytes);
     free(bytes);
-    if (!error)
-        error = make_template(fs, version);
-    if (error) {
-        set_broken(version, "not a module that runs here", ssvm_error_message(error));
-        ssvm_error_delete(error);
-        return;
-    }
-    if (!list_exports(version))
-        set_broken(version, "out of memory", "");
+    if (error)
+        srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
+    else
+        srv_version_link(version, fs->engine, fs->grant, SRV_GRANT_ALL);
+    ssvm_error_delete(error);
 }
 
 /* The file as it is now; perhaps a broken version. NULL: no file, or no memory. */
@@ -353,7 +161,7 @@ static own struct srv_version *read_version(struct srv_functions *fs, const char
     }
     if (fd < 0) {
         if (look(fs, name, &version->id))
-            set_broken(version, "the file cannot be opened", strerror(EACCES));
+            srv_version_set_broken(version, "the file cannot be opened", strerror(EACCES));
         return version;
     }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -379,7 +187,7 @@ own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_f
 
     pthread_mutex_lock(&f->loading);
     pthread_mutex_lock(&f->lock);
-    old = f->current ? ref(f->current) : NULL;
+    old = f->current ? srv_version_ref(f->current) : NULL;
     pthread_mutex_unlock(&f->lock);
     if (old && look(fs, f->name, &id) && memcmp(&id, &old->id, sizeof id) == 0) {
         pthread_mutex_unlock(&f->loading);
@@ -402,7 +210,7 @@ own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_f
     srv_version_unref(old);
     pthread_mutex_lock(&f->lock);
     old = f->current;
-    f->current = version ? ref(version) : NULL;
+    f->current = version ? srv_version_ref(version) : NULL;
     pthread_mutex_unlock(&f->lock);
     srv_version_unref(old);
     pthread_mutex_unlock(&f->loading);
@@ -465,6 +273,7 @@ static struct srv_function *add(struct srv_functions *fs, const char *name, size
     if (!f && place < SRV_FUNCTION_PLACES && fs->count < SRV_FUNCTIONS_MAX &&
         (f = calloc(1, sizeof *f))) {
         memcpy(f->name, name, len);
+        memcpy(f->tenant, SRV_TENANT_DEFAULT, sizeof SRV_TENANT_DEFAULT);
         pthread_mutex_init(&f->lock, NULL);
         pthread_mutex_init(&f->loading, NULL);
         fs->count++;
@@ -495,7 +304,7 @@ enum srv_find srv_functions_find(struct srv_functions *fs, const char *name, siz
     }
     *ret = f;
     pthread_mutex_lock(&f->lock);
-    version = f->current ? ref(f->current) : NULL;
+    version = f->current ? srv_version_ref(f->current) : NULL;
     due = !version || now_ns - f->checked_ns >= (uint64_t)SRV_FUNCTION_CHECK_MS * NS_PER_MS;
     if (due)
         f->checked_ns = now_ns;

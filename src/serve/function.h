@@ -9,9 +9,11 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "serve/limit.h"
 #include "ssvm.h"
 
 #define SRV_FUNCTION_NAME_MAX 64
+#define SRV_TENANT_DEFAULT "default"                /* whose functions are at /f/NAME */
 #define SRV_FUNCTIONS_MAX 4096                      /* names */
 #define SRV_FUNCTION_PLACES (2 * SRV_FUNCTIONS_MAX) /* of the table; a power of two */
 #define SRV_FUNCTION_CHECK_MS 1000                  /* how often a file is looked at, at most */
@@ -21,6 +23,7 @@
 #define SRV_PARAMS_MAX 16
 #define SRV_SLOW_US 1000 /* calls that take longer on average go to the pool at once */
 
+struct srv_grant;
 struct srv_log;
 
 enum srv_param { SRV_PARAM_STRING, SRV_PARAM_BYTES, SRV_PARAM_OTHER };
@@ -56,15 +59,20 @@ struct srv_version {
     own struct srv_export *exports; /* of a command: one, `_start` */
 };
 
+/* A file of DIR/functions, or a function of the registry, of which `tenant`, `id` and `quota` are.
+ */
 struct srv_function {
     char name[SRV_FUNCTION_NAME_MAX + 1];
+    char tenant[SRV_FUNCTION_NAME_MAX + 1];
+    uint64_t id; /* 0: a file */
+    struct srv_quota quota;
+    _Atomic uint32_t refs; /* of the registry's */
+    struct srv_function *next;
     pthread_mutex_t lock;            /* of `current` and `checked_ns` */
     own struct srv_version *current; /* NULL: not loaded yet, or the file is gone */
     uint64_t checked_ns;
     pthread_mutex_t loading; /* held while the file is read */
 };
-
-struct srv_grant;
 
 struct srv_functions {
     int root;           /* DIR */
@@ -84,7 +92,8 @@ struct srv_functions {
 enum srv_find {
     SRV_FIND_OK,
     SRV_FIND_NONE,
-    SRV_FIND_LOAD /* the file must be loaded first: srv_function_load, which may take time */
+    SRV_FIND_SITE, /* of the registry: static files instead */
+    SRV_FIND_LOAD  /* the file must be loaded first: srv_function_load, which may take time */
 };
 
 /* `limits`: of what initialises a function for all its instances. `grant` is borrowed. False: out
@@ -103,7 +112,14 @@ enum srv_find srv_functions_find(struct srv_functions *, const char *name, size_
 /* Load the file if it changed. A reference to the version to use, or NULL when there is none (any
  * more). */
 own struct srv_version *srv_function_load(struct srv_functions *, struct srv_function *);
+own struct srv_version *srv_version_ref(struct srv_version *);
 void srv_version_unref(own struct srv_version *);
+/* It cannot be called: "WHAT" or "WHAT: WHY". */
+void srv_version_set_broken(struct srv_version *, const char *what, const char *why);
+/* With its module loaded: resolve its imports against WASI and these parts (enum srv_grant_part) of
+ * what the server grants, and list its exports. It may be broken then. */
+void srv_version_link(struct srv_version *, ssvm_engine *, const struct srv_grant *,
+                      unsigned parts);
 /* NULL when there is no such export. */
 struct srv_export *srv_version_export(const struct srv_version *, const char *name, size_t len);
 /* The n-th function of the table or NULL, for lists. */

@@ -42,14 +42,14 @@ void srv_grant_release(struct srv_grant *g)
     *g = (struct srv_grant){0};
 }
 
-own ssvm_error *srv_grant_define(const struct srv_grant *g, ssvm_linker *l)
+own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm_linker *l)
 {
     ssvm_image_config image = SSVM_IMAGE_CONFIG_INIT;
     ssvm_error *error = NULL;
 
-    if (g && g->nn)
+    if (g && g->nn && parts & SRV_GRANT_NN)
         error = ssvm_linker_define_nn(l, g->nn);
-    if (!error && g && g->image) {
+    if (!error && g && g->image && parts & SRV_GRANT_IMAGE) {
         image.log = log_line;
         image.data = g->log;
         error = ssvm_linker_define_image(l, &image);

@@ -18,7 +18,9 @@ struct srv_grant {
  * else why not. */
 own ssvm_error *srv_grant_init(struct srv_grant *, const struct srv_config *, struct srv_log *);
 void srv_grant_release(struct srv_grant *);
-/* Define it all in a linker. NULL is an empty grant. */
-own ssvm_error *srv_grant_define(const struct srv_grant *, ssvm_linker *);
+/* What a function of the registry may be granted by its manifest, of what the server has. */
+enum srv_grant_part { SRV_GRANT_NN = 1, SRV_GRANT_IMAGE = 2, SRV_GRANT_ALL = 3 };
+/* Define these parts in a linker. NULL is an empty grant. */
+own ssvm_error *srv_grant_define(const struct srv_grant *, unsigned parts, ssvm_linker *);
 
 #endif

@@ -575,7 +575,7 @@ static void put_body(struct srv_conn *conn, const char *bytes, size_t len)
 {
     struct srv_stream *stream = conn->stream;
 
-    if (len > conn->loop->server->config.body - stream->in_total)
+    if (len > conn->work->request.limits.body - stream->in_total)
         srv_stream_fail(stream, 413, "the body is larger than this server accepts");
     else if (len > srv_stream_room(stream)) /* the session lets no client do that */
         srv_stream_fail(stream, 400, "the body is not what the window allows");

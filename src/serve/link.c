@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "platform/table.h"
+#include "serve/registry.h"
 
 #define STACK_BYTES (512U << 10) /* of a reading thread */
 
@@ -16,12 +17,6 @@ struct srv_link {
     pthread_t threads[2];
     unsigned nthreads;
 };
-
-__attribute__((weak)) void srv_registry_set(struct srv_server *server, own struct plat_table *table)
-{
-    (void)server;
-    plat_table_unref(table);
-}
 
 static void refuse(struct plat_channel *channel, struct plat_message *m)
 {

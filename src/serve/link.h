@@ -45,8 +45,6 @@ int srv_link_compile(void *server, unsigned form, uint32_t func, uint32_t loop, 
                      const int fds[3]);
 
 /* Defined by who has them; until then weakly in link.c, where they do nothing or refuse. */
-struct plat_table;
-void srv_registry_set(struct srv_server *, own struct plat_table *);
 void srv_invoke_ask(struct srv_server *, struct plat_channel *, struct plat_message *);
 void srv_live_ask(struct srv_server *, struct plat_channel *, struct plat_message *);
 

@@ -43,7 +43,7 @@ static void put_numbers(struct srv_server *server, struct sv_buf *b)
 
     getrusage(RUSAGE_SELF, &usage);
     pthread_mutex_lock(&pool->lock);
-    queued = pool->nqueued;
+    queued = pool->fair.queued;
     pthread_mutex_unlock(&pool->lock);
     sv_buf_printf(b, "{\"pid\":%d,\"cpu_ms\":%" PRIu64, (int)getpid(),
                   (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "serve/call.h"
 #include "serve/loop.h"
 
@@ -27,11 +28,15 @@ static _Thread_local struct srv_guest *self; /* of the thread that we are */
 
 /* ---- Guests ---- */
 
-void srv_pool_guest_enter(ssvm_store *store, uint64_t deadline_ns, const struct srv_conn *conn)
+void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
 {
+    const struct plat_limits *limits = &conn->work->request.limits;
+
     pthread_mutex_lock(&self->lock);
     self->store = store;
-    self->deadline_ns = deadline_ns;
+    self->deadline_ns = srv_clock_ns() + limits->wall_ms * NS_PER_MS;
+    self->cpu_end_ns =
+        limits->cpu_ms ? sv_clock_thread_ns() + limits->cpu_ms * NS_PER_MS : UINT64_MAX;
     self->conn = conn;
     self->expired = false;
     pthread_mutex_unlock(&self->lock);
@@ -73,6 +78,15 @@ bool srv_pool_guest_ended(void)
     return expired;
 }
 
+/* The CPU time that its limit allows is over. */
+static bool is_spent(const struct srv_guest *guest)
+{
+    struct timespec used;
+
+    return guest->cpu_end_ns != UINT64_MAX && clock_gettime(guest->cpu_clock, &used) == 0 &&
+           (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec >= guest->cpu_end_ns;
+}
+
 /* End the calls whose deadline is over, or whose client has gone. */
 static void check_deadlines(struct srv_pool *pool, uint64_t now)
 {
@@ -80,7 +94,8 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
         pthread_mutex_lock(&t->guest.lock);
         if (t->guest.store && !t->guest.expired &&
             (now >= t->guest.deadline_ns ||
-             atomic_load_explicit(&t->guest.conn->lost, memory_order_relaxed))) {
+             atomic_load_explicit(&t->guest.conn->lost, memory_order_relaxed) ||
+             is_spent(&t->guest))) {
             t->guest.expired = true;
             ssvm_store_cancel(t->guest.store);
         }
@@ -137,12 +152,13 @@ static unsigned free_places(const struct srv_pool *pool)
     return pool->away < limit ? limit - pool->away : 0;
 }
 
-/* Calls that a thread may take from the queue now. With the lock held. */
+/* Calls that a thread may take from the queue now, if their functions' limits allow. With the lock
+ * held. */
 static unsigned ready_calls(const struct srv_pool *pool)
 {
     unsigned room = free_places(pool);
 
-    return pool->nqueued < room ? pool->nqueued : room;
+    return pool->fair.queued < room ? pool->fair.queued : room;
 }
 
 /* Somebody must take what has been added. False: there is no thread for it now. With the lock held.
@@ -176,21 +192,29 @@ void srv_pool_return(struct srv_pool *pool, struct srv_conn *conn)
 {
     pthread_mutex_lock(&pool->lock);
     set_away(pool, -1);
+    srv_fair_end(conn);
     if (ready_calls(pool) > 0)
         pthread_cond_signal(&pool->more);
     pthread_mutex_unlock(&pool->lock);
     srv_loop_give(conn->loop, conn);
 }
 
+/* Of all calls beside the loops, those that one tenant may have. */
+static unsigned tenant_max(const struct srv_pool *pool)
+{
+    unsigned calls = (unsigned)pool->server->config.calls;
+
+    return calls - calls / 4;
+}
+
+/* NULL: those that wait may not run now. With the lock held. */
 static struct srv_conn *take_call(struct srv_pool *pool)
 {
-    struct srv_conn *conn = pool->first;
+    struct srv_conn *conn =
+        ready_calls(pool) > 0 ? srv_fair_take(&pool->fair, tenant_max(pool)) : NULL;
 
-    pool->first = conn->next;
-    if (!pool->first)
-        pool->last = NULL;
-    pool->nqueued--;
-    set_away(pool, 1);
+    if (conn)
+        set_away(pool, 1);
     return conn;
 }
 
@@ -199,7 +223,10 @@ static void *run_thread(void *arg)
     struct srv_thread *thread = arg;
     struct srv_pool *pool = thread->pool;
 
+    struct srv_conn *conn;
+
     self = &thread->guest;
+    pthread_getcpuclockid(pthread_self(), &self->cpu_clock);
     pthread_mutex_lock(&pool->lock);
     pool->starting--;
     while (!pool->stop) {
@@ -211,9 +238,7 @@ static void *run_thread(void *arg)
             run_loop(pool, loop);
             pthread_mutex_lock(&pool->lock);
             pool->looping--;
-        } else if (ready_calls(pool) > 0) {
-            struct srv_conn *conn = take_call(pool);
-
+        } else if ((conn = take_call(pool))) {
             pthread_mutex_unlock(&pool->lock);
             srv_call_queued(conn);
             srv_pool_return(pool, conn);
@@ -230,30 +255,80 @@ static void *run_thread(void *arg)
 
 /* ---- The stage ---- */
 
+/* The function's tenant's share of the threads. With the lock held. NULL: no memory. */
+static struct srv_share *find_share(struct srv_pool *pool, const struct srv_conn *conn)
+{
+    struct srv_function *f = conn->work->request.function;
+
+    if (!f->quota.share)
+        f->quota.share = srv_fair_share(&pool->fair, f->tenant);
+    return f->quota.share;
+}
+
+/* Of `room` places, those that are left of `most`. */
+static unsigned left(unsigned room, uint64_t most, unsigned used)
+{
+    return used >= most ? 0 : most - used < room ? (unsigned)(most - used) : room;
+}
+
+/* May one more call wait, beside those that a thread will take at once? No function and no tenant
+ * fills the queue alone. With the lock held. */
+static bool has_room(const struct srv_pool *pool, const struct srv_conn *conn,
+                     const struct srv_share *share)
+{
+    const struct plat_limits *limits = &conn->work->request.limits;
+    const struct srv_quota *quota = &conn->work->request.function->quota;
+    unsigned most = (unsigned)pool->server->config.queue, room = free_places(pool);
+    unsigned of_tenant = left(room, tenant_max(pool), share->running);
+    unsigned of_function = left(of_tenant, limits->concurrency, atomic_load(&quota->running));
+
+    return pool->fair.queued < most + room && share->queued < most - most / 4 + of_tenant &&
+           atomic_load(&quota->queued) < limits->queue + of_function;
+}
+
 static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
 {
+    struct srv_share *share;
     bool taken = false;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->nqueued < pool->server->config.queue + free_places(pool)) {
-        conn->next = NULL;
-        *(pool->last ? &pool->last->next : &pool->first) = conn;
-        pool->last = conn;
-        pool->nqueued++;
+    share = find_share(pool, conn);
+    if (share && has_room(pool, conn, share)) {
+        srv_fair_put(&pool->fair, conn);
         /* All threads may be busy for now; one that has just ended its call counts too. */
         taken = want_thread(pool) || pool->away > 0 || pool->nthreads > pool->looping;
-        if (!taken) { /* nobody is there to take it, now or later */
-            struct srv_conn **p = &pool->first, *before = NULL;
-
-            for (; *p != conn; p = &(*p)->next)
-                before = *p;
-            *p = NULL;
-            pool->last = before;
-            pool->nqueued--;
-        }
+        if (!taken) /* nobody is there to take it, now or later */
+            srv_fair_remove(&pool->fair, conn);
     }
     pthread_mutex_unlock(&pool->lock);
     return taken;
+}
+
+bool srv_pool_begin(struct srv_pool *pool, struct srv_conn *conn)
+{
+    struct srv_quota *quota = &conn->work->request.function->quota;
+    bool known = quota->share;
+
+    if (!known) {
+        pthread_mutex_lock(&pool->lock);
+        known = find_share(pool, conn);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    if (known)
+        atomic_fetch_add_explicit(&quota->running, 1, memory_order_relaxed);
+    return known;
+}
+
+void srv_pool_end(struct srv_pool *pool, struct srv_conn *conn)
+{
+    struct srv_quota *quota = &conn->work->request.function->quota;
+
+    atomic_fetch_sub_explicit(&quota->running, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&quota->queued, memory_order_relaxed) == 0)
+        return; /* else one of the same function may have been waiting for this */
+    pthread_mutex_lock(&pool->lock);
+    want_thread(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* Call here, or let a thread of the pool do it? */
@@ -267,7 +342,9 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     if (request->route != SRV_ROUTE_FUNCTION)
         return SRV_STEP_NEXT;
     if (!request->slow &&
-        atomic_load_explicit(&server->pool.busy, memory_order_relaxed) < server->config.calls)
+        atomic_load_explicit(&server->pool.busy, memory_order_relaxed) < server->config.calls &&
+        atomic_load_explicit(&request->function->quota.running, memory_order_relaxed) <
+            request->limits.concurrency)
         return SRV_STEP_NEXT;
     srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
     conn->away = true;
@@ -302,6 +379,8 @@ static void take_loop(struct srv_pool *pool, struct srv_loop *loop, uint64_t tic
         return;
     if (!atomic_compare_exchange_strong(&loop->guest, &ticket, 0))
         return;
+    /* From here on the call is not over before srv_pool_return, which waits for the lock. */
+    srv_fair_away(loop->calling);
     set_away(pool, 1);
     pool->adrift[pool->nadrift++] = loop;
     pthread_cond_signal(&pool->more);
@@ -453,6 +532,7 @@ void srv_pool_stop(struct srv_pool *pool)
         pthread_mutex_destroy(&thread->guest.lock);
         free(thread);
     }
+    srv_fair_release(&pool->fair);
     free(pool->adrift);
     free(pool->seen);
 }

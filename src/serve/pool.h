@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "serve/fair.h"
 #include "ssvm.h"
 
 #define SRV_WATCH_MS                                                                               \
@@ -33,7 +34,9 @@ struct srv_guest {
     pthread_mutex_t lock;
     ssvm_store *store; /* NULL = none runs */
     uint64_t deadline_ns;
-    bool expired; /* the watch ended it: by its deadline, or since nobody waits for it */
+    uint64_t cpu_end_ns; /* of the thread's CPU time; UINT64_MAX = no limit */
+    clockid_t cpu_clock; /* the thread's */
+    bool expired;        /* the watch ended it: by its deadline, or since nobody waits for it */
     const struct srv_conn *conn; /* whose call it is; `lost`: nobody waits for it */
 };
 
@@ -44,13 +47,12 @@ struct srv_pool {
     pthread_cond_t changed;     /* for main.c: a loop has drained */
     struct srv_thread *threads; /* all */
     unsigned nthreads, max_threads;
-    unsigned waiting;              /* threads without anything to do */
-    unsigned starting;             /* threads that will soon be */
-    unsigned away;                 /* threads in calls, without a loop */
-    unsigned looping;              /* threads that took a loop and are not back */
-    unsigned drained;              /* loops that are done */
-    struct srv_conn *first, *last; /* calls that wait, by conn->next */
-    unsigned nqueued;
+    unsigned waiting;         /* threads without anything to do */
+    unsigned starting;        /* threads that will soon be */
+    unsigned away;            /* threads in calls, without a loop */
+    unsigned looping;         /* threads that took a loop and are not back */
+    unsigned drained;         /* loops that are done */
+    struct srv_fair fair;     /* calls that wait */
     struct srv_loop **adrift; /* loops without a thread */
     unsigned nadrift;
     uint64_t *seen; /* by loop: ticket at the last look of the watch */
@@ -72,11 +74,14 @@ void srv_pool_stop(struct srv_pool *);
 
 /* The call is made, by a thread without a loop: give the connection back. */
 void srv_pool_return(struct srv_pool *, struct srv_conn *);
+/* Around a call on a loop's own thread. False: no memory. No `end` after the loop was lost. */
+bool srv_pool_begin(struct srv_pool *, struct srv_conn *);
+void srv_pool_end(struct srv_pool *, struct srv_conn *);
 /* Something happens: the watch must not sleep. */
 void srv_pool_note(struct srv_pool *);
-/* Around the store of a call, by the thread that makes it. `leave`: true when the watch ended it.
- */
-void srv_pool_guest_enter(ssvm_store *, uint64_t deadline_ns, const struct srv_conn *);
+/* Around the store of a call, by the thread that makes it; the limits are the request's. `leave`:
+ * true when the watch ended it. */
+void srv_pool_guest_enter(ssvm_store *, const struct srv_conn *);
 bool srv_pool_guest_leave(void);
 /* Call `fn` for each call that runs now, until it gives false. The call does not end meanwhile. */
 void srv_pool_each_guest(struct srv_pool *, bool (*fn)(void *data, const struct srv_conn *),

@@ -168,7 +168,7 @@ static enum srv_step decode_chunks(struct srv_conn *conn)
         at += used;
         if (r == SRV_HTTP_BAD)
             return srv_conn_fail(conn, work->http.status, "bad_request", work->http.why);
-        if (len > conn->loop->server->config.body - request->body_len)
+        if (len > request->limits.body - request->body_len)
             return srv_conn_fail(conn, 413, "body_too_large",
                                  "the body is larger than this server accepts");
         if (len > 0) {
@@ -237,7 +237,7 @@ static void decode_some(struct srv_conn *conn, size_t room)
         at += used;
         if (r == SRV_HTTP_BAD)
             srv_stream_fail(stream, work->http.status, work->http.why);
-        else if (len > conn->loop->server->config.body - stream->in_total)
+        else if (len > conn->work->request.limits.body - stream->in_total)
             srv_stream_fail(stream, 413, "the body is larger than this server accepts");
         else if (len > 0)
             srv_stream_put(stream, data, len);
@@ -319,7 +319,7 @@ enum srv_step srv_body_take(struct srv_conn *conn, const char *data, size_t len)
 {
     struct srv_request *request = &conn->work->request;
 
-    if (len > conn->loop->server->config.body - request->body_len)
+    if (len > request->limits.body - request->body_len)
         return srv_conn_fail(conn, 413, "body_too_large",
                              "the body is larger than this server accepts");
     if (reserve_body(conn, request->body_len + len) == SRV_STEP_REPLY)

@@ -1,12 +1,14 @@
 /* Records of finished requests, failures, and what functions say, on their way to control. */
 #include "serve/record.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "platform/record.h"
+#include "platform/table.h"
 #include "serve/link.h"
 #include "serve/loop.h"
 
@@ -15,13 +17,24 @@
 #define RING_WAIT_MS 3000
 #define RING_RETRY_NS 1000000000U
 #define FAILURES_MAX 100 /* told in a second; further ones have their record alone */
-#define TEXT_MAX 32768   /* bytes of a backtrace, and of standard error */
+#define LIMITS_MAX 4096
+#define TEXT_MAX 32768 /* bytes of a backtrace, and of standard error */
 
 static void put_text(char *to, size_t size, const char *text)
 {
     size_t len = strnlen(text, size - 1);
 
     memcpy(to, text, len);
+}
+
+static void put_digits(char *to, const uint8_t *bytes, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        to[2 * i] = hex[bytes[i] >> 4];
+        to[2 * i + 1] = hex[bytes[i] & 15];
+    }
 }
 
 static void fill(struct plat_record *r, const struct srv_conn *conn)
@@ -41,8 +54,11 @@ static void fill(struct plat_record *r, const struct srv_conn *conn)
     r->trigger = conn->trigger;
     put_text(r->id, sizeof r->id, request->id);
     put_text(r->trace, sizeof r->trace, request->trace);
-    put_text(r->tenant, sizeof r->tenant, "default");
+    r->function_id = request->function->id;
+    put_text(r->tenant, sizeof r->tenant, request->function->tenant);
     put_text(r->function, sizeof r->function, request->function->name);
+    if (request->chosen)
+        put_digits(r->digest, request->chosen->digest, (sizeof r->digest - 1) / 2);
     put_text(r->code, sizeof r->code, request->code ? request->code : "");
     put_text(r->method, sizeof r->method, srv_method_name(work->http.method));
 }
@@ -67,30 +83,31 @@ static void write_ring(struct srv_server *server, const struct plat_record *r)
 
 /* ---- Failures and words ---- */
 
-static void put_limits(struct plat_message *m, const struct srv_config *config)
-{
-    char text[256];
+#define UNIT_MS "_ms"
+#define UNIT_BYTES "_bytes"
+#define UNIT_COUNT ""
 
-    snprintf(text, sizeof text,
-             "deadline_ms %llu\nmemory_bytes %llu\ngas %llu\nbody_bytes %llu\noutput_bytes %llu\n"
-             "log_bytes %llu\n",
-             (unsigned long long)config->call_ms, (unsigned long long)config->memory,
-             (unsigned long long)config->gas, (unsigned long long)config->body,
-             (unsigned long long)config->output, (unsigned long long)config->errors);
-    plat_put_str(m, PLAT_TAG_LIMITS, text);
+static void put_limits(struct plat_message *m, const struct plat_limits *limits)
+{
+    struct sv_buf lines;
+
+    sv_buf_init(&lines, LIMITS_MAX);
+#define LIMIT(field, name, unit, doc)                                                              \
+    if (limits->field)                                                                             \
+        sv_buf_printf(&lines, name UNIT_##unit " %" PRIu64 "\n", limits->field);
+#include "platform/limit.def"
+#undef LIMIT
+    plat_put(m, PLAT_TAG_LIMITS, lines.data, lines.len);
+    sv_buf_release(&lines);
 }
 
 static void put_hash(struct plat_message *m, const struct srv_request *request)
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t digest[SV_SHA256_LEN];
     char text[2 * SV_SHA256_LEN];
 
     sv_sha256(request->body ? request->body : "", request->body_len, digest);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        text[2 * i] = hex[digest[i] >> 4];
-        text[2 * i + 1] = hex[digest[i] & 15];
-    }
+    put_digits(text, digest, sizeof digest);
     plat_put(m, PLAT_TAG_HASH, text, sizeof text);
 }
 
@@ -113,7 +130,7 @@ static void tell_failure(struct srv_conn *conn, const struct plat_record *r)
     if (request->errors_len > 0)
         plat_put(&m, PLAT_TAG_ERRORS, request->errors, cut(request->errors_len));
     plat_put(&m, PLAT_TAG_PATH, request->path, request->path_len);
-    put_limits(&m, &conn->loop->server->config);
+    put_limits(&m, &request->limits);
     put_hash(&m, request);
     (void)srv_link_tell(conn->loop->server, NULL, &m);
     plat_message_release(&m);

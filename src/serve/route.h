@@ -5,6 +5,7 @@
 #include "serve/conn.h"
 
 #define SRV_ROUTE_PREFIX "/f/"
+#define SRV_ROUTE_TENANT "/t/" /* TENANT/f/ */
 
 /* Add the fields that let pages of other origins read the reply. */
 void srv_route_cors(struct srv_conn *);

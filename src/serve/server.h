@@ -16,6 +16,7 @@
 #define SRV_LISTENERS_MAX 16
 
 struct srv_loop;
+struct srv_registry;
 struct srv_tls;
 struct srv_link;
 struct plat_ring;
@@ -45,6 +46,7 @@ struct srv_server {
     struct srv_loop *loops;
     struct srv_grant grant;
     struct srv_functions functions;
+    struct srv_registry *registry; /* registry.h */
     struct srv_pool pool;
     struct srv_forward forward;
     struct srv_log log;

@@ -51,7 +51,7 @@ static ssvm_error *initialise(struct maker *m, const char *bytes, size_t len,
     if (!error)
         error = ssvm_linker_define_bindgen(m->linker);
     if (!error)
-        error = srv_grant_define(grant, m->linker);
+        error = srv_grant_define(grant, SRV_GRANT_ALL, m->linker);
     if (!error)
         error = ssvm_linker_instantiate(m->linker, m->module, &m->instance);
     return error ? error : ssvm_instance_initialize(m->instance);

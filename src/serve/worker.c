@@ -22,12 +22,15 @@
 #include "serve/listen.h"
 #include "serve/loop.h"
 #include "serve/process.h"
+#include "serve/registry.h"
 #include "serve/status.h"
 #include "serve/tls.h"
 
 #define FILES_KEPT 64               /* descriptors beside those of connections */
 #define CALL_MEMORY_MIN (16U << 20) /* what a call is left where address space is limited */
 #define CANCEL_WAIT_MS 1000         /* after cancelling what still runs at the end of the drain */
+/* For control to tell what functions there are. Without it, the worker serves what it has. */
+#define TABLE_WAIT_MS 5000
 #define RETIRE_MS 1000 /* for idle connections to ask once more, before they are closed */
 
 /* ---- What the machine allows ---- */
@@ -164,6 +167,7 @@ static int open_parts(struct srv_server *server, bool linked)
     if (getrandom(&seed, sizeof seed, 0) == sizeof seed)
         atomic_init(&server->next_id, seed);
     if (!open_engine(server, linked && strcmp(cache, "none") != 0 ? cache : NULL, linked) ||
+        !srv_registry_init(server) ||
         !srv_functions_init(&server->functions, server->engine, server->root, server->config.module,
                             &limits, &server->grant, &server->log))
         return SRV_STATUS_ERROR;
@@ -178,6 +182,7 @@ static int open_parts(struct srv_server *server, bool linked)
 static void close_parts(struct srv_server *server)
 {
     srv_functions_release(&server->functions);
+    srv_registry_release(server);
     srv_grant_release(&server->grant);
     ssvm_engine_delete(server->engine);
     close(server->root);
@@ -376,6 +381,8 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     n = srv_functions_load_all(&server->functions, &broken);
     if (role->announce)
         print_functions(server);
+    if (srv_link_has_control(server))
+        srv_registry_wait(server, TABLE_WAIT_MS);
     if (!start_loops(server)) {
         fprintf(stderr, "ssvm-serve: cannot start the event loops: %s\n", strerror(errno));
         return SRV_STATUS_ERROR;

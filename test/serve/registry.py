@@ -1,0 +1,461 @@
+#!/usr/bin/env python3
+"""Tests of deployed functions, over /v1 and by calling them: versions, splits, keys, routes, limits, swaps under load, damage.
+
+Usage: registry.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import test_server as base
+from test_server import Client, Server, guest, same, until
+
+TESTS = []
+SSVM = os.path.join(base.BUILD, "ssvm")
+BOUNDARY = "b-0123456789"
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+# ---- Modules
+
+
+def wasm(text, **values):
+    """A module from text; $NAME stands for a value."""
+    for k, v in values.items():
+        text = text.replace("$" + k, str(v))
+    path = os.path.join(base.GUESTS, "m%x.wasm" % (hash(text) & 0xffffffffffff))
+    if not os.path.exists(path):
+        tool = shutil.which("wat2wasm")
+        if not tool:
+            raise base.Skip("wat2wasm is missing")
+        with open(path + ".wat", "w") as f:
+            f.write(text)
+        subprocess.run([tool, path + ".wat", "-o", path], check=True)
+    with open(path, "rb") as f:
+        return f.read()
+
+
+# A command that says $text, and then its argument and environment.
+SAY = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "Content-Type: text/plain\0a\0a$TEXT")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const $LEN))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
+SPIN = r"""(module (memory (export "memory") 1)
+  (func (export "_start") (local i64)
+    (loop (i64.store (i32.const 0) (local.tee 0 (i64.add (i64.mul (local.get 0) (i64.const 6364136223846793005)) (i64.const 1)))) (br 0))))"""
+GROW = r"""(module (memory (export "memory") 1)
+  (func (export "_start") (if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable))))"""
+
+
+def say(text):
+    return wasm(SAY, LEN=26 + len(text), TEXT=text)
+
+
+# ---- The server and its registry
+
+
+class Registry(Server):
+    """A server with its operator's token."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.token = open(self.dir + "/.ssvm/admin-token").read().strip()
+        return self
+
+    def ask(self, method, path, body=None, fields=(), token=None, status=200):
+        if isinstance(body, dict):
+            body, fields = json.dumps(body).encode(), [*fields, ("Content-Type", "application/json")]
+        r = self.call(method, path, body, [("Authorization", "Bearer " + (token or self.token)), *fields])
+        same(r.status, status, "%s %s: %s" % (method, path, r.body[:400]))
+        return json.loads(r.body) if r.body.strip() else None
+
+    def deploy(self, name, module=None, manifest=None, tenant="default", query="", files=(), **kw):
+        path = "/v1/tenants/%s/functions/%s%s" % (tenant, name, query)
+        if not manifest and not files:
+            return self.ask("PUT", path, module, **kw)
+        if module and manifest:
+            manifest += "module: m.wasm\n"
+        parts = [("manifest", manifest.encode())] if manifest else []
+        parts += [("wasm", module)] if module else []
+        parts += [("site/" + k, v) for k, v in files]
+        body = b"".join(b'--%s\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' %
+                        (BOUNDARY.encode(), k.encode(), v) for k, v in parts)
+        body += b"--%s--\r\n" % BOUNDARY.encode()
+        return self.ask("PUT", path, body, [("Content-Type", "multipart/form-data; boundary=" + BOUNDARY)], **kw)
+
+    def workers(self):
+        return self.processes("ssvm-worker")
+
+
+class Load:
+    """Clients that keep their connections and call a path all the time; `bodies` counts the answers, `failed` has the others."""
+
+    def __init__(self, server, path, clients=4, method="GET", body=None):
+        self.server, self.path, self.method, self.body = server, path, method, body
+        self.bodies, self.failed, self.stop, self.lock = {}, [], False, threading.Lock()
+        self.times = []
+        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+
+    def run(self):
+        c = Client(self.server)
+        while not self.stop:
+            try:
+                start = time.monotonic()
+                r = c.request(self.method, self.path, self.body)
+                with self.lock:
+                    self.times.append(time.monotonic() - start)
+                    if r.status == 200:
+                        self.bodies[r.body] = self.bodies.get(r.body, 0) + 1
+                    else:
+                        self.failed.append((r.status, r.body[:200]))
+            except Exception as e:  # noqa: BLE001
+                self.failed.append(repr(e))
+                c = Client(self.server)
+        c.close()
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+
+# ---- Versions
+
+
+@test
+def deploy_and_call():
+    with Registry("--workers", "2") as s:
+        same(s.get("/f/a").status, 404)
+        d = s.deploy("a", say("one"))
+        same((d["number"], d["is_new"]), (1, True))
+        for _ in range(6):  # whichever worker has the connection
+            r = s.get("/f/a")
+            same((r.status, r.body, r["content-type"]), (200, b"one", "text/plain"))
+        same(s.get("/f/a/any/path").body, b"one", "a command has all paths")
+        same(s.get("/t/default/f/a").body, b"one")
+        same(s.get("/t/other/f/a").status, 404)
+        same(s.get("/f/ab").status, 404)
+        d2 = s.deploy("a", say("two"))
+        same([s.get("/f/a").body for _ in range(6)], [b"two"] * 6)
+        same(s.deploy("a", say("two"))["is_new"], False)
+        # By digest and by alias.
+        same(s.get("/f/a@" + d["digest"][:8]).body, b"one")
+        same(s.get("/f/a@" + d2["digest"]).body, b"two")
+        same(s.get("/f/a@nothing").status, 404)
+        same(s.get("/f/a@").status, 404)
+        s.ask("PUT", "/v1/tenants/default/functions/a/aliases/old", {"version": 1})
+        same(s.get("/f/a@old").body, b"one")
+        s.ask("DELETE", "/v1/tenants/default/functions/a/aliases/old", status=204)
+        same(s.get("/f/a@old").status, 404)
+        # Back, and forth.
+        s.ask("POST", "/v1/tenants/default/functions/a/rollback", {})
+        same([s.get("/f/a").body for _ in range(4)], [b"one"] * 4)
+        s.ask("POST", "/v1/tenants/default/functions/a/rollback", {"version": "2"})
+        same(s.get("/f/a").body, b"two")
+        s.ask("DELETE", "/v1/tenants/default/functions/a", status=204)
+        same(s.get("/f/a").status, 404)
+        # Functions with exports, and a file of the same name.
+        s.deploy("greet", open(guest("hello"), "rb").read())
+        same(s.call("POST", "/f/greet/say", b"you").body, b"hello, you")
+        same(s.get("/f/greet/nothing").status, 404)
+        s.write("functions/file.wasm", say("file"))
+        same(s.get("/f/file").body, b"file")
+        s.deploy("file", say("deployed"))
+        same(s.get("/f/file").body, b"deployed")
+        # What a restart leaves.
+        for pid in s.workers():
+            os.kill(pid, 9)
+        until("new workers", lambda: len(s.workers()) == 2)
+        same(s.get("/f/file").body, b"deployed")
+
+
+@test
+def refused():
+    """Nothing of a version that is not accepted is seen."""
+    with Registry("--workers", "1") as s:
+        s.deploy("a", say("one"))
+        for module in (b"", b"\0asm", b"\0asm\1\0\0\0\7", say("x")[:-3]):
+            s.deploy("a", module, status=400 if not module else 422)
+        s.deploy("a", wasm('(module (import "nowhere" "f" (func)) (func (export "_start")))'), status=422)
+        s.deploy("a", say("two"), "name: a\ntimeout: fast\n", status=400)
+        same(s.get("/f/a").body, b"one")
+
+
+@test
+def split():
+    with Registry("--workers", "2") as s:
+        s.deploy("a", say("one"), "name: a\nsplit: header:x-user\n")
+        s.deploy("a", say("two"), "name: a\nsplit: header:x-user\n", query="?weight=2500")
+        got = [s.get("/f/a").body for _ in range(400)]
+        n = got.count(b"two")
+        assert 50 < n < 160, n  # 100 is expected, with a deviation of 8.7
+        for user in range(12):
+            first = s.get("/f/a", fields=[("X-User", "u%d" % user)]).body
+            same({s.get("/f/a", fields=[("X-User", "u%d" % user)]).body for _ in range(6)}, {first}, "one user, one version")
+        got = [s.get("/f/a", fields=[("X-User", "u%d" % i)]).body for i in range(400)]
+        assert 50 < got.count(b"two") < 160, got.count(b"two")
+        s.deploy("a", say("three"), query="?switch=off&alias=next")
+        same(s.get("/f/a@next").body, b"three")
+        same(b"three" in [s.get("/f/a").body for _ in range(50)], False)
+        s.ask("PUT", "/v1/tenants/default/functions/a/split", {"targets": [{"version": 3, "weight": 1}]})
+        same({s.get("/f/a").body for _ in range(20)}, {b"three"})
+
+
+@test
+def swap_under_load():
+    """New versions all the time: every request is answered, by one that was there."""
+    with Registry("--workers", "2") as s:
+        modules = [say("v%d" % i) for i in range(12)]
+        s.deploy("a", modules[0])
+        with Load(s, "/f/a", 6) as load:
+            for i in range(1, 12):
+                s.deploy("a", modules[i])
+                time.sleep(0.05)
+                # Who asks after the answer gets the new one, of whichever worker.
+                same({s.get("/f/a").body for _ in range(4)}, {b"v%d" % i})
+            for _ in range(6):
+                s.ask("POST", "/v1/tenants/default/functions/a/rollback", {"version": "3"})
+                s.ask("POST", "/v1/tenants/default/functions/a/rollback", {"version": "12"})
+        same(load.failed[:3], [])
+        assert sum(load.bodies.values()) > 200, load.bodies
+        assert len(load.bodies) >= 10, load.bodies
+
+
+@test
+def damaged():
+    """A module's file that is damaged, cut, gone, or another's is never run; put back, it is."""
+    with Registry("--workers", "1") as s:
+        d = s.deploy("a", say("one"))
+        path = s.dir + "/.ssvm/blobs/%s.wasm" % d["digest"]
+        good = open(path, "rb").read()
+        bad = bytearray(good)
+        bad[-1] ^= 1
+        for what in (bytes(bad), good[:-1], b"", say("two"), None):
+            os.unlink(path)
+            if what is not None:
+                open(path, "wb").write(what)
+            for pid in s.workers():
+                os.kill(pid, 9)
+            r = until("a worker", lambda: s.workers() and s.get("/f/a"))
+            same((r.status, r.code()), (502, "function_broken"))
+            if what is None:
+                open(path, "wb").write(b"")
+        os.unlink(path)
+        os.symlink("/etc/passwd", path)
+        time.sleep(1.2)
+        same(s.get("/f/a").status, 502)
+        os.unlink(path)
+        open(path, "wb").write(good)
+        time.sleep(1.2)
+        same(s.get("/f/a").body, b"one")
+        # Native code that is damaged is made anew, or done without.
+        for root, _, names in os.walk(s.dir + "/.ssvm/cache"):
+            for name in names:
+                with open(os.path.join(root, name), "r+b") as f:
+                    f.seek(os.path.getsize(f.name) // 2)
+                    f.write(b"\xcc" * 64)
+        for pid in s.workers():
+            os.kill(pid, 9)
+        same(until("a worker", lambda: s.workers() and s.get("/f/a")).body, b"one")
+
+
+# ---- Who may
+
+
+@test
+def keys():
+    with Registry("--workers", "1") as s:
+        s.deploy("a", say("one"))
+        key = s.ask("PUT", "/v1/tenants/default/functions/a/key")["usage_key"]
+        for fields in ([], [("SSVM-Usage-Key", "x")], [("SSVM-Usage-Key", key[:-1])], [("SSVM-Usage-Key", key + "0")], [("SSVM-Usage-Key", "")]):
+            r = s.get("/f/a", fields=fields)
+            same((r.status, r.code()), (401, "usage_key"))
+        for name in ("SSVM-Usage-Key", "ssvm_usage_key", "SSVM_Usage_Key"):
+            same(s.get("/f/a", fields=[(name, key)]).body, b"one")
+        other = s.ask("PUT", "/v1/tenants/default/functions/a/key")["usage_key"]
+        same(s.get("/f/a", fields=[("SSVM-Usage-Key", key)]).status, 401)
+        same(s.get("/f/a", fields=[("SSVM-Usage-Key", other)]).status, 200)
+        s.ask("DELETE", "/v1/tenants/default/functions/a/key", status=204)
+        same(s.get("/f/a").status, 200)
+
+
+@test
+def tenants():
+    """What is one's is neither seen nor called nor changed by another's name or token."""
+    with Registry("--workers", "1") as s:
+        tokens = {}
+        for name in ("red", "blue"):
+            s.ask("POST", "/v1/tenants", {"name": name}, status=201)
+            tokens[name] = s.ask("POST", "/v1/tenants/%s/tokens" % name, {"name": "t", "scopes": ["admin"]}, status=201)["token"]
+            s.deploy("a", say(name), tenant=name, token=tokens[name])
+        same((s.get("/t/red/f/a").body, s.get("/t/blue/f/a").body), (b"red", b"blue"))
+        same(s.get("/f/a").status, 404)
+        for path in ("/t/red/../blue/f/a", "/t/red/f/../../blue/f/a"):
+            same(s.get(path).body, b"blue", path)
+        same(s.get("/t/red%2ff/a").status, 400)
+        r = s.call("PUT", "/v1/tenants/blue/functions/a", say("stolen"), [("Authorization", "Bearer " + tokens["red"])])
+        assert r.status in (403, 404), r.status
+        r = s.call("GET", "/v1/tenants/blue/functions", None, [("Authorization", "Bearer " + tokens["red"])])
+        assert r.status in (403, 404), r.status
+        same(s.get("/t/blue/f/a").body, b"blue")
+        # The same bytes are one blob; whoever removes his leaves the other's.
+        s.deploy("b", say("red"), tenant="blue", token=tokens["blue"])
+        s.ask("DELETE", "/v1/tenants/red/functions/a", token=tokens["red"], status=204)
+        same((s.get("/t/red/f/a").status, s.get("/t/blue/f/b").body), (404, b"red"))
+        same(s.get("/t/red/f/b").status, 404)
+
+
+@test
+def routes():
+    with Registry("--workers", "1") as s:
+        s.write("site/index.html", "<p>site")
+        s.deploy("a", say("one"), "name: a\nroutes:\n  - path: /hello\n  - host: a.example\n    path: /\n")
+        same((s.get("/hello").body, s.get("/hello/x").body), (b"one", b"one"))
+        same(s.get("/hellox").status, 404)
+        same(s.get("/").body, b"<p>site")
+        c = Client(s)
+        c.send(b"GET /x HTTP/1.1\r\nHost: A.example:80\r\n\r\n")
+        same(c.reply().body, b"one")
+        c.close()
+        s.deploy("b", say("two"), "name: b\nroutes:\n  - path: /hello/deep\n  - path: /m\n    methods: [POST]\n")
+        same((s.get("/hello/deep").body, s.get("/hello/deep/er").body, s.get("/hello/dee").body), (b"two", b"two", b"one"))
+        same((s.call("POST", "/m", b"").body, s.get("/m").status), (b"two", 404))
+        # A handler: an export instead of the path.
+        s.deploy("h", open(guest("hello"), "rb").read(), "name: h\nhandler: say\nroutes:\n  - path: /greet\n")
+        same(s.call("POST", "/greet", b"you").body, b"hello, you")
+        # Files beside the function.
+        s.deploy("w", say("api"), "name: w\nstatic:\n  dir: public\n  path: /app\n  spa: true\nroutes:\n  - path: /app/api\n",
+                 files=[("index.html", b"<p>app"), ("x/y.js", b"1")])
+        same((s.get("/app/").body, s.get("/app/x/y.js").body, s.get("/app/api").body), (b"<p>app", b"1", b"api"))
+        same(s.get("/app/no/page", fields=[("Accept", "text/html")]).body, b"<p>app")
+        same(s.get("/app/no.js").status, 404)
+        same(s.call("POST", "/app/x", b"").status, 405)
+        s.ask("DELETE", "/v1/tenants/default/functions/w", status=204)
+        same(s.get("/app/x/y.js").status, 404)
+
+
+@test
+def cors():
+    with Registry("--workers", "1") as s:
+        s.deploy("a", say("one"), "name: a\ncors: https://page.example\n")
+        r = s.get("/f/a", fields=[("Origin", "https://page.example")])
+        same((r["access-control-allow-origin"], r["vary"]), ("https://page.example", "Origin"))
+        same(s.get("/f/a", fields=[("Origin", "https://other.example")])["access-control-allow-origin"], None)
+        r = s.call("OPTIONS", "/f/a", fields=[("Origin", "https://page.example"), ("Access-Control-Request-Method", "PUT")])
+        same((r.status, r["access-control-allow-origin"]), (204, "https://page.example"))
+
+
+# ---- Limits
+
+
+@test
+def limits():
+    with Registry("--workers", "1", "--calls", "8") as s:
+        s.deploy("wall", wasm(SPIN), "name: wall\nlimits:\n  deadline: 200ms\n")
+        start = time.time()
+        r = s.get("/f/wall")
+        same((r.status, r.code()), (504, "deadline"))
+        assert 0.15 < time.time() - start < 1.5
+        s.deploy("cpu", wasm(SPIN), "name: cpu\nlimits:\n  cpu: 100ms\n")
+        start = time.time()
+        same(s.get("/f/cpu").status, 504)
+        assert time.time() - start < 5
+        s.deploy("gas", wasm(SPIN), "name: gas\nlimits:\n  gas: 1000000\n")
+        same(s.get("/f/gas").code(), "gas_exhausted")
+        s.deploy("mem", wasm(GROW), "name: mem\nlimits:\n  memory: 1MiB\n")
+        same(s.get("/f/mem").status, 500)
+        s.deploy("mem", wasm(GROW), "name: mem\nlimits:\n  memory: 128MiB\n")
+        same(s.get("/f/mem").code(), "bad_reply", "it says nothing")
+        s.deploy("body", say("one"), "name: body\nlimits:\n  body: 100\n  output: 2\n")
+        same(s.call("POST", "/f/body", b"x" * 101).status, 413)
+        c = Client(s)
+        c.send(b"POST /f/body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"40\r\n" + b"x" * 64 + b"\r\n" * 1 + b"40\r\n" + b"x" * 64 + b"\r\n0\r\n\r\n")
+        same(c.reply().status, 413)
+        c.close()
+        same(s.get("/f/body").code(), "output_limit")
+        s.deploy("rate", say("one"), "name: rate\nlimits:\n  rate: 5\n")
+        got = [s.get("/f/rate") for _ in range(12)]
+        assert [r.status for r in got[:4]] == [200] * 4, [r.status for r in got]
+        same((got[-1].status, got[-1].code(), got[-1]["retry-after"]), (429, "rate_limit", "1"))
+        time.sleep(1.1)
+        same(s.get("/f/rate").status, 200)
+
+
+@test
+def concurrency():
+    """At most so many of one function run; as many more wait, the others are told to come back; its neighbour does not notice."""
+    with Registry("--workers", "1", "--calls", "8") as s:
+        s.deploy("slow", wasm(SPIN), "name: slow\nlimits:\n  deadline: 600ms\n  concurrency: 2\n  queue: 3\n")
+        s.deploy("quick", say("one"))
+        s.get("/f/quick"), s.get("/f/slow")
+        results, lock = [], threading.Lock()
+
+        def one():
+            start = time.time()
+            r = s.get("/f/slow")
+            with lock:
+                results.append((r.status, time.time() - start, r["retry-after"]))
+
+        threads = [threading.Thread(target=one) for _ in range(12)]
+        for t in threads:
+            t.start()
+        time.sleep(0.2)
+        same(s.get("/f/quick").body, b"one")
+        for t in threads:
+            t.join()
+        refused = [r for r in results if r[0] == 503]
+        same({r[2] for r in refused}, {"1"})
+        assert 5 <= len(refused) <= 7, results
+        assert max(r[1] for r in results) > 1.1, "some waited for their turn"
+
+
+@test
+def fairness():
+    """A tenant that floods has its own queue only; another's calls go on."""
+    with Registry("--workers", "1", "--calls", "4") as s:
+        for name in ("red", "blue"):
+            s.ask("POST", "/v1/tenants", {"name": name}, status=201)
+        for i in range(3):
+            s.deploy("spin%d" % i, wasm(SPIN), "name: spin%d\nlimits:\n  deadline: 300ms\n" % i, tenant="red")
+        s.deploy("a", say("blue"), tenant="blue")
+        s.get("/t/blue/f/a")
+        loads = [Load(s, "/t/red/f/spin%d" % i, 8) for i in range(3)]
+        for load in loads:
+            load.__enter__()
+        try:
+            time.sleep(0.5)
+            times = []
+            for _ in range(30):
+                start = time.time()
+                same(s.get("/t/blue/f/a").body, b"blue")
+                times.append(time.time() - start)
+        finally:
+            for load in loads:
+                load.__exit__()
+        assert sorted(times)[27] < 0.25, sorted(times)[-5:]
+
+
+def main():
+    base.TESTS[:] = TESTS
+    return base.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
