@@ -25,7 +25,9 @@ static bool put_request(void *data, const struct srv_conn *conn)
         return false;
     sv_buf_puts(&w->out, w->count++ > 0 ? ",{\"id\":\"" : "{\"id\":\"");
     sv_buf_puts(&w->out, request->id);
-    sv_buf_puts(&w->out, "\",\"tenant\":\"default\",\"function\":");
+    sv_buf_puts(&w->out, "\",\"tenant\":");
+    sv_buf_json_string(&w->out, request->function->tenant, strlen(request->function->tenant));
+    sv_buf_puts(&w->out, ",\"function\":");
     sv_buf_json_string(&w->out, request->function->name, strlen(request->function->name));
     sv_buf_printf(&w->out,
                   ",\"method\":\"%s\",\"path\":", srv_method_name(conn->work->http.method));

@@ -76,7 +76,7 @@ async function allFunctions(app) {
   return parts;
 }
 
-const targetText = (f) => f.targets.map((t) => `version ${t.number}` + (t.weight && t.weight !== 10000 ? ` (${t.weight / 100} %)` : '') + (t.alias ? ` as @${t.alias}` : '')).join(', ');
+const targetText = (f) => f.targets.map((t) => `version ${t.number}` + (t.weight && t.weight !== 10000 ? ` (${t.weight / 100} %)` : '') + t.aliases.map((a) => ` as @${a}`).join('')).join(', ');
 
 function deployCard(app, name) {
   const field = el('input', { name: 'name', value: name, required: true, pattern: '[A-Za-z0-9_.\\-]{1,64}', readOnly: Boolean(name), spellcheck: false });
@@ -94,7 +94,7 @@ function deployCard(app, name) {
     try {
       const done = await app.ask('PUT', at(app.tenant, 'functions', field.value), { body: file.files[0], type: 'application/wasm' });
       says.className = 'good';
-      says.replaceChildren(`Version ${done.number} serves at `, el('a', { href: done.url }, done.url), ...done.warnings.flatMap((w) => [el('br'), w]));
+      says.replaceChildren(`Version ${done.number} serves at `, el('a', { href: done.url }, done.url), ...done.note.split('\n').filter(Boolean).flatMap((line) => [el('br'), line]));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       says.className = 'error';
@@ -110,21 +110,22 @@ function versionsCard(app, f, versions) {
     class: 'small quiet', 'aria-label': `Serve version ${v.number}`,
     onclick: async () => {
       if (!await confirmed(`Let version ${v.number} of ${f.name} serve all requests?`, 'Serve version ' + v.number)) return;
-      if (await app.attempt(() => app.ask('POST', at(app.tenant, 'functions', f.name, 'rollback'), { json: { version: v.number } })))
+      if (await app.attempt(() => app.ask('POST', at(app.tenant, 'functions', f.name, 'rollback'), { json: { version: String(v.number) } })))
         dispatchEvent(new HashChangeEvent('hashchange'));
     },
   }, 'Serve this');
   return card('Versions', table('Versions', [{ num: 'Version' }, 'Digest', 'Deployed', { num: 'Size' }, 'Share', ''],
     versions.map((v) => [{ num: String(v.number) }, el('code', { title: v.digest }, v.digest.slice(0, 12)), when(v.created), { num: bytes(v.bytes) },
-      (v.weight ? v.weight / 100 + ' %' : '') + (v.alias ? ' @' + v.alias : ''), v.weight === 10000 || !app.may('deploy') ? '' : rollback(v)]), 'None.'));
+      (v.weight ? v.weight / 100 + ' %' : '') + v.aliases.map((a) => ' @' + a).join(''), v.weight === 10000 || !app.may('deploy') ? '' : rollback(v)]), 'None.'));
 }
 
-function tryCard(app, name) {
-  const path = el('input', { name: 'path', placeholder: '/say', spellcheck: false });
+function tryCard(app, name, exports) {
+  const path = el('input', { name: 'path', placeholder: '/FUNCTION', spellcheck: false, list: 'exports', value: exports.length === 1 && exports[0].name !== '_start' ? '/' + exports[0].name : '' });
+  const choices = el('datalist', { id: 'exports' }, exports.filter((x) => x.name !== '_start').map((x) => el('option', { value: '/' + x.name }, x.signature || '')));
   const type = el('select', {}, ['text/plain', 'application/json', 'application/octet-stream'].map((t) => el('option', {}, t)));
   const body = el('textarea', { name: 'body', spellcheck: false }), file = el('input', { type: 'file' });
   const button = el('button', {}, 'Call'), answer = el('div', { class: 'answer', 'aria-live': 'polite' });
-  const form = el('form', { class: 'stack' }, el('label', {}, 'Path behind the function', path), el('label', {}, 'Content type', type),
+  const form = el('form', { class: 'stack' }, el('label', {}, 'Path behind the function', path, choices), el('label', {}, 'Content type', type),
     el('label', {}, 'Body', body), el('label', {}, 'or a file', file), el('div', {}, button), answer);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -155,12 +156,24 @@ async function showAnswer(response, took) {
   return [head, el('pre', { tabindex: '0', 'aria-label': 'The answer' }, text.slice(0, ANSWER_MAX) + (text.length > ANSWER_MAX ? '\n…' : ''))];
 }
 
+// A file of the server's folder has no versions, and is no function of the registry.
+function oneFile(app, name) {
+  return [wide(card('Not deployed', el('p', {}, 'The registry does not have it. Where it is a file of the server\u2019s folder, it is called as ', el('code', {}, '/f/' + name), '.'))),
+    ...charts(app, name), liveCard(app, name), wide(logCard(app, name))];
+}
+
 async function oneFunction(app, name) {
-  const [f, list] = await Promise.all([app.get(at(app.tenant, 'functions', name)), app.get(at(app.tenant, 'functions', name, 'versions'))]);
+  let f, list;
+  try {
+    [f, list] = await Promise.all([app.get(at(app.tenant, 'functions', name)), app.get(at(app.tenant, 'functions', name, 'versions'))]);
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 400) throw error;
+    return oneFile(app, name);
+  }
   const about = card('Address', el('p', {}, el('a', { href: f.url }, f.url), f.keyed ? el('span', { class: 'soft' }, ' (callers need a key)') : null),
     el('p', { class: 'soft' }, 'serves ' + (targetText(f) || 'nothing')));
   const parts = [wide(about), ...charts(app, name), liveCard(app, name), wide(versionsCard(app, f, list.versions))];
-  if (app.may('invoke')) parts.push(tryCard(app, name));
+  if (app.may('invoke')) parts.push(tryCard(app, name, (list.versions.find((v) => v.weight > 0) || list.versions[0])?.exports ?? []));
   if (app.may('deploy')) parts.push(deployCard(app, name));
   parts.push(wide(logCard(app, name)));
   return parts;
