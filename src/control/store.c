@@ -79,7 +79,7 @@ int ctl_store_database(struct ctl_server *server, struct sv_err *err, const char
     char path[4096];
 
     snprintf(path, sizeof path, "sqlite:%s/ssvm.db", server->data);
-    return ctl_db_open(err, url && url[0] ? url : path, &server->db);
+    return ctl_db_open(err, url && url[0] && strcmp(url, "default") != 0 ? url : path, &server->db);
 }
 
 static int open_database(struct ctl_server *server, struct sv_err *err)
