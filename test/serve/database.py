@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""The server on each of its databases: the same calls of its admin interfaces are answered the same on SQLite and on PostgreSQL; a backup of a
+running server becomes another one, on the other database too; and nodes that share a PostgreSQL see each other's work, also when one is killed.
+
+Usage: database.py; SSVM_BUILD names the build folder. Without PostgreSQL (Debian: postgresql-15) only SQLite is tested. Ends with
+'N passed, N failed, N skipped'.
+"""
+import glob
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from ledger import Tokened  # noqa: E402
+from test_server import BUILD, Skip, guest, until  # noqa: E402
+
+CONTROL = os.path.join(BUILD, "ssvm-control")
+
+
+class Cluster:
+    """A PostgreSQL of our own, in a fresh folder, reached by a socket there."""
+
+    def __init__(self):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        if not found:
+            raise Skip("there is no PostgreSQL")
+        self.bin = os.path.dirname(found[-1])
+        self.dir = tempfile.mkdtemp(prefix="ssvm-pg-")
+        os.chmod(self.dir, 0o755)
+        self.user = None
+        if os.geteuid() == 0:  # as whom it does not run
+            self.user = next((u for u in ("postgres", "nobody") if u in [p.pw_name for p in pwd.getpwall()]), None)
+            shutil.chown(self.dir, self.user)
+        self.count = 0
+        self.run("initdb", "-A", "trust", "-U", "ssvm", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def run(self, program, *args):
+        subprocess.run([os.path.join(self.bin, program), "-D", self.dir + "/data", *args], check=True, user=self.user, cwd=self.dir, extra_groups=[],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def start(self):
+        self.run("pg_ctl", "-w", "-l", self.dir + "/log", "-o", "-k %s -c listen_addresses='' -c max_connections=100" % self.dir, "start")
+
+    def stop(self):
+        self.run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def fresh(self):
+        """The address of a database that has nothing yet."""
+        self.count += 1
+        subprocess.run(["psql", "-q", self.url("postgres"), "-c", "create database d%d" % self.count], check=True)
+        return self.url("d%d" % self.count)
+
+    def url(self, name):
+        return "postgresql:///%s?host=%s&user=ssvm" % (name, self.dir)
+
+    def end(self):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+cluster = None
+
+
+def databases():
+    return [("sqlite", None)] + ([("postgresql", cluster.fresh())] if cluster else [])
+
+
+class Node(Tokened):
+    def __init__(self, url, *options):
+        super().__init__(*(["--database", url] if url else []), "--workers=1", *options)
+
+    def admin(self, method, path, body=None, fields=(), token=None):
+        """Status and body, parsed where it is JSON."""
+        if isinstance(body, dict):
+            body, fields = json.dumps(body).encode(), [*fields, ("Content-Type", "application/json")]
+        for _ in range(200):
+            r = None
+            try:
+                r = self.call(method, path, body, [("Authorization", "Bearer " + (token or self.token)), *fields])
+            except (OSError, EOFError):
+                pass
+            if r and r.status not in (502, 503, 504):
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("%s %s: %s" % (method, path, r and (r.status, r.body)))
+        try:
+            return r.status, json.loads(r.body)
+        except ValueError:
+            return r.status, r.body.decode("latin1")
+
+
+def plain(value, key=""):
+    """What must be the same on each database: not times, ids, secrets."""
+    if isinstance(value, dict):
+        return {k: plain(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v, key) for v in value]
+    if re.search(r"(_ms|_at|_ns|time|token|secret|request_id|uptime.*|pid|rss.*|trace|gas.*|.*key|cursor|created|wall|cpu.*|seen|started|peer|p50.*|p99.*|duration.*|prepared_us|url|byte_seconds|worker|node)$", key):
+        return "*"
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|ssvm_[\w-]{43}|\b[0-9a-f]{16}\b|\d{4}-\d\d-\d\dT[\d:.]+Z", "*", value) if isinstance(value, str) else value
+
+
+T = "/v1/tenants/default"
+WASM = ("Content-Type", "application/wasm")
+
+
+def calls(node):
+    """Many of the admin interfaces' calls, in order; each gives its name and its answer."""
+    typed, other = open(guest("typed"), "rb").read(), open(guest("reactor"), "rb").read()
+    steps = [
+        ("PUT", T + "/functions/typed", typed, [WASM]),
+        ("PUT", T + "/functions/typed", other, [WASM]),
+        ("PUT", T + "/functions/bad", b"not a module", [WASM]),
+        ("GET", T + "/functions", None, []),
+        ("GET", T + "/functions/typed", None, []),
+        ("GET", T + "/functions/typed/versions", None, []),
+        ("PUT", T + "/functions/typed/aliases/old", {"version": 1}, []),
+        ("PUT", T + "/functions/typed/split", {"targets": [{"version": 1, "weight": 1}, {"version": 2, "weight": 3}]}, []),
+        ("POST", T + "/functions/typed/rollback", {"version": "old"}, []),
+        ("DELETE", T + "/functions/typed/aliases/old", None, []),
+        ("DELETE", T + "/functions/typed/aliases/old", None, []),
+        ("PUT", T + "/functions/typed/key", None, []),
+        ("DELETE", T + "/functions/typed/key", None, []),
+        ("GET", T + "/functions/none", None, []),
+        ("POST", "/v1/tenants", {"name": "acme", "limits": {"storage": "1M"}}, []),
+        ("POST", "/v1/tenants", {"name": "acme"}, []),
+        ("GET", "/v1/tenants", None, []),
+        ("GET", "/v1/tenants/acme", None, []),
+        ("POST", "/v1/tenants/acme/tokens", {"name": "ci", "scopes": ["read", "deploy"], "expires_in_s": 3600}, []),
+        ("GET", "/v1/tenants/acme/tokens", None, []),
+        ("PUT", T + "/kv/a%2Fb", b"one", [("Content-Type", "application/octet-stream")]),
+        ("PUT", T + "/kv/a%2Fb", b"two", [("Content-Type", "application/octet-stream"), ("If-None-Match", "*")]),
+        ("GET", T + "/kv/a%2Fb", None, []),
+        ("GET", T + "/kv?prefix=a", None, []),
+        ("DELETE", T + "/kv/a%2Fb", None, []),
+        ("GET", T + "/kv/a%2Fb", None, []),
+        ("PUT", T + "/secrets/s", b"secret", [("Content-Type", "application/octet-stream")]),
+        ("GET", T + "/secrets", None, []),
+        ("DELETE", T + "/secrets/s", None, []),
+        ("DELETE", T + "/secrets/s", None, []),
+        ("POST", T + "/functions/none/jobs", b"x", [("Content-Type", "text/plain")]),
+        ("GET", T + "/jobs", None, []),
+        ("GET", T + "/jobs?state=dead", None, []),
+        ("GET", T + "/cron", None, []),
+        ("GET", "/v1/whoami", None, []),
+        ("GET", "/v1/failures", None, []),
+        ("POST", "/api/ephemeral_storage", {"a": 1}, []),
+        ("GET", "/api/executables", None, []),
+        ("DELETE", "/v1/tenants/acme", None, []),
+        ("DELETE", T + "/functions/typed", None, []),
+        ("GET", T + "/functions", None, []),
+        ("GET", "/readyz", None, []),
+    ]
+    for method, path, body, fields in steps:
+        status, answer = node.admin(method, path, body, fields)
+        yield "%s %s" % (method, path), status, plain(answer)
+
+
+def answers_are_the_same():
+    said = {}
+    for name, url in databases():
+        with Node(url) as node:
+            said[name] = list(calls(node))
+    for what, status, answer in said["sqlite"]:
+        assert status < 500, (what, status, answer)
+    for one, other in zip(said["sqlite"], said.get("postgresql", said["sqlite"])):
+        assert one == other, "%s\n%s" % (one, other)
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+
+
+def tool(*args):
+    return subprocess.run([CONTROL, *args], capture_output=True, text=True)
+
+
+def put_key(node, key, value):
+    return node.admin("PUT", "%s/kv/%s" % (T, key), value.encode(), [("Content-Type", "application/octet-stream")])[0]
+
+
+def get_key(node, key):
+    return node.admin("GET", "%s/kv/%s" % (T, key))
+
+
+def works(node):
+    r = node.get("/f/typed/add?a=3&b=4")
+    return r.body.strip()
+
+
+def a_backup_becomes_a_server():
+    """Of a server that runs; without the node's key its secrets are not read."""
+    for name, url in databases():
+        target = None if url else cluster and cluster.fresh()
+        with Node(url) as node, tempfile.TemporaryDirectory() as folder:
+            status, answer = node.admin("PUT", T + "/functions/typed", open(guest("typed"), "rb").read(), [WASM])
+            assert status == 200, answer
+            assert put_key(node, "kept", "value") == 204
+            until("the function answers", lambda: works(node) == b"7")
+            backup = folder + "/backup"
+            r = tool("--backup", backup, "--with-key", "--data", node.data, *(["--database", url] if url else []))
+            assert r.returncode == 0, r.stderr
+            assert tool("--verify", backup).returncode == 0
+            r = tool("--restore", backup, "--data", node.data, *(["--database", url] if url else []))
+            assert r.returncode == 1 and "another server uses" in r.stderr, r.stderr
+            other = Node(target)
+            os.mkdir(other.data)
+            r = tool("--restore", backup, "--data", other.data, *(["--database", target] if target else []))
+            assert r.returncode == 0, r.stderr
+            with other:
+                open(other.data + "/admin-token", "w").write(node.token)  # of the database, not of the folder
+                until("the function answers again", lambda: works(other) == b"7")
+                assert get_key(other, "kept") == (200, "value"), get_key(other, "kept")
+
+
+def nodes_share_their_work():
+    """Three nodes: what one deploys all serve within a second; keys are added to by all; a killed one loses nothing that it told of."""
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+    url = cluster.fresh()
+    with Node(url) as one:
+        token = one.token
+        nodes = [one]
+        others = [Node(url), Node(url)]
+        for node in others:
+            os.mkdir(node.data)
+            shutil.copy(one.data + "/key", node.data + "/key")
+        with others[0], others[1]:
+            nodes += others
+            status, answer = one.admin("PUT", T + "/functions/typed", open(guest("typed"), "rb").read(), [WASM], token)
+            assert status == 200, answer
+            start = time.time()
+            for node in nodes:
+                while works(node) != b"7":
+                    assert time.time() - start < 5, "a deployed function is not on every node"
+                    time.sleep(0.01)
+            took = time.time() - start
+            assert took < 1, "live on all nodes after %.2f s" % took
+            done, lock = [], threading.Lock()
+
+            def write(node, n):
+                for i in range(30):
+                    key = "n%d-%d" % (n, i)
+                    if node.admin("PUT", "%s/kv/%s" % (T, key), b"v", [("Content-Type", "application/octet-stream")], token)[0] == 204:
+                        with lock:
+                            done.append(key)
+
+            threads = [threading.Thread(target=write, args=(node, n)) for n, node in enumerate(nodes)]
+            for t in threads:
+                t.start()
+            time.sleep(0.2)
+            for pid in subprocess.run(["pgrep", "-P", str(others[0].process.pid), "ssvm-control"], capture_output=True, text=True).stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+            for t in threads:
+                t.join()
+            assert len(done) == 90, len(done)
+            for key in done:
+                assert one.admin("GET", "%s/kv/%s" % (T, key), None, (), token) == (200, "v"), key
+
+
+def another_key_is_refused():
+    """A node that joins without the others' key says what to do."""
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+    url = cluster.fresh()
+    with Node(url) as one:
+        assert one.token
+        try:
+            with Node(url):
+                raise AssertionError("a node with another key starts")
+        except AssertionError as e:
+            assert "copy that of another node" in str(e), e
+
+
+def the_database_goes_and_comes():
+    """While it is gone functions answer, and the admin interfaces say why not."""
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+    with Node(cluster.fresh()) as node:
+        token = node.token
+        assert node.admin("PUT", T + "/functions/typed", open(guest("typed"), "rb").read(), [WASM])[0] == 200
+        until("the function answers", lambda: works(node) == b"7")
+        cluster.stop()
+        try:
+            r = node.call("GET", T + "/kv/x", fields=[("Authorization", "Bearer " + token)])
+            assert r.status >= 500, r.status
+            assert works(node) == b"7"
+        finally:
+            cluster.start()
+        start = time.time()
+        assert put_key(node, "x", "1") == 204
+        assert time.time() - start < 5
+
+
+TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work, another_key_is_refused, the_database_goes_and_comes]
+
+
+def main():
+    global cluster
+    passed = failed = skipped = 0
+    try:
+        cluster = Cluster()
+    except Skip:
+        pass
+    try:
+        for test in TESTS:
+            if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
+                continue
+            try:
+                test()
+                passed += 1
+            except Skip as e:
+                skipped += 1
+                print("skipped: %s: %s" % (test.__name__, e))
+            except Exception:
+                failed += 1
+                print("FAILED: %s" % test.__name__)
+                traceback.print_exc(file=sys.stdout)
+    finally:
+        if cluster:
+            cluster.end()
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
