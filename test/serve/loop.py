@@ -232,6 +232,21 @@ def mistakes_are_shown():
 
 
 @test
+def in_a_browser():
+    needs()
+    modules, chromium = os.path.join(BUILD, "browser-test"), shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium or not shutil.which("node") or not os.path.isdir(modules + "/node_modules/playwright-core"):
+        raise Skip("no chromium, no node, or browser/run.sh has not been here before")
+    with Dev("--lang", "c", "--template", "page") as dev:
+        dev.out.wait(r"version 1 is live")
+        script = os.path.join(test_server.HERE, "browser/dev.mjs")
+        shots = [os.environ["SCREENSHOTS"]] if "SCREENSHOTS" in os.environ else []
+        p = subprocess.run(["node", script, modules, dev.url, chromium, dev.dir, *shots], capture_output=True, text=True, timeout=4 * PATIENCE)
+        print(p.stdout, p.stderr)
+        same(p.returncode, 0)
+
+
+@test
 def ends_with_its_server():
     needs()
     with Dev("--lang", "c") as dev:
