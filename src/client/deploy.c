@@ -134,6 +134,7 @@ int cln_deploy_send(struct cln_server *server, const struct cln_project *project
     snprintf(weight, sizeof weight, "%u", deploy->weight);
     cln_query(&path, "weight", deploy->weight ? weight : NULL);
     cln_query(&path, "switch", deploy->no_requests ? "off" : NULL);
+    cln_query(&path, "native", deploy->no_native ? "off" : NULL);
     cln_query(&path, "alias", deploy->alias);
     if (status == 0)
         status = cln_server_send(server, "PUT", sv_buf_cstr(&path), &body, &reply);

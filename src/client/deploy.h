@@ -7,6 +7,7 @@
 struct cln_deploy {
     unsigned weight;   /* its share of the requests, of 10000; 0: all of them, unless: */
     bool no_requests;  /* but by alias, number and digest */
+    bool no_native;    /* interpreted at first: it is sooner there */
     const char *alias; /* NULL: none */
 };
 /* The module, ssvm.yaml and the static files to the server. 0 with its answer (NULL where it is no

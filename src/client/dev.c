@@ -200,7 +200,7 @@ static void print_where(const struct dev *dev)
 /* Build, where the source is another, and deploy. */
 static void bring(struct dev *dev, unsigned change)
 {
-    static const struct cln_deploy all = {.alias = NULL};
+    static const struct cln_deploy all = {.no_native = true};
     uint64_t start = sv_clock_ns();
     struct sv_buf said;
     json_t *json = NULL;

@@ -169,7 +169,8 @@ static void answer_error(struct pair *pair, const char *title, const char *error
 
     sv_buf_init(&page, 4U << 20);
     sv_buf_init(&head, 4096);
-    sv_buf_puts(&page, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>");
+    sv_buf_puts(&page, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
+                       "<link rel=\"icon\" href=\"data:,\"><title>");
     put_escaped(&page, title);
     sv_buf_puts(&page, "</title><style>:root{color-scheme:light dark;font:1rem/1.5 system-ui}"
                        "body{max-width:60rem;margin:2rem auto;padding:0 1rem}h1{color:#c00}"

@@ -153,11 +153,13 @@ static void show_line(json_t *line)
 
         for (size_t i = 0; i < SV_COUNT(first); i++)
             told = told || strcmp(first[i], key) == 0;
-        if (told)
+        if (told || (json_is_string(value) && json_string_length(value) == 0))
             continue;
         if (strcmp(key, "text") != 0 && strcmp(key, "message") != 0)
             printf("%s=", key);
-        text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        text = json_is_string(value)
+                   ? NULL
+                   : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
         put(text ? text : json_string_value(value) ? json_string_value(value) : "");
         putchar(' ');
         free(text);
@@ -165,13 +167,17 @@ static void show_line(json_t *line)
     putchar('\n');
 }
 
-static void show_lines(json_t *page, bool as_json)
+/* `quiet`: of requests those that failed. */
+static void show_lines(json_t *page, bool as_json, bool quiet)
 {
     json_t *line;
     size_t i;
 
     json_array_foreach(json_object_get(page, "lines"), i, line)
     {
+        if (quiet && strcmp(text_of(line, "event"), "request") == 0 &&
+            number_of(line, "status") < 400)
+            continue;
         if (as_json) {
             json_dumpf(line, stdout, JSON_COMPACT);
             putchar('\n');
@@ -218,7 +224,7 @@ static int show_pages(struct cln_server *server, const struct cln_args *args, co
         status = next_page(server, args, lines, before, &page);
         json_decref(before);
         if (status == 0)
-            show_lines(page, args && cln_option(args, "json"));
+            show_lines(page, args && cln_option(args, "json"), !args);
     } while (status == 0 && follow);
     json_decref(page);
     return status;

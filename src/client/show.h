@@ -6,7 +6,8 @@
 
 /* The versions of a Function that get requests. */
 void cln_show_targets(json_t *function);
-/* Lines of the log as they come, from now on, until the server is gone. */
+/* Lines of the log as they come, from now on, until the server is gone; not of requests that went
+ * well. */
 void cln_follow_logs(struct cln_server *);
 
 #endif

@@ -318,7 +318,7 @@ static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
     if (r == 0)
         r = ctl_blob_write(w->server, err, w->module.ptr, w->module.len, w->digest);
     if (r == 0)
-        r = ctl_prepare(w->server, err, w->digest, w->manifest, &w->prepared);
+        r = ctl_prepare(w->server, err, w->digest, w->manifest, !w->in->no_native, &w->prepared);
     if (r < 0)
         return r;
     ctl_hex(w->digest, w->hex);

@@ -17,6 +17,7 @@ struct ctl_deploy {
     uint32_t weight;
     const char *alias; /* give it this alias; NULL: none */
     bool no_switch;    /* it gets no requests but by its alias or digest */
+    bool no_native;    /* native code is made behind its first calls, not now */
 };
 
 struct ctl_deployed {

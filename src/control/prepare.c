@@ -296,7 +296,8 @@ static int keep_ready(struct ctl_server *server, struct sv_err *err, int fd,
 }
 
 static int take_report(struct ctl_server *server, struct sv_err *err, const struct files *f,
-                       const uint8_t digest[PLAT_DIGEST_BYTES], struct ctl_prepared *ret)
+                       const uint8_t digest[PLAT_DIGEST_BYTES], bool native_too,
+                       struct ctl_prepared *ret)
 {
     struct plat_message report;
     struct sv_err native = {0};
@@ -308,7 +309,7 @@ static int take_report(struct ctl_server *server, struct sv_err *err, const stru
     memcpy(ret->ready, digest, PLAT_DIGEST_BYTES);
     if (r == 0)
         r = keep_ready(server, err, f->fds[3], ret->ready);
-    if (r == 0 && !ctl_prepare_native(server, &native, ret->ready))
+    if (r == 0 && native_too && !ctl_prepare_native(server, &native, ret->ready))
         sv_buf_printf(&notes, "it is interpreted: %s\n", native.text);
     if (r == 0 && (!write_exports(&report, &exports) || !write_notes(&report, &notes)))
         r = sv_fail_nomem(err, "what was found");
@@ -332,7 +333,7 @@ static bool write_text(int fd, struct sv_str text)
 }
 
 static int prepare(struct ctl_server *server, struct sv_err *err,
-                   const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text,
+                   const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, bool native,
                    struct ctl_prepared *ret)
 {
     char *const argv[] = {(char *)"ssvm-control", (char *)CTL_PREPARE_ROLE, NULL};
@@ -350,13 +351,13 @@ static int prepare(struct ctl_server *server, struct sv_err *err,
     else
         r = run(err, &f, argv, PREPARE_MS);
     if (r == 0)
-        r = take_report(server, err, &f, digest, ret);
+        r = take_report(server, err, &f, digest, native, ret);
     files_close(&f);
     return r;
 }
 
 int ctl_prepare(struct ctl_server *server, struct sv_err *err,
-                const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text,
+                const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, bool native,
                 struct ctl_prepared *ret)
 {
     uint8_t key[SV_SHA256_LEN];
@@ -366,8 +367,8 @@ int ctl_prepare(struct ctl_server *server, struct sv_err *err,
     *ret = (struct ctl_prepared){0};
     if (keyed && find_known(server, key, ret))
         return 0;
-    r = prepare(server, err, digest, text, ret);
-    if (r == 0 && keyed)
+    r = prepare(server, err, digest, text, native, ret);
+    if (r == 0 && keyed && native)
         remember(key, ret);
     return r;
 }

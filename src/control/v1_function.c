@@ -218,11 +218,13 @@ int ctl_v1_functions_put(struct ctl_request *request, struct ctl_reply *reply, s
                                 .description = ctl_request_query(request, "description"),
                                 .alias = ctl_request_query(request, "alias")};
     const char *on = ctl_request_query(request, "switch");
+    const char *native = ctl_request_query(request, "native");
     struct ctl_deployed deployed = {0};
     int r = 0;
 
     deploy.weight = (uint32_t)ctl_request_number(request, "weight", 0);
     deploy.no_switch = on && strcmp(on, "off") == 0;
+    deploy.no_native = native && strcmp(native, "off") == 0;
     if (type.ptr && plat_multipart_is(type))
         r = read_parts(request, err, type, &deploy);
     else
