@@ -54,7 +54,7 @@ static void blob_name(const uint8_t digest[PLAT_DIGEST_BYTES], char ret[NAME_SIZ
 
 int ctl_blob_init(struct ctl_server *server, struct sv_err *err)
 {
-    static const char *const folders[] = {FOLDER, "cache"};
+    static const char *const folders[] = {FOLDER, FOLDER "/empty", "cache"};
 
     for (size_t i = 0; i < SV_COUNT(folders); i++) {
         if (mkdirat(server->data_fd, folders[i], 0700) < 0 && errno != EEXIST)

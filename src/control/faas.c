@@ -372,10 +372,10 @@ int ctl_faas_state_get(struct ctl_request *request, struct ctl_reply *reply, str
     return err->code;
 }
 
-/* {hostname, path, method, port, headers}, or {}. NULL, or what is wrong. */
+/* {hostname, path, method, protocol, port, headers}, or {}. NULL, or what is wrong. */
 static const char *check_callback(const json_t *callback)
 {
-    static const char *const keys[] = {"hostname", "path", "method", "port", "headers"};
+    static const char *const keys[] = {"hostname", "path", "method", "protocol", "port", "headers"};
     json_t *port = json_object_get(callback, "port"),
            *headers = json_object_get(callback, "headers"), *value;
     const char *key;
@@ -389,9 +389,9 @@ static const char *check_callback(const json_t *callback)
         while (i < SV_COUNT(keys) && strcmp(key, keys[i]) != 0)
             i++;
         if (i == SV_COUNT(keys))
-            return "a callback has hostname, path, method, port and headers, and nothing else";
-        if (i < 3 && !json_is_string(value))
-            return "hostname, path and method are strings";
+            return "a callback has hostname, path, method, protocol, port and headers alone";
+        if (i < 4 && !json_is_string(value))
+            return "hostname, path, method and protocol are strings";
     }
     if (json_object_size(callback) > 0 && !json_object_get(callback, "hostname"))
         return "a callback needs a hostname";

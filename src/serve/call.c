@@ -6,6 +6,7 @@
 
 #include "serve/args.h"
 #include "serve/cpu.h"
+#include "serve/faas.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
 
@@ -235,18 +236,23 @@ static const char *sniff(const char *bytes, size_t len)
 
 static void answer(struct srv_conn *conn, ssvm_result *result)
 {
+    const struct srv_request *request = &conn->work->request;
     struct srv_reply *reply = &conn->work->reply;
     const char *type = "application/json";
 
     if (result->kind == SSVM_RESULT_NONE) {
         ssvm_string_delete(result->bytes);
-        reply->status = 204;
+        reply->status = request->faas ? 200 : 204;
         return;
     }
-    if (result->len > conn->work->request.limits.output) {
+    if (result->len > request->limits.output) {
         ssvm_string_delete(result->bytes);
         srv_conn_fail(conn, 500, "output_limit",
                       "the function's answer is larger than this server allows");
+        return;
+    }
+    if (request->faas) {
+        srv_faas_answer(conn, result);
         return;
     }
     if (result->kind == SSVM_RESULT_STRING)
@@ -268,7 +274,7 @@ void srv_call_surround(const struct srv_request *request, struct srv_surrounding
 {
     ret->args[0] = request->function->name;
     ret->nargs = 1;
-    ret->nenv = 0;
+    ret->nenv = ret->ndirs = 0;
     if (request->registered && request->registered->state.len > 0)
         ret->args[ret->nargs++] = plat_table_text(request->table, request->registered->state).ptr;
     srv_registry_grants(request, "env", add_env, ret);
@@ -287,6 +293,8 @@ static ssvm_error *instantiate(const struct srv_version *version, ssvm_store *st
     wasi.nargs = around->nargs;
     wasi.env = around->env;
     wasi.nenv = around->nenv;
+    wasi.dirs = around->dirs;
+    wasi.ndirs = around->ndirs;
     wasi.out.kind = wasi.err.kind = SSVM_STREAM_CALLBACK;
     wasi.out.write = wasi.err.write = srv_gather_write;
     wasi.out.data = wasi.err.data = errors;
@@ -294,40 +302,56 @@ static ssvm_error *instantiate(const struct srv_version *version, ssvm_store *st
     return error ? error : ssvm_instance_initialize(*ret);
 }
 
-static void run_typed(struct srv_conn *conn)
+/* The arguments of the request. Their number, or -1: the reply is ready. */
+static int read_args(struct srv_conn *conn, ssvm_arg *args)
 {
     struct srv_work *work = conn->work;
     struct srv_request *request = &work->request;
     const struct srv_export *ex = request->export;
-    struct srv_gather errors = {.max = request->limits.log};
+    bool has_body =
+        work->http.method == SRV_METHOD_POST &&
+        (request->body_len > 0 || (ex->known && ex->nparams > 0 && request->query_len == 0));
     const char *type, *why = NULL;
+    size_t type_len = 0;
+    int nargs;
+
+    if (request->faas)
+        return srv_faas_args(conn, args);
+    type = srv_http_known(&work->http, work->in, SRV_KNOWN_CONTENT_TYPE, &type_len);
+    nargs = srv_args_read(request, type, type_len, has_body, args, &why);
+    if (nargs < 0)
+        srv_conn_fail(conn, 400, "bad_arguments", why);
+    return nargs;
+}
+
+static void run_typed(struct srv_conn *conn)
+{
+    struct srv_request *request = &conn->work->request;
+    const struct srv_export *ex = request->export;
+    struct srv_gather errors = {.max = request->limits.log};
     struct srv_surroundings around;
     ssvm_result result = SSVM_RESULT_INIT;
     ssvm_arg args[SRV_PARAMS_MAX];
     ssvm_instance *instance = NULL;
     ssvm_error *error;
     ssvm_store *store;
-    size_t type_len = 0;
-    bool expired, has_body = work->http.method == SRV_METHOD_POST &&
-                             (request->body_len > 0 ||
-                              (ex->known && ex->nparams > 0 && request->query_len == 0));
-    int nargs;
+    bool expired;
+    int nargs = read_args(conn, args);
 
-    type = srv_http_known(&work->http, work->in, SRV_KNOWN_CONTENT_TYPE, &type_len);
-    nargs = srv_args_read(request, type, type_len, has_body, args, &why);
-    if (nargs < 0) {
-        srv_conn_fail(conn, 400, "bad_arguments", why);
+    if (nargs < 0)
         return;
-    }
     store = srv_call_store(conn);
     if (!store)
         return;
     srv_call_surround(request, &around);
+    if (request->faas)
+        srv_faas_surround(conn, &around);
     srv_pool_guest_enter(store, conn);
     error = instantiate(request->version, store, &around, &errors, &instance);
     if (!error)
-        error =
-            ssvm_instance_call(instance, ex->name, args, (size_t)nargs, SSVM_RESULT_AUTO, &result);
+        error = ssvm_instance_call(instance, ex->name, args, (size_t)nargs,
+                                   request->faas ? srv_faas_wanted(request) : SSVM_RESULT_AUTO,
+                                   &result);
     expired = srv_pool_guest_leave();
     srv_call_note(conn, store);
     if (error)

@@ -2,6 +2,8 @@
 #ifndef SERVE_CALL_H
 #define SERVE_CALL_H
 
+#include <limits.h>
+
 #include "serve/conn.h"
 
 /* What a call's standard output and error are gathered in. */
@@ -17,7 +19,9 @@ long srv_gather_write(void *gather, const void *bytes, size_t len);
 #define SRV_ENV_MAX 64
 struct srv_surroundings {
     const char *args[2], *env[SRV_ENV_MAX];
-    size_t nargs, nenv;
+    size_t nargs, nenv, ndirs;
+    ssvm_dir dirs[1];
+    char empty[PATH_MAX + 16]; /* a folder's path */
 };
 void srv_call_surround(const struct srv_request *, struct srv_surroundings *ret);
 

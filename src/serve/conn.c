@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/faas.h"
 #include "serve/h2.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
@@ -254,6 +255,8 @@ void srv_request_clear(struct srv_conn *conn)
     srv_stream_delete(request->stream, conn->loop);
     conn->stream = request->stream = NULL;
     srv_registry_leave(request);
+    srv_faas_delete(request->faas);
+    request->faas = NULL;
     srv_reply_clear(&conn->work->reply);
 }
 
@@ -263,7 +266,10 @@ enum srv_step srv_conn_fail(struct srv_conn *conn, int status, const char *code,
     struct srv_request *request = &conn->work->request;
 
     request->code = code;
-    srv_reply_error(&conn->work->reply, status, code, message, request->id);
+    if (request->faas)
+        srv_reply_error_text(&conn->work->reply, status, message);
+    else
+        srv_reply_error(&conn->work->reply, status, code, message, request->id);
     return SRV_STEP_REPLY;
 }
 

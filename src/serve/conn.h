@@ -23,6 +23,7 @@
 
 struct srv_loop;
 struct plat_function;
+struct srv_faas;
 struct plat_table;
 struct plat_version;
 struct srv_version;
@@ -76,6 +77,7 @@ struct srv_request {
     own struct plat_table *table;
     const struct plat_function *registered;
     const struct plat_version *chosen;
+    own struct srv_faas *faas; /* of a call over /api; NULL: of another */
     const char *handler;       /* the export that its route calls; NULL: the path names it */
     struct plat_limits limits; /* of this request: limit.h */
     const struct srv_export *export;

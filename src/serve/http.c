@@ -66,6 +66,31 @@ bool srv_http_is_value(const char *s, size_t len)
     return all_of(s, len, BYTE_VALUE);
 }
 
+static char field_char(char c)
+{
+    return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+const char *srv_http_field(const struct srv_http *h, const char *buf, const char *name,
+                           size_t *ret_len)
+{
+    size_t len = strlen(name);
+
+    for (unsigned i = 0; i < h->nfields; i++) {
+        const struct srv_field *f = &h->fields[i];
+        const char *have = buf + f->name.at;
+        size_t k = 0;
+
+        while (k < f->name.len && k < len && field_char(have[k]) == field_char(name[k]))
+            k++;
+        if (k == len && k == f->name.len) {
+            *ret_len = f->value.len;
+            return buf + f->value.at;
+        }
+    }
+    return NULL;
+}
+
 const char *srv_method_name(enum srv_method method)
 {
     return method_names[method].text;

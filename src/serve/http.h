@@ -111,6 +111,10 @@ enum srv_http_result srv_http_read_body(struct srv_http *, const char *in, size_
 const char *srv_http_known(const struct srv_http *, const char *buf, enum srv_known,
                            size_t *ret_len);
 const char *srv_method_name(enum srv_method);
+/* Likewise of any field, the first of its name; `_` and `-` are alike: proxies drop names with `_`.
+ */
+const char *srv_http_field(const struct srv_http *, const char *buf, const char *name,
+                           size_t *ret_len);
 
 /* The items of a comma-separated field value, without the blanks around them: `at` begins at the
  * value's first byte. False: no more. */

@@ -213,6 +213,23 @@ void srv_reply_error(struct srv_reply *reply, int status, const char *code, cons
     srv_reply_hold(reply, "application/json", text, n, free_text);
 }
 
+void srv_reply_error_text(struct srv_reply *reply, int status, const char *message)
+{
+    size_t len = strnlen(message, ERROR_TEXT_MAX), n;
+    char *text = malloc(6 * len + 16);
+
+    srv_reply_clear(reply);
+    reply->status = status;
+    if (!text) {
+        srv_reply_borrow(reply, "application/json", "{\"error\":\"out of memory\"}\n", 26);
+        return;
+    }
+    n = (size_t)sprintf(text, "{\"error\":\"");
+    n += srv_format_json(text + n, message, len, true);
+    n += (size_t)sprintf(text + n, "\"}\n");
+    srv_reply_hold(reply, "application/json", text, n, free_text);
+}
+
 static char *put(char *out, const char *s, size_t len)
 {
     memcpy(out, s, len);

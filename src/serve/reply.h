@@ -48,6 +48,8 @@ void srv_reply_hold(struct srv_reply *, const char *type, own char *body, size_t
 /* An error as JSON: {"error":{"code","message","request_id"}}. */
 void srv_reply_error(struct srv_reply *, int status, const char *code, const char *message,
                      const char *request_id);
+/* As in 2020: {"error":"message"}. */
+void srv_reply_error_text(struct srv_reply *, int status, const char *message);
 /* Whether a reply of this status has no body and no Content-Length. */
 bool srv_reply_bodiless(int status);
 

@@ -6,6 +6,8 @@
 
 #include "base/sha256.h"
 #include "serve/call.h"
+#include "serve/faas.h"
+#include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
 
@@ -57,36 +59,18 @@ static enum srv_step answer_options(struct srv_conn *conn, bool function)
 
 /* ---- Functions ---- */
 
-#define KEY_NAME "ssvm-usage-key"
-
-/* The usage key that the client shows; proxies drop names with '_', and old clients write them so.
- */
-static struct sv_str find_key(const struct srv_work *work)
-{
-    for (unsigned i = 0; i < work->http.nfields; i++) {
-        const struct srv_field *f = &work->http.fields[i];
-        const char *name = work->in + f->name.at;
-        size_t k = 0;
-
-        while (k < f->name.len && k < sizeof KEY_NAME - 1 &&
-               ((name[k] | 0x20) == KEY_NAME[k] || (name[k] == '_' && KEY_NAME[k] == '-')))
-            k++;
-        if (k == sizeof KEY_NAME - 1 && k == f->name.len)
-            return (struct sv_str){work->in + f->value.at, f->value.len};
-    }
-    return (struct sv_str){"", 0};
-}
-
 /* Takes the same time whatever the client shows. */
 static bool has_key(const struct srv_conn *conn)
 {
     const struct srv_request *request = &conn->work->request;
-    struct sv_str key = find_key(conn->work);
     uint8_t digest[SV_SHA256_LEN];
+    size_t len = 0;
+    const char *key;
 
     if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED))
         return true;
-    sv_sha256(key.ptr, key.len, digest);
+    key = srv_http_field(&conn->work->http, conn->work->in, "SSVM-Usage-Key", &len);
+    sv_sha256(key ? key : "", len, digest);
     return sv_secret_eq(digest, request->registered->key, sizeof digest);
 }
 
@@ -218,6 +202,11 @@ static bool find_function(struct srv_conn *conn, enum srv_find *ret)
     if (strncmp(path, SRV_ROUTE_TENANT, sizeof SRV_ROUTE_TENANT - 1) == 0 &&
         (name = tenant_path(request, &tenant))) {
         *ret = find_named(conn, tenant, name);
+        return true;
+    }
+    if (strncmp(path, SRV_FAAS_PREFIX, sizeof SRV_FAAS_PREFIX - 1) == 0 &&
+        srv_link_has_control(conn->loop->server)) {
+        *ret = srv_faas_find(conn);
         return true;
     }
     *ret = find_routed(conn);

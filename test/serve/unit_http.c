@@ -288,14 +288,39 @@ static void pipelined(void **state)
     assert_memory_equal(bytes + first + h.path.at, "/2", 2);
 }
 
+/* Fields by name, in any case of letters, with `_` and `-` alike. */
+static void fields_by_name(void **state)
+{
+    static const char head[] = "GET / HTTP/1.1\r\n" HOST
+                               "SSVM_Usage_Key: a\r\nssvm-usage-key: b\r\nX: c\r\nSSVM: d\r\n\r\n";
+    static const struct {
+        const char *name, *value;
+    } known[] = {
+        {"SSVM-Usage-Key", "a"}, {"ssvm_usage-KEY", "a"},   {"x", "c"}, {"SSVM", "d"},
+        {"SSVM-Usage", NULL},    {"SSVM-Usage-Key-", NULL}, {"", NULL}, {"SSVM Usage Key", NULL}};
+    struct srv_http h;
+
+    (void)state;
+    srv_http_init(&h);
+    assert_int_equal(srv_http_read_head(&h, head, sizeof head - 1), SRV_HTTP_DONE);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        size_t len = 0;
+        const char *value = srv_http_field(&h, head, known[i].name, &len);
+
+        assert_int_equal(value != NULL, known[i].value != NULL);
+        if (value) {
+            assert_int_equal(len, strlen(known[i].value));
+            assert_memory_equal(value, known[i].value, len);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_and_refuses),
-        cmocka_unit_test(nul_bytes),
-        cmocka_unit_test(parts),
-        cmocka_unit_test(keep_alive),
-        cmocka_unit_test(limits),
+        cmocka_unit_test(fields_by_name), cmocka_unit_test(takes_and_refuses),
+        cmocka_unit_test(nul_bytes),      cmocka_unit_test(parts),
+        cmocka_unit_test(keep_alive),     cmocka_unit_test(limits),
         cmocka_unit_test(pipelined),
     };
 
