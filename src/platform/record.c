@@ -3,6 +3,7 @@
 #include "platform/record.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -100,6 +101,32 @@ uint64_t plat_ring_id(const struct plat_ring *ring)
     return ring->id;
 }
 
+/* getpid, which costs as much as all else of a writing, is asked once a process. */
+static _Atomic uint64_t own_pid; /* 0: not asked yet */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget_pid(void)
+{
+    atomic_store_explicit(&own_pid, 0, memory_order_relaxed);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_pid);
+}
+
+static uint64_t find_pid(void)
+{
+    uint64_t pid = atomic_load_explicit(&own_pid, memory_order_relaxed);
+
+    if (pid == 0) {
+        pthread_once(&once, watch_forks);
+        pid = (uint64_t)getpid();
+        atomic_store_explicit(&own_pid, pid, memory_order_relaxed);
+    }
+    return pid;
+}
+
 /* Take a place for `pid`. NULL: the ring is full. */
 static struct slot *claim(struct plat_ring *ring, uint64_t pid, uint64_t *ret_word)
 {
@@ -131,7 +158,7 @@ static struct slot *claim(struct plat_ring *ring, uint64_t pid, uint64_t *ret_wo
 bool plat_ring_write(struct plat_ring *ring, const struct plat_record *record, unsigned wait_ms)
 {
     static const struct timespec pause = {.tv_nsec = PAUSE_NS};
-    uint64_t pid = (uint64_t)getpid(), word;
+    uint64_t pid = find_pid(), word;
     struct slot *slot;
 
     for (unsigned waited = 0; !(slot = claim(ring, pid, &word)); waited++) {
