@@ -40,7 +40,7 @@ static bool make_folder(const char *path, const struct srv_user *user)
 }
 
 /* For as long as this process lives, whatever program it becomes. */
-static bool lock_folder(struct srv_server *server, const char *path)
+static bool lock_folder(struct srv_server *server, const struct srv_user *user, const char *path)
 {
     static const struct timespec pause = {.tv_nsec = 10000000};
     char name[PATH_MAX + 8], pid[24] = "";
@@ -61,7 +61,8 @@ static bool lock_folder(struct srv_server *server, const char *path)
         nanosleep(&pause, NULL);
     }
     snprintf(pid, sizeof pid, "%d", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0) {
+    if ((user->given && fchown(fd, user->uid, user->gid) < 0) || ftruncate(fd, 0) < 0 ||
+        pwrite(fd, pid, strlen(pid), 0) < 0) {
         close(fd);
         return fail("cannot write into the data folder", path);
     }
@@ -88,7 +89,7 @@ static bool open_data(struct srv_server *server, const struct srv_user *user)
     if (!make_folder(path, user) || !realpath(path, server->data))
         return fail("cannot make the data folder", path);
     server->config.data = server->data;
-    if (server->data_lock < 0 && !lock_folder(server, server->data))
+    if (server->data_lock < 0 && !lock_folder(server, user, server->data))
         return false;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         snprintf(path, sizeof path, "%.*s/%s", PATH_MAX - 16, server->data, parts[i]);

@@ -3,6 +3,7 @@
  * The process that people start is the supervisor (supervise.c). It starts workers (worker.c),
  * which are this program too, and the control process (src/control). The path of a request, in a
  * worker: listen -> http -> route -> body -> pool -> call -> send -> log (the stages: conn.h). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "serve/config.h"
@@ -35,13 +36,17 @@ int main(int argc, char **argv)
     struct srv_role role = {.kind = SRV_ROLE_SUPERVISOR};
     int status;
 
-    if (argc > 1 && strncmp(argv[1], ROLE, strlen(ROLE)) == 0) {
-        if (!srv_role_read(&role, &server, argv[1] + strlen(ROLE)))
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], ROLE, strlen(ROLE)) != 0)
+            continue;
+        if (!srv_role_read(&role, &server, argv[i] + strlen(ROLE)))
             return SRV_STATUS_USAGE;
-        argv[1] = argv[0];
-        argv++;
+        memmove(argv + i, argv + i + 1, (size_t)(argc - i) * sizeof *argv); /* the NULL too */
         argc--;
+        break;
     }
+    if (role.kind == SRV_ROLE_SUPERVISOR && !role.test)
+        unsetenv(SRV_TEST_CRASH);
     status = run(&server, &role, argc, argv);
     srv_config_release(&server.config);
     return status;

@@ -331,12 +331,22 @@ void srv_pool_end(struct srv_pool *pool, struct srv_conn *conn)
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* For the tests of what a crash takes with it. */
+static void crash(void)
+{
+    int *volatile nowhere = NULL;
+
+    *nowhere = 1;
+}
+
 /* Call here, or let a thread of the pool do it? */
 enum srv_step srv_pool_stage(struct srv_conn *conn)
 {
     struct srv_server *server = conn->loop->server;
     struct srv_request *request = &conn->work->request;
 
+    if (server->crash && strcmp(request->path, server->crash) == 0)
+        crash();
     if (request->route == SRV_ROUTE_FORWARD)
         return srv_forward_ask(conn);
     if (request->route != SRV_ROUTE_FUNCTION)

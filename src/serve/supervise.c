@@ -24,7 +24,8 @@
 
 #define NS_PER_MS ((uint64_t)1000000)
 #define SHORT_LIFE_MS 1000 /* who ends sooner is started again later and later */
-#define PAUSE_FIRST_MS 50
+#define PAUSE_FIRST_MS 20
+#define PAUSE_SERVED_MS 200
 #define PAUSE_MOST_MS 5000
 #define START_TRIES 3       /* of a first worker that is killed before it serves */
 #define DRAIN_GRACE_MS 7000 /* beyond drain-time, for a worker to end by itself */
@@ -100,16 +101,17 @@ static void close_addresses(struct srv_supervisor *s)
 
 /* ---- Starting ---- */
 
-/* When who has just ended is started again. */
-static void set_due(struct srv_life *life)
+/* When who has just ended is started again. Who had served is needed: only who never gets so far
+ * has to wait for long. */
+static void set_due(struct srv_life *life, bool served)
 {
-    uint64_t now = srv_clock_ns(), pause_ms = 0;
+    uint64_t now = srv_clock_ns(), pause_ms = 0, most_ms = served ? PAUSE_SERVED_MS : PAUSE_MOST_MS;
 
     if (now - life->started_ns >= SHORT_LIFE_MS * NS_PER_MS)
         life->short_lives = 0;
     else
         pause_ms = (uint64_t)PAUSE_FIRST_MS << (life->short_lives < 10 ? life->short_lives++ : 10);
-    life->due_ns = now + (pause_ms < PAUSE_MOST_MS ? pause_ms : PAUSE_MOST_MS) * NS_PER_MS;
+    life->due_ns = now + (pause_ms < most_ms ? pause_ms : most_ms) * NS_PER_MS;
     life->pid = 0;
 }
 
@@ -354,7 +356,7 @@ static void take_worker_end(struct srv_supervisor *s, struct srv_slot *slot, int
         give_up_reload(s);
         return;
     }
-    set_due(&slot->life);
+    set_due(&slot->life, was_ready);
 }
 
 static void take_control_end(struct srv_supervisor *s, int status)
@@ -373,7 +375,7 @@ static void take_control_end(struct srv_supervisor *s, int status)
     if (s->ending || !s->has_control)
         s->control.pid = 0;
     else
-        set_due(&s->control);
+        set_due(&s->control, s->control_ready);
     if (s->control_clean && s->control.due_ns)
         s->control.due_ns = 1;
     s->control_ready = false;
@@ -470,13 +472,13 @@ static uint64_t take_time(struct srv_supervisor *s)
         s->kill_ns = 0;
     }
     if (s->control.due_ns && s->control.due_ns <= now && !srv_start_control(s))
-        set_due(&s->control);
+        set_due(&s->control, false);
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
         struct srv_slot *slot = &s->slots[i];
 
         if (slot->state == SRV_SLOT_FREE && slot->life.due_ns && slot->life.due_ns <= now &&
             !srv_start_worker(s, slot, !s->started && i == 0))
-            set_due(&slot->life);
+            set_due(&slot->life, false);
         if (slot->kill_ns && slot->kill_ns <= now) {
             kill(slot->life.pid, SIGKILL);
             slot->kill_ns = 0;

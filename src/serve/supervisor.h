@@ -75,7 +75,7 @@ struct srv_supervisor {
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */
     int signals;        /* signalfd */
-    int watch;                           /* inotify: of DIR */
+    int watch;          /* inotify: of DIR */
 };
 
 /* ---- supervise_start.c ---- */

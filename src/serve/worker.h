@@ -4,14 +4,18 @@
 
 #include "serve/server.h"
 
+#define SRV_TEST_CRASH "SSVM_TEST_CRASH" /* environment: the path whose request crashes a worker   \
+                                          */
+
 /* What the supervisor gives it. */
 struct srv_role {
     enum { SRV_ROLE_SUPERVISOR, SRV_ROLE_WORKER, SRV_ROLE_JAIL } kind;
     int link, control, records; /* descriptors; -1 = none */
     bool announce;              /* print the functions: the first of all */
+    bool test;                  /* of the supervisor: the tests' environment is heard */
 };
 
-/* The rest of `--role=...`, the hidden first argument; listeners go to server->inherited. False:
+/* The rest of `--role=...`, a hidden argument; listeners go to server->inherited. False:
  * it is none. */
 bool srv_role_read(struct srv_role *, struct srv_server *, const char *text);
 

@@ -1,0 +1,425 @@
+#!/usr/bin/env python3
+"""Tests of the server's processes: killed, crashed, reloaded, upgraded, in their jail, with their data folder.
+
+Usage: processes.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
+"""
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import test_server as base
+from test_server import Client, Server, same, until
+
+TESTS = []
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+def alive(pid):
+    try:
+        return open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def output(s):
+    return open(s.dir + "/out").read()
+
+
+class Load:
+    """Clients that keep their connections and ask for hello all the time. `failed` has what went wrong: an answer that is not the right
+    one, or a connection that ends without the reply before having said so."""
+
+    def __init__(self, server, clients=6, path="/f/hello/say", pause=0.0):
+        self.server, self.path, self.pause = server, path, pause
+        self.failed, self.done, self.stop = [], 0, False
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
+
+    def run(self, number):
+        c = None
+        n = 0
+        while not self.stop:
+            n += 1
+            said = b"%d-%d" % (number, n)
+            try:
+                if c is None:
+                    c = Client(self.server)
+                r = c.request("POST", self.path, said)
+                if (r.status, r.body) != (200, b"hello, " + said):
+                    self.failed.append((time.time(), r.status, r.body[:100]))
+                self.done += 1
+                if r["connection"] == "close":
+                    c.close()
+                    c = None
+            except (OSError, EOFError) as e:
+                self.failed.append((time.time(), repr(e)))
+                if c:
+                    c.close()
+                c = None
+                time.sleep(0.002)
+            time.sleep(self.pause)
+        if c:
+            c.close()
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+    def runs(self):
+        """Everybody has been answered once more, at least on the whole."""
+        n = self.done
+        until("the load goes on", lambda: self.done > n + 2 * len(self.threads))
+
+
+def back_after(s, load):
+    """Seconds until a new client is answered."""
+    start = time.time()
+    while True:
+        try:
+            if s.call("POST", load.path, b"x").body == b"hello, x":
+                return time.time() - start
+        except (OSError, EOFError):
+            time.sleep(0.002)
+        assert time.time() - start < 10, "does not come back"
+
+
+# ---- Deaths
+
+
+@test
+def killed_worker():
+    """kill -9 of the only worker, again and again: back within a second, and only what it was at is lost."""
+    with Server("--workers", "1") as s:
+        s.function("hello")
+        with Load(s) as load:
+            load.runs()
+            slowest = 0
+            for _ in range(12):
+                pid = s.processes("ssvm-worker")[0]
+                before = len(load.failed)
+                os.kill(pid, signal.SIGKILL)
+                slowest = max(slowest, back_after(s, load))
+                load.runs()
+                assert len(load.failed) - before <= 2 * len(load.threads), load.failed[before:]
+            assert slowest < 1, slowest
+        print("      back after at most %.0f ms" % (slowest * 1000))
+        same(output(s).count("was ended by signal 9"), 12)
+        same(len(s.processes("ssvm-worker")), 1)
+
+
+@test
+def killed_worker_of_two():
+    """The other worker's connections do not notice."""
+    with Server("--workers", "2") as s:
+        s.function("hello")
+        clients = [Client(s) for _ in range(40)]
+        for c in clients:
+            same(c.request("POST", "/f/hello/say", b"a").status, 200)
+        os.kill(s.processes("ssvm-worker")[0], signal.SIGKILL)
+        left = 0
+        for c in clients:
+            try:
+                left += c.request("POST", "/f/hello/say", b"b").body == b"hello, b"
+            except (OSError, EOFError):
+                pass
+        assert 0 < left < 40, left
+        until("there are two again", lambda: len(s.processes("ssvm-worker")) == 2)
+
+
+@test
+def crashed_worker():
+    """A request that crashes its worker: the others are answered, by another worker; all goes on."""
+    with Server("--workers", "2", "--role=test", env=dict(os.environ, SSVM_TEST_CRASH="/f/crash/say")) as s:
+        s.function("hello").function("hello", "hello").function("crash", "hello")
+        with Load(s, 4) as load:
+            for _ in range(5):
+                load.runs()
+                try:
+                    s.call("POST", "/f/crash/say", b"x")
+                    assert False, "it was answered"
+                except (OSError, EOFError):
+                    pass
+                assert back_after(s, load) < 1
+        assert "was ended by signal 11" in output(s)
+        same(s.get("/f/hello/say?x=1").status, 200)
+    # Without the tests' option nobody listens to the environment.
+    with Server(env=dict(os.environ, SSVM_TEST_CRASH="/f/hello/say")) as s:
+        s.function("hello")
+        same(s.get("/f/hello/say?x=1").status, 200)
+
+
+@test
+def killed_control():
+    """Functions that need no state do not notice; there is a new one at once."""
+    with Server() as s:
+        s.function("hello")
+        with Load(s) as load:
+            for _ in range(8):
+                load.runs()
+                pid = until("control is there", lambda: s.processes("ssvm-control"))[0]
+                os.kill(pid, signal.SIGKILL)
+                start = time.time()
+                until("another takes its place", lambda: s.processes("ssvm-control") not in ([], [pid]))
+                assert time.time() - start < 1, time.time() - start
+        same(load.failed, [])
+
+
+@test
+def killed_supervisor():
+    """All end with it; the next one has the address and the data folder at once."""
+    with Server() as s:
+        s.function("hello")
+        for _ in range(5):
+            pids = s.processes("ssvm-worker") + s.processes("ssvm-control")
+            same(len(pids) >= 2, True)
+            s.process.kill()
+            s.process.wait()
+            start = time.time()
+            s.out.close()
+            s.options = ("--listen", "127.0.0.1:%d" % s.port)
+            s.__enter__()
+            same(s.get("/f/hello/say?x=1").status, 200)
+            assert time.time() - start < 1, time.time() - start
+            assert not any(alive(pid) for pid in pids), pids
+
+
+@test
+def stopped_in_the_middle():
+    """A worker that was told to end answers what it has; a second signal does not wait."""
+    with Server("--workers", "2", "--call-time", "10s") as s:
+        s.function("odd")
+        s.get("/f/odd?sleep")
+        running = [Client(s).send(b"GET /f/odd?sleep HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(8)]
+        time.sleep(0.15)
+        s.process.send_signal(signal.SIGINT)
+        for c in running:
+            same(c.reply().status, 200)
+        same(s.process.wait(10), 0)
+    with Server("--workers", "2", "--call-time", "60s", "--drain-time", "60s") as s:
+        s.function("typed")
+        c = Client(s).send(b"GET /f/typed/spin HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.3)
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        s.process.send_signal(signal.SIGTERM)
+        start = time.time()
+        c.reply()
+        s.process.wait(10)
+        assert time.time() - start < 3
+
+
+# ---- Generations
+
+
+@test
+def reload():
+    """SIGHUP under load: other workers, other settings, and no request is dropped."""
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    settings = folder + "/serve.yaml"
+
+    def write(text):
+        with open(settings, "w") as f:
+            f.write(text)
+
+    write("call-time: 5s\n")
+    with Server("--config", settings) as s:
+        s.function("hello").function("typed")
+        with Load(s) as load:
+            for i in range(3):
+                load.runs()
+                before = s.processes("ssvm-worker")
+                write("call-time: %dms\n" % (200 + i))
+                s.process.send_signal(signal.SIGHUP)
+                until("it is reloaded", lambda: output(s).count("ssvm-serve: reloaded\n") == i + 1)
+                load.runs()
+                start = time.time()
+                same(s.get("/f/typed/spin").status, 504)
+                assert time.time() - start < 3, "the new settings"
+                until("the old workers are gone", lambda: not set(before) & set(s.processes("ssvm-worker")))
+            write("call-time: nonsense\n")
+            s.process.send_signal(signal.SIGHUP)
+            until("it is refused", lambda: "not reloaded" in output(s))
+            load.runs()
+        same(load.failed, [])
+    shutil.rmtree(folder)
+
+
+@test
+def reload_that_cannot_start():
+    """Settings with which no worker starts: the old ones go on."""
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    settings = folder + "/serve.yaml"
+    with open(settings, "w") as f:
+        f.write("nn: none\n")
+    s = Server("--config", settings)
+    with s:
+        s.function("hello")
+        with Load(s) as load:
+            load.runs()
+            before = sorted(s.processes("ssvm-worker"))
+            with open(settings, "w") as f:
+                f.write("nn: nonsense\n")
+            s.process.send_signal(signal.SIGHUP)
+            until("it is refused", lambda: "not reloaded" in output(s))
+            load.runs()
+            same(sorted(s.processes("ssvm-worker")), before)
+        same(load.failed, [])
+    shutil.rmtree(folder)
+
+
+@test
+def upgrade():
+    """SIGUSR2 under load: the same process number, another program, other workers, no request dropped; a program that cannot run is not
+    taken."""
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    for name in ("ssvm-serve", "ssvm-control", "ssvm", "libssvm-aot.so"):
+        if os.path.exists(os.path.join(base.BUILD, name)):
+            os.symlink(os.path.join(base.BUILD, name), os.path.join(folder, name))
+    program = os.path.join(folder, "ssvm-serve")
+
+    def put(data):
+        with open(program + ".new", "wb") as f:
+            f.write(data)
+        os.chmod(program + ".new", 0o755)
+        os.rename(program + ".new", program)
+
+    real = open(base.SERVE, "rb").read()
+    put(real)
+    kept, base.SERVE = base.SERVE, program
+    try:
+        with Server() as s:
+            s.function("hello")
+            with Load(s) as load:
+                for i in range(3):
+                    load.runs()
+                    before = s.processes("ssvm-worker") + s.processes("ssvm-control")
+                    inode = os.stat("/proc/%d/exe" % s.process.pid).st_ino
+                    put(real)
+                    s.process.send_signal(signal.SIGUSR2)
+                    until("it is upgraded", lambda: output(s).count("ssvm-serve: reloaded\n") == i + 1)
+                    assert os.stat("/proc/%d/exe" % s.process.pid).st_ino != inode
+                    load.runs()
+                    until("the old ones are gone", lambda: not set(before) & set(s.processes("ssvm-worker") + s.processes("ssvm-control")))
+                put(b"#!/bin/sh\nexit 1\n")
+                before = s.processes("ssvm-worker")
+                s.process.send_signal(signal.SIGUSR2)
+                until("it is refused", lambda: "not upgraded" in output(s))
+                load.runs()
+                same(s.processes("ssvm-worker"), before)
+                os.kill(before[0], signal.SIGKILL)  # of the running program, not of what has its name
+                load.stop = True
+                until("there is another", lambda: len(s.processes("ssvm-worker")) == len(before) and before[0] not in s.processes("ssvm-worker"))
+                same(s.get("/f/hello/say?x=1").status, 200)
+            same([x for x in load.failed if x[0] < time.time() - 60], [])
+            until("there is one control", lambda: len(s.processes("ssvm-control")) == 1)
+    finally:
+        base.SERVE = kept
+        shutil.rmtree(folder)
+
+
+# ---- The jail
+
+
+@test
+def jail():
+    with Server() as s:
+        s.function("hello")
+        for pid in s.processes("ssvm-worker"):
+            status = open("/proc/%d/status" % pid).read()
+            assert re.search(r"NoNewPrivs:\s+1", status) and re.search(r"Seccomp:\s+2", status), status
+        p = subprocess.run([base.SERVE, "--role=jail", s.dir, "--data", s.dir + "/.ssvm", "--cache", s.dir + "/.ssvm/cache", "--listen",
+                            "127.0.0.1:0"], capture_output=True, text=True, timeout=base.PATIENCE)
+        lines = p.stdout.splitlines()
+        same((p.returncode, p.stderr), (0, ""), p.stdout)
+        for what in ("exec", "a TCP socket", "a Unix socket", "fork", "read /etc/passwd", "ptrace", "signal the parent", "write into /tmp"):
+            assert "cannot " + what in lines, p.stdout
+        assert "can signal ourselves" in lines
+        p = subprocess.run([base.SERVE, "--role=jail", s.dir, "--data", s.dir + "/.ssvm", "--cache", "none", "--listen", "127.0.0.1:0",
+                            "--no-jail"], capture_output=True, text=True, timeout=base.PATIENCE)
+        assert "can a TCP socket" in p.stdout and "cannot exec" not in p.stdout, "without a jail the test notices"
+
+
+@test
+def native_code():
+    """Workers in their jail get native code, by a compiler that the supervisor starts, into a cache that they cannot write."""
+    if not os.path.exists(os.path.join(base.BUILD, "libssvm-aot.so")):
+        raise base.Skip("no compiler was built")
+    with Server("--workers", "1") as s:
+        s.function("typed")
+        for _ in range(3):
+            s.get("/f/typed/work?n=30000000")
+        kept = until("an image is kept", lambda: [x for x in os.listdir(s.dir + "/.ssvm/cache") if re.fullmatch("[0-9a-f]{64}", x)])
+        assert kept
+        worker = s.processes("ssvm-worker")[0]
+        until("it is used", lambda: s.get("/f/typed/work?n=1000").status and any(k in open("/proc/%d/maps" % worker).read() for k in kept))
+
+
+@test
+def other_user():
+    if os.geteuid() != 0:
+        raise base.Skip("needs root")
+    nobody = pwd.getpwnam("nobody")
+    s = Server("--user", "nobody")
+    os.chmod(s.dir, 0o755)
+    s.log = s.dir + "/site/access.log"
+    os.chmod(s.dir + "/site", 0o777)
+    with s:
+        s.function("hello")
+        same(s.get("/f/hello/say?x=1").status, 200)
+        for pid in s.processes("ssvm-worker") + s.processes("ssvm-control"):
+            status = open("/proc/%d/status" % pid).read()
+            same(re.search(r"Uid:\s+(.*)", status).group(1).split(), [str(nobody.pw_uid)] * 4)
+            same(re.search(r"Gid:\s+(.*)", status).group(1).split(), [str(nobody.pw_gid)] * 4)
+        pids = s.processes("ssvm-worker")
+        s.process.kill()
+        s.process.wait()
+        until("all end with it", lambda: not any(alive(pid) for pid in pids))
+        s.forgiven = True
+
+
+# ---- The data folder
+
+
+@test
+def data_folder():
+    def run(*args):
+        p = subprocess.run([base.SERVE, *args, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=base.PATIENCE)
+        same(p.returncode, 1, args)
+        assert p.stderr.startswith("ssvm-serve: ") and p.stderr.count("\n") == 1, p.stderr
+        return p.stderr
+
+    with Server() as s:
+        assert os.path.isdir(s.dir + "/.ssvm")
+        same(os.stat(s.dir + "/.ssvm").st_mode & 0o777, 0o700)
+        assert "another server (process %d)" % s.process.pid in run(s.dir)
+        assert "cannot make the data folder" in run(s.dir, "--data", s.dir + "/none/data")
+        s.write("file", "x")
+        assert "Not a directory" in run(s.dir, "--data", s.dir + "/file")
+        os.mkdir(s.dir + "/open")
+        os.chmod(s.dir + "/open", 0o777)
+        assert "Operation not permitted" in run(s.dir, "--data", s.dir + "/open")
+        same(s.get("/.ssvm/lock").status, 404)
+    with Server("--data", "none") as s:
+        same(s.processes("ssvm-control"), [])
+        same(os.path.exists(s.dir + "/.ssvm"), False)
+
+
+if __name__ == "__main__":
+    base.TESTS[:] = TESTS
+    sys.exit(base.main())
