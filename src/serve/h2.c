@@ -19,6 +19,9 @@
 #define FRAME_MAX (16384 + 64) /* the largest frame that we write */
 #define REPLY_FIELDS_MAX 700   /* more do not fit srv_reply.fields */
 #define NS_PER_S 1000000000U
+#define LATE_MAX 16
+#define LATE_NS                                                                                    \
+    500000000U /* there are clients that forget an answer when its stream is reset with it */
 
 struct stream {
     struct srv_h2 *h2; /* NULL: the connection is gone */
@@ -52,6 +55,11 @@ struct srv_h2 {
     size_t left_len, left_at;
     unsigned noise;
     uint64_t noise_ns;
+    unsigned nlate;
+    struct late {
+        int32_t id;
+        uint64_t due_ns;
+    } late[LATE_MAX]; /* answered streams whose clients may still send, the oldest first */
 };
 
 bool srv_h2_is_built(void)
@@ -134,6 +142,34 @@ static void remove_ready(struct stream *stream)
     stream->ready = false;
 }
 
+/* ---- Streams that are answered before their requests have ended ---- */
+
+static void forget_late(struct srv_h2 *h2, unsigned i)
+{
+    h2->nlate--;
+    memmove(h2->late + i, h2->late + i + 1, (h2->nlate - i) * sizeof h2->late[0]);
+}
+
+/* Ask the client to stop sending what nobody reads. */
+static void reset_oldest(struct srv_h2 *h2)
+{
+    nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, h2->late[0].id, NGHTTP2_NO_ERROR);
+    forget_late(h2, 0);
+}
+
+static void reset_due(struct srv_h2 *h2)
+{
+    while (h2->nlate > 0 && h2->late[0].due_ns <= h2->conn->loop->now_ns)
+        reset_oldest(h2);
+}
+
+static void reset_later(struct srv_h2 *h2, int32_t id)
+{
+    if (h2->nlate == LATE_MAX)
+        reset_oldest(h2);
+    h2->late[h2->nlate++] = (struct late){id, h2->conn->loop->now_ns + LATE_NS};
+}
+
 /* Streams that have nothing to do with the connection any more. */
 static void detach(struct stream *stream)
 {
@@ -150,9 +186,11 @@ static void detach(struct stream *stream)
     if (stream->closed)
         return;
     nghttp2_session_set_stream_user_data(h2->session, stream->id, NULL);
-    if (!stream->all_read || !stream->ended)
+    if (!stream->all_read)
         nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream->id,
-                                  stream->all_read ? NGHTTP2_NO_ERROR : NGHTTP2_INTERNAL_ERROR);
+                                  NGHTTP2_INTERNAL_ERROR);
+    else if (!stream->ended)
+        reset_later(h2, stream->id);
     schedule(h2);
 }
 
@@ -595,7 +633,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         put_body(stream->conn, (const char *)bytes, len);
         return 0;
     }
-    nghttp2_session_consume(session, id, len);
+    /* Of what nobody reads the stream gets no more. */
+    nghttp2_session_consume_connection(session, len);
+    if (stream)
+        nghttp2_session_consume_stream(session, id, len);
     if (!stream || stream->conn->stage > SRV_STAGE_BODY)
         return 0; /* of a request that is refused or answered */
     if (srv_body_take(stream->conn, (const char *)bytes, len) == SRV_STEP_REPLY) {
@@ -616,9 +657,13 @@ static int on_bad_frame(nghttp2_session *session, const nghttp2_frame *frame, in
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *data)
 {
+    struct srv_h2 *h2 = data;
     struct stream *stream = nghttp2_session_get_stream_user_data(session, id);
 
-    (void)data;
+    for (unsigned i = 0; i < h2->nlate && !stream; i++) {
+        if (h2->late[i].id == id)
+            forget_late(h2, i);
+    }
     if (!stream)
         return 0;
     stream->closed = true;
@@ -886,6 +931,7 @@ bool srv_h2_run(struct srv_loop *loop)
         read_input(h2);
         if (!drive_streams(h2))
             return false;
+        reset_due(h2);
         if (!h2->conn->lost)
             flush(h2);
         settle(h2);

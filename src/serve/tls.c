@@ -84,10 +84,10 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *r
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* What OpenSSL says about its last failure. */
+/* What OpenSSL says about what failed first. */
 static void explain(char *why, const char *what, const char *path)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     const char *text = ERR_reason_error_string(code);
 
     if (ERR_SYSTEM_ERROR(code))

@@ -1,11 +1,11 @@
 #!/bin/sh
-# All tests of the server: a real one on a free port (test_server.py), its processes (processes.py), its ledger while processes are killed (ledger.py), each of its databases (database.py), the developer's loop (loop.py), the lunch function on real libraries (food.py), the demo's pages and the dashboard in a browser. SSVM_BUILD names the build folder.
+# All tests of the server: a real one on a free port (test_server.py), what carries HTTP (test_protocol.py), its processes (processes.py), its ledger while processes are killed (ledger.py), each of its databases (database.py), the developer's loop (loop.py), the lunch function on real libraries (food.py), the demo's pages and the dashboard in a browser. SSVM_BUILD names the build folder.
 set -u
 cd "$(dirname "$0")" || exit 1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 status=0
-for part in test_server.py processes.py ledger.py database.py food.py browser/run.sh browser/dashboard.sh loop.py; do
+for part in test_server.py test_protocol.py processes.py ledger.py database.py food.py browser/run.sh browser/dashboard.sh loop.py; do
     "./$part" >"$scratch/log" 2>&1 || status=1
     cat "$scratch/log"
     # A part that broke off before its totals has failed.
