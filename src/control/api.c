@@ -15,19 +15,6 @@
 #define REPLY_MAX (1U << 29) /* bytes */
 #define FIELDS_MAX 4096
 
-/* What no file has filled in yet says so. */
-#define ROUTE(method, path, scope, handler, status, request, reply, summary)                       \
-    __attribute__((weak)) int handler(struct ctl_request *r, struct ctl_reply *reply_,             \
-                                      struct sv_err *err)                                          \
-    {                                                                                              \
-        (void)r, (void)reply_;                                                                     \
-        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "not supported by this build");         \
-    }
-#define QUERY(handler, name, type, doc)
-#include "control/api.def"
-#undef ROUTE
-#undef QUERY
-
 static const struct ctl_route routes[] = {
 #define ROUTE(method, path, scope, handler, status, request, reply, summary)                       \
     {#method, path, CTL_SCOPE_##scope, handler, #handler, status, #request, #reply, summary},

@@ -20,6 +20,19 @@
 #include "control/throttle.h"
 #include "control/token.h"
 
+/* The handlers of files that are not linked here. */
+#define ROUTE(method, path, scope, handler, status, request, reply, summary)                       \
+    __attribute__((weak)) int handler(struct ctl_request *r, struct ctl_reply *reply_,             \
+                                      struct sv_err *err)                                          \
+    {                                                                                              \
+        (void)r, (void)reply_;                                                                     \
+        return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET, "not supported by this build");         \
+    }
+#define QUERY(handler, name, type, doc)
+#include "control/api.def"
+#undef ROUTE
+#undef QUERY
+
 static char folder[] = "/tmp/ssvm-api-XXXXXX";
 static struct ctl_server server = {.data = folder, .public_url = "http://127.0.0.1:1"};
 static char first[CTL_TOKEN_TEXT];
