@@ -81,7 +81,7 @@ void ctl_reply_field(struct ctl_reply *, const char *name, const char *value);
 /* The status of HTTP for an SV_E* code, and its word. */
 int ctl_api_status(int code, const char **ret_word);
 /* The OpenAPI document (openapi.c). */
-own json_t *ctl_openapi_new(const char *server_url);
+own json_t *ctl_openapi_new(void);
 /* A new usage key for a function: as text, once (v1_function.c). */
 int ctl_usage_key_new(struct ctl_server *, struct sv_err *, const char *tenant,
                       const char *function, char ret[37]);

@@ -162,7 +162,7 @@ static void add_route(json_t *paths, const struct ctl_route *route)
     json_object_set_new(path, method, operation_new(route));
 }
 
-own json_t *ctl_openapi_new(const char *server_url)
+own json_t *ctl_openapi_new(void)
 {
     json_t *paths = json_object();
     const struct ctl_route *routes;
@@ -174,7 +174,7 @@ own json_t *ctl_openapi_new(const char *server_url)
     return json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]}],s:o,s:{s:o,s:{s:{s:s,s:s}}}}",
                      "openapi", "3.1.0", "info", "title", "ssvm serve", "version", ssvm_version(),
                      "description", "The interface of the server for its operators and tenants.",
-                     "servers", "url", server_url, "security", "token", "paths", paths,
+                     "servers", "url", "/", "security", "token", "paths", paths,
                      "components", "schemas", ctl_shape_all_new(), "securitySchemes", "token",
                      "type", "http", "scheme", "bearer");
 }

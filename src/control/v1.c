@@ -38,8 +38,9 @@ int ctl_v1_readyz(struct ctl_request *request, struct ctl_reply *reply, struct s
 
 int ctl_v1_openapi(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
+    (void)request;
     (void)err;
-    return ctl_reply_json(reply, 200, ctl_openapi_new(request->server->public_url));
+    return ctl_reply_json(reply, 200, ctl_openapi_new());
 }
 
 int ctl_v1_whoami(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)

@@ -49,9 +49,13 @@ bool srv_forward_wants(const struct srv_conn *conn)
         return false;
     if (begins(path, len, "/api/"))
         return !begins(path, len, "/api/run/") && !begins(path, len, "/api/multipart/");
+    if (is(path, len, "/readyz") || is(path, len, "/livez"))
+        return true;
+    /* Where they have an address of their own, they are nowhere else. */
+    if (!conn->listener->admin && strcmp(conn->loop->server->config.admin, "same") != 0)
+        return false;
     return begins(path, len, "/v1/") || is(path, len, "/dashboard") ||
-           begins(path, len, "/dashboard/") || is(path, len, "/metrics") ||
-           is(path, len, "/readyz") || is(path, len, "/livez");
+           begins(path, len, "/dashboard/") || is(path, len, "/metrics");
 }
 
 uint64_t srv_forward_body_max(const struct srv_conn *conn)

@@ -146,9 +146,9 @@ static bool open_one(struct srv_server *server, const char *where)
     return true;
 }
 
-bool srv_listen_open(struct srv_server *server)
+/* All of a list. */
+static bool open_list(struct srv_server *server, const char *at, bool admin)
 {
-    const char *at = server->config.listen;
     char where[128];
 
     for (;;) {
@@ -162,10 +162,20 @@ bool srv_listen_open(struct srv_server *server)
         where[n] = '\0';
         if (!open_one(server, where))
             return false;
+        server->listeners[server->nlisteners - 1].admin = admin;
         if (at[n] == '\0')
-            break;
+            return true;
         at += n + 1;
     }
+}
+
+bool srv_listen_open(struct srv_server *server)
+{
+    const char *admin = server->config.admin;
+
+    if (!open_list(server, server->config.listen, false) ||
+        (strcmp(admin, "same") != 0 && !open_list(server, admin, true)))
+        return false;
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return true;
 }

@@ -262,6 +262,8 @@ enum srv_step srv_route_stage(struct srv_conn *conn)
         return answer_options(conn, true);
     if (srv_forward_wants(conn))
         return route_forward(conn);
+    if (conn->listener && conn->listener->admin)
+        return srv_conn_fail(conn, 404, "not_found", "this address is for the server's operators");
     why = srv_path_normalise(work->in + work->http.path.at, work->http.path.len, request->path,
                              &request->path_len);
     if (why)

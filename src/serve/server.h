@@ -25,6 +25,7 @@ struct plat_ring;
 struct srv_listener {
     int fd;
     bool tls;
+    bool admin; /* for the admin interfaces, and nothing else */
     uint16_t port;
     char address[80]; /* as text */
     char where[128];  /* as it was asked for */

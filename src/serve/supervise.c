@@ -138,10 +138,15 @@ static void announce(const struct srv_supervisor *s)
 {
     const struct srv_server *server = s->server;
 
-    for (unsigned i = 0; i < server->nlisteners; i++)
-        printf("ssvm-serve: %s://%s serves '%s', functions: %u, broken: %u\n",
-               server->listeners[i].tls ? "https" : "http", server->listeners[i].address,
-               server->config.dir, s->functions, s->broken);
+    for (unsigned i = 0; i < server->nlisteners; i++) {
+        printf("ssvm-serve: %s://%s ", server->listeners[i].tls ? "https" : "http",
+               server->listeners[i].address);
+        if (server->listeners[i].admin)
+            printf("is for operators: /v1, /dashboard, /metrics\n");
+        else
+            printf("serves '%s', functions: %u, broken: %u\n", server->config.dir, s->functions,
+                   s->broken);
+    }
     fflush(stdout);
 }
 
