@@ -9,8 +9,8 @@
 #include "control/control.h"
 #include "control/key.h"
 
-#define CTL_TOKEN_GRACE_S 3600               /* of a secret that was replaced */
-#define CTL_TOKENS_MAX 1000                  /* of a tenant */
+#define CTL_TOKEN_GRACE_S 3600 /* of a secret that was replaced */
+#define CTL_TOKENS_MAX 1000    /* of a tenant */
 
 struct ctl_token {
     int64_t id;
