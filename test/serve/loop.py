@@ -357,5 +357,44 @@ def why_and_refusals():
         shutil.rmtree(home, ignore_errors=True)
 
 
+@test
+def settings_are_read_again():
+    needs()
+    home = tempfile.mkdtemp(prefix="ssvm-loop-")
+    env = environment(home)
+    os.makedirs(home + "/www/functions")
+    for part in (["new", "hello", "--lang", "c"], ["build", "hello"]):
+        subprocess.run([SSVM, *part], cwd=home, env=env, check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(home + "/hello/build/hello.wasm", home + "/www/functions/")
+    settings = home + "/ssvm-serve.yaml"
+    save(settings, "dir: www\nlisten: 127.0.0.1:0\nlog: none\ncors-origin: https://a.example\n")
+    out = Output([SERVE, "--config", settings], cwd=home, env=env)
+
+    def allowed(letter):
+        origin = "https://%s.example" % letter
+        request = urllib.request.Request(url + "/f/hello", data=b"Ada", headers={"Origin": origin})
+        with OPENER.open(request, timeout=PATIENCE) as r:
+            return r.headers["Access-Control-Allow-Origin"] == origin
+    try:
+        url = out.wait(r"ssvm-serve: (http://127\.0\.0\.1:\d+)").group(1)
+        assert allowed("a") and not allowed("b")
+        save(settings, "dir: www\nlisten: 127.0.0.1:0\nlog: none\ncors-origin: https://b.example\n")
+        out.p.send_signal(signal.SIGHUP)
+        until = time.monotonic() + PATIENCE
+        while not allowed("b"):
+            assert time.monotonic() < until, "SIGHUP does not read the settings again: " + out.text
+            time.sleep(0.1)
+        # A mistake leaves what there is.
+        said = len(out.text)
+        save(settings, "dir: www\ncors-origin: https://c.example\ncalls: many\n")
+        out.p.send_signal(signal.SIGHUP)
+        out.wait(r"ssvm-serve.yaml:3: 'calls' takes a number", said)
+        time.sleep(0.5)
+        assert allowed("b") and not allowed("c"), "after settings with a mistake"
+    finally:
+        out.end(signal.SIGTERM)
+        shutil.rmtree(home, ignore_errors=True)
+
+
 if __name__ == "__main__":
     sys.exit(test_server.main())
