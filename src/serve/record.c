@@ -22,9 +22,8 @@
 
 static void put_text(char *to, size_t size, const char *text)
 {
-    size_t len = strnlen(text, size - 1);
-
-    memcpy(to, text, len);
+    for (size_t i = 0; i + 1 < size && text[i]; i++)
+        to[i] = text[i];
 }
 
 static void put_digits(char *to, const uint8_t *bytes, size_t n)

@@ -188,12 +188,15 @@ static void disk_is_full(void **state)
 /* The next process goes on where this one was, in the middle of a line or not. */
 static void starts_again(void **state)
 {
+    static struct ctl_log *before; /* parts live as long as their process */
     struct sv_err err = {0};
     char *text;
 
     (void)state;
     event("again", "f", "before");
     ctl_log_stop(&server);
+    before = server.log;
+    assert_non_null(before);
     assert_int_equal(ctl_log_start(&server, &err), 0);
     event("again", "f", "after");
     text = read_log((struct ctl_log_query){.tenant = "again"});

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,40 @@ def supervisor_killed():
         server.__exit__()
 
 
+def full_disk():
+    """The disk is full: requests are answered, their records wait in the rings and are counted when there is room again; lines of the
+    log are lost, and that is told."""
+    if os.geteuid() != 0:
+        raise Skip("only root may mount a small disk")
+    server = with_functions(Tokened())
+    os.makedirs(server.data)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0700", "none", server.data], capture_output=True).returncode != 0:
+        raise Skip("no small disk can be mounted")
+    try:
+        with server:
+            server.get(CALLS["adder"][0])
+            assert usage(server)["adder"]["calls"] == 1
+            with open(server.data + "/ballast", "wb") as f:
+                try:
+                    while True:
+                        f.write(bytes(65536))
+                        f.flush()
+                except OSError:
+                    pass
+            for _ in range(500):
+                assert server.get(CALLS["adder"][0]).status == 200
+            time.sleep(0.5)
+            assert server.get(CALLS["adder"][0]).status == 200
+            os.unlink(server.data + "/ballast")
+            until("all is counted", lambda: usage(server)["adder"]["calls"] == 502)
+            assert usage(server)["adder"]["gas"] == 502 * expected_gas(CALLS["adder"][1])
+            server.get(CALLS["adder"][0])
+            until("the loss is told", lambda: [x for x in server.json("/v1/logs?limit=2000")["lines"] if x["event"] in ("log_lost", "ledger_works")])
+    finally:
+        subprocess.run(["umount", server.data])
+        shutil.rmtree(server.dir, ignore_errors=True)
+
+
 def why():
     """A trap's owner learns where it was; nobody else does."""
     cc = "clang-22"
@@ -280,7 +315,7 @@ def live():
 
 def main():
     counts = [0, 0, 0]
-    for test in [quiet, killed, supervisor_killed, why, metrics, follows, live]:
+    for test in [quiet, killed, supervisor_killed, full_disk, why, metrics, follows, live]:
         if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
             continue
         begun = time.time()
