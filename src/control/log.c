@@ -29,7 +29,7 @@
 #define LINES_DEFAULT 200
 #define LINES_MAX 2000
 #define WAIT_MS_MAX 30000
-#define WAITERS_MAX 4 /* threads of the pool that may wait for lines */
+#define WAITERS_MAX 16 /* threads of the pool that may wait for lines */
 
 struct ctl_log {
     int dir;

@@ -269,6 +269,27 @@ def why():
         assert server.call("GET", "/v1/logs", fields=[("Authorization", "Bearer wrong")]).status == 401
 
 
+def traces():
+    """What a function sees of a trace, and what it does not."""
+    trace, span = "00-4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    with Tokened().function("env") as server:
+        def seen(*fields):
+            r = server.call("GET", "/f/env", fields=fields)
+            said = [line for line in r.body.decode().split("\n") if line.startswith("HTTP_TRACEPARENT=")]
+            replied, request = dict(r.fields).get("traceparent"), dict(r.fields)["x-request-id"]
+            assert said == (["HTTP_TRACEPARENT=" + replied] if replied else []), (said, replied)
+            return replied and replied.replace(request, "ID")
+
+        good = ("traceparent", "%s-%s-01" % (trace, span))
+        assert seen(good) == trace + "-ID-01"
+        assert seen() is None
+        assert seen(good, good) is None
+        for bad in (good[1] + "-x", good[1].upper(), "ff" + good[1][2:], "", "nothing"):
+            assert seen(("traceparent", bad)) is None, bad
+        usage(server)
+        until("the log has it", lambda: [x for x in server.json("/v1/logs")["lines"] if x.get("trace", "").startswith(trace)])
+
+
 def metrics():
     try:
         from prometheus_client.parser import text_string_to_metric_families
@@ -315,7 +336,7 @@ def live():
 
 def main():
     counts = [0, 0, 0]
-    for test in [quiet, killed, supervisor_killed, full_disk, why, metrics, follows, live]:
+    for test in [quiet, killed, supervisor_killed, full_disk, why, traces, metrics, follows, live]:
         if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
             continue
         begun = time.time()
