@@ -9,6 +9,8 @@
 
 #define FOLLOW_WAIT "20"      /* seconds that the server waits for a line */
 #define FOLLOW_WAIT_SHORT "1" /* that of ssvm dev, which ends soon after a word */
+#define FAILURE_TRIES 5
+#define FAILURE_WAIT_US 100000
 #define SECRET_MAX ((size_t)64 << 10)
 
 static const char *text_of(json_t *object, const char *key)
@@ -129,7 +131,34 @@ int cln_functions(const struct cln_args *args)
     return status;
 }
 
+/* Each has its whole text, and the same in parts. */
+static void show_frames(json_t *frames)
+{
+    json_t *frame;
+    size_t i;
+
+    json_array_foreach(frames, i, frame)
+    {
+        const char *text = text_of(frame, "text");
+
+        text += strspn(text, " ");
+        printf("    ");
+        put(*text ? text : text_of(frame, "function"));
+        putchar('\n');
+    }
+}
+
 /* ---- logs ---- */
+
+/* Without the newlines at its end. */
+static size_t line_length(const char *text)
+{
+    size_t len = strlen(text);
+
+    while (len > 0 && text[len - 1] == '\n')
+        len--;
+    return len;
+}
 
 /* One line: time, what it is about, then what is left of its values. */
 static void show_line(json_t *line)
@@ -160,15 +189,47 @@ static void show_line(json_t *line)
         text = json_is_string(value)
                    ? NULL
                    : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
-        put(text ? text : json_string_value(value) ? json_string_value(value) : "");
+        if (text)
+            put(text);
+        else if (json_is_string(value))
+            cln_print(json_string_value(value), line_length(json_string_value(value)));
         putchar(' ');
         free(text);
     }
     putchar('\n');
 }
 
-/* `quiet`: of requests those that failed. */
-static void show_lines(json_t *page, bool as_json, bool quiet)
+/* Where a request of the developer's own failed. What failed is noted behind the answer: there may
+ * be nothing yet. */
+static void show_failure(struct cln_server *server, const char *id)
+{
+    struct cln_reply reply = {0};
+    struct sv_buf path;
+    json_t *json = NULL;
+
+    sv_buf_init(&path, CLN_PATH_MAX);
+    sv_buf_puts(&path, "/v1/failures/");
+    cln_encode(&path, id);
+    for (unsigned i = 0; i < FAILURE_TRIES && !json; i++) {
+        if (i > 0)
+            usleep(FAILURE_WAIT_US);
+        if (cln_server_send(server, "GET", sv_buf_cstr(&path), NULL, &reply) == 0 &&
+            reply.status == 200)
+            json = json_loadb((const char *)reply.body.data, reply.body.len, 0, NULL);
+        cln_reply_release(&reply);
+    }
+    if (*text_of(json, "message")) {
+        printf("    ");
+        put(text_of(json, "message"));
+        putchar('\n');
+    }
+    show_frames(json_object_get(json, "backtrace"));
+    json_decref(json);
+    sv_buf_release(&path);
+}
+
+/* quiet (NULL: all is shown): of requests those that failed, and why, asked of this server. */
+static void show_lines(json_t *page, bool as_json, struct cln_server *quiet)
 {
     json_t *line;
     size_t i;
@@ -184,6 +245,8 @@ static void show_lines(json_t *page, bool as_json, bool quiet)
         } else {
             show_line(line);
         }
+        if (quiet && number_of(line, "status") >= 500)
+            show_failure(quiet, text_of(line, "id"));
     }
     fflush(stdout);
 }
@@ -222,9 +285,10 @@ static int show_pages(struct cln_server *server, const struct cln_args *args, co
 
         page = NULL;
         status = next_page(server, args, lines, before, &page);
+        /* Of those who only follow the first page is of another time. */
+        if (status == 0 && (args || before))
+            show_lines(page, args && cln_option(args, "json"), args ? NULL : server);
         json_decref(before);
-        if (status == 0)
-            show_lines(page, args && cln_option(args, "json"), !args);
     } while (status == 0 && follow);
     json_decref(page);
     return status;
@@ -257,35 +321,11 @@ int cln_logs(const struct cln_args *args)
 
 /* ---- why ---- */
 
-static void show_frames(json_t *frames)
-{
-    json_t *frame;
-    size_t i;
-
-    json_array_foreach(frames, i, frame)
-    {
-        const char *file = text_of(frame, "file"), *source = text_of(frame, "text");
-
-        printf("    #%zu ", i);
-        put(text_of(frame, "function"));
-        if (*file) {
-            printf(" at ");
-            put(file);
-            printf(":%lld", number_of(frame, "line"));
-        }
-        if (*source) {
-            printf("\n       ");
-            put(source);
-        }
-        putchar('\n');
-    }
-}
-
 static void show_why(json_t *json)
 {
     static const char *const numbers[] = {"wall_ms", "run_ms",      "wait_ms",  "cpu_ms",
                                           "gas",     "memory_peak", "bytes_in", "bytes_out"};
-    const char *key, *stderr_text = text_of(json, "stderr"), *trap = text_of(json, "trap");
+    const char *key, *stderr_text = text_of(json, "stderr");
     json_t *value;
 
     printf("%s %s %s\n", text_of(json, "time"), text_of(json, "method"), text_of(json, "path"));
@@ -294,11 +334,6 @@ static void show_why(json_t *json)
            text_of(json, "code"));
     put(text_of(json, "message"));
     putchar('\n');
-    if (*trap) {
-        printf("trap: ");
-        put(trap);
-        putchar('\n');
-    }
     show_frames(json_object_get(json, "backtrace"));
     if (*stderr_text) {
         printf("standard error:\n");

@@ -229,6 +229,14 @@ def mistakes_are_shown():
         save(manifest, right)
         live.next()
         same(get(dev.url + "/", Accept="text/html")[0], 200)
+        # A function that fails says where, in the terminal.
+        said = dev.said()
+        save(source, good.replace("    return 0;", '    fprintf(stderr, "about to fail\\n");\n    __builtin_trap();'))
+        live.next()
+        same(greet(dev.url)[0], 500)
+        line = read(source)[:read(source).index("__builtin_trap")].count("\n") + 1
+        dev.out.wait(r"stderr hello [0-9a-f]+ about to fail", said)
+        dev.out.wait(r"unreachable\n +0: .*src/main\.c:%d\b" % line, said)
 
 
 @test
