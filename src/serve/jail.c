@@ -118,6 +118,8 @@ static const int allowed[] = {
     SYS_sched_getaffinity,
     SYS_sched_getparam,
     SYS_sched_getscheduler,
+    SYS_getpriority,
+    SYS_setpriority, /* only to give priority up: pool.c */
     SYS_gettid,
     SYS_getpid,
     SYS_getppid,

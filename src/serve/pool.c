@@ -6,11 +6,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "serve/call.h"
 #include "serve/loop.h"
+#include "serve/priority.h"
 
 #define NS_PER_MS 1000000U
 #define STACK_BYTES (1U << 20) /* of a thread; guests have stacks of their own */
@@ -21,6 +24,8 @@ struct srv_thread {
     struct srv_thread *next;
     struct srv_pool *pool;
     pthread_t id;
+    pid_t tid;
+    bool low; /* its priority is: with this call it ends */
     struct srv_guest guest;
 };
 
@@ -34,7 +39,8 @@ void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
 
     pthread_mutex_lock(&self->lock);
     self->store = store;
-    self->deadline_ns = srv_clock_ns() + limits->wall_ms * NS_PER_MS;
+    self->start_ns = srv_clock_ns();
+    self->deadline_ns = self->start_ns + limits->wall_ms * NS_PER_MS;
     self->cpu_end_ns =
         limits->cpu_ms ? sv_clock_thread_ns() + limits->cpu_ms * NS_PER_MS : UINT64_MAX;
     self->conn = conn;
@@ -87,11 +93,24 @@ static bool is_spent(const struct srv_guest *guest)
            (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec >= guest->cpu_end_ns;
 }
 
+/* Its thread runs a loop. With the pool's lock held. */
+static bool has_loop(const struct srv_conn *conn)
+{
+    uint64_t ticket = conn->work->request.ticket;
+
+    return ticket != 0 && atomic_load(&conn->loop->guest) == ticket;
+}
+
 /* End the calls whose deadline is over, or whose client has gone. */
 static void check_deadlines(struct srv_pool *pool, uint64_t now)
 {
     for (struct srv_thread *t = pool->threads; t; t = t->next) {
         pthread_mutex_lock(&t->guest.lock);
+        if (t->guest.store && !t->low && now - t->guest.start_ns > SRV_LONG_MS * NS_PER_MS &&
+            !has_loop(t->guest.conn)) {
+            srv_priority_lower(t->tid);
+            t->low = true;
+        }
         if (t->guest.store && !t->guest.expired &&
             (now >= t->guest.deadline_ns ||
              atomic_load_explicit(&t->guest.conn->lost, memory_order_relaxed) ||
@@ -218,18 +237,32 @@ static struct srv_conn *take_call(struct srv_pool *pool)
     return conn;
 }
 
+/* It ends before the pool does. With the lock held. */
+static void drop_thread(struct srv_pool *pool, own struct srv_thread *thread)
+{
+    struct srv_thread **at = &pool->threads;
+
+    while (*at != thread)
+        at = &(*at)->next;
+    *at = thread->next;
+    pool->nthreads--;
+    pthread_detach(thread->id);
+    pthread_mutex_destroy(&thread->guest.lock);
+    free(thread);
+}
+
 static void *run_thread(void *arg)
 {
     struct srv_thread *thread = arg;
     struct srv_pool *pool = thread->pool;
-
     struct srv_conn *conn;
 
     self = &thread->guest;
     pthread_getcpuclockid(pthread_self(), &self->cpu_clock);
     pthread_mutex_lock(&pool->lock);
+    thread->tid = (pid_t)syscall(SYS_gettid);
     pool->starting--;
-    while (!pool->stop) {
+    while (!pool->stop && !thread->low) {
         if (pool->nadrift > 0) {
             struct srv_loop *loop = pool->adrift[--pool->nadrift];
 
@@ -249,6 +282,10 @@ static void *run_thread(void *arg)
             pool->waiting--;
         }
     }
+    /* What waits for a thread is the watch's to see: one that we made would be as slow as we are.
+     */
+    if (!pool->stop)
+        drop_thread(pool, thread);
     pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
@@ -414,6 +451,8 @@ static bool look(struct srv_pool *pool)
     struct srv_server *server = pool->server;
     bool active = pool->away > 0;
 
+    if (pool->nadrift + ready_calls(pool) > pool->waiting + pool->starting)
+        (void)want_thread(pool);
     for (unsigned i = 0; i < server->nloops; i++) {
         uint64_t ticket = atomic_load(&server->loops[i].guest);
 

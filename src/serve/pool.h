@@ -5,7 +5,9 @@
  * since handing one to another thread costs more than the call. The watch looks every few
  * milliseconds: a thread that is still in the same call loses its loop to another thread, finishes
  * the call, and gives the connection back. Calls of functions that are known to be long go to a
- * thread of the pool at once. */
+ * thread of the pool at once. A thread whose call goes on for long gets a lower priority, so that
+ * loops, short calls and the watch go first; since it cannot have the old one back, it ends with
+ * the call. */
 #ifndef SERVE_POOL_H
 #define SERVE_POOL_H
 
@@ -19,6 +21,7 @@
 
 #define SRV_WATCH_MS                                                                               \
     3 /* between two looks; a loop is taken from a call that two of them have seen */
+#define SRV_LONG_MS 10 /* a call that runs so long goes on at a lower priority */
 #define SRV_WATCH_IDLE                                                                             \
     64 /* looks without a request, after which the watch sleeps until there is one */
 #define SRV_WATCH_LOG 64 /* looks between two writings of the log */
@@ -33,7 +36,7 @@ struct srv_thread;
 struct srv_guest {
     pthread_mutex_t lock;
     ssvm_store *store; /* NULL = none runs */
-    uint64_t deadline_ns;
+    uint64_t start_ns, deadline_ns;
     uint64_t cpu_end_ns; /* of the thread's CPU time; UINT64_MAX = no limit */
     clockid_t cpu_clock; /* the thread's */
     bool expired;        /* the watch ended it: by its deadline, or since nobody waits for it */

@@ -5,7 +5,7 @@ cd "$(dirname "$0")" || exit 1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 status=0
-for part in test_server.py test_protocol.py processes.py ledger.py database.py admin.py faas.py schema/run.sh food.py browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py; do
+for part in test_server.py test_protocol.py processes.py registry.py ledger.py database.py admin.py faas.py schema/run.sh food.py browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py; do
     "./$part" >"$scratch/log" 2>&1 || status=1
     cat "$scratch/log"
     # A part that broke off before its totals has failed.
