@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "control/ledger_row.h"
 #include "control/live.h"
 #include "control/log.h"
 #include "control/metrics.h"
@@ -18,6 +19,7 @@
 #define RINGS_MAX 4096
 #define KEPT_DAYS 30 /* the position of a ring that nobody writes into */
 #define FORGET_MS 3600000
+#define FOLDED_HOURS 48 /* of the ledger, each time */
 
 struct ring {
     struct plat_ring *ring;
@@ -25,19 +27,12 @@ struct ring {
     bool placed;                 /* `position` is the database's */
 };
 
-/* What a transaction adds to one row of the ledger. */
-struct row {
-    const struct plat_record *of; /* whose tenant, function and version */
-    uint64_t minute;
-    uint64_t calls, errors, rejected, gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out;
-};
-
 struct ctl_ledger {
     pthread_mutex_t lock; /* of all */
     SV_VEC(struct ring) rings;
     own struct plat_record *records; /* the batch */
     size_t nrecords, first_ring;     /* first_ring: whose turn it is to be read first */
-    own struct row *rows;
+    own struct ctl_ledger_row *rows;
     uint32_t nrows;
     own uint32_t *places; /* hash table of rows: index + 1 */
     bool failing;         /* told in the log already */
@@ -53,7 +48,7 @@ static uint64_t hash_text(uint64_t h, const char *s)
     return h;
 }
 
-static bool same_row(const struct row *row, const struct plat_record *r, uint64_t minute)
+static bool same_row(const struct ctl_ledger_row *row, const struct plat_record *r, uint64_t minute)
 {
     return row->minute == minute && row->of->function_id == r->function_id &&
            strcmp(row->of->function, r->function) == 0 && strcmp(row->of->tenant, r->tenant) == 0 &&
@@ -61,7 +56,7 @@ static bool same_row(const struct row *row, const struct plat_record *r, uint64_
 }
 
 /* There are fewer records in a batch than places. */
-static struct row *find_row(struct ctl_ledger *l, const struct plat_record *r)
+static struct ctl_ledger_row *find_row(struct ctl_ledger *l, const struct plat_record *r)
 {
     uint64_t minute = r->time_ns / 1000000000 / 60;
     uint64_t h = hash_text(
@@ -74,14 +69,14 @@ static struct row *find_row(struct ctl_ledger *l, const struct plat_record *r)
         if (same_row(&l->rows[l->places[at] - 1], r, minute))
             return &l->rows[l->places[at] - 1];
     }
-    l->rows[l->nrows] = (struct row){.of = r, .minute = minute};
+    l->rows[l->nrows] = (struct ctl_ledger_row){.of = r, .minute = minute};
     l->places[at] = ++l->nrows;
     return &l->rows[l->nrows - 1];
 }
 
 static void add_record(struct ctl_ledger *l, const struct plat_record *r)
 {
-    struct row *row = find_row(l, r);
+    struct ctl_ledger_row *row = find_row(l, r);
     unsigned __int128 byte_ns = (unsigned __int128)r->memory_peak * r->run_ns;
 
     row->bytes_in += r->bytes_in;
@@ -119,30 +114,6 @@ static void take_batch(struct ctl_ledger *l)
         add_record(l, &l->records[i]);
 }
 
-static int write_row(struct ctl_sql *sql, struct sv_err *err, const struct row *row)
-{
-    static const char text[] =
-        "insert into ledger (tenant, function_id, function, digest, minute, calls, errors, "
-        "rejected,"
-        " gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out)"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        " on conflict (tenant, minute, function_id, function, digest) do update set"
-        " calls = ledger.calls + excluded.calls, errors = ledger.errors + excluded.errors,"
-        " rejected = ledger.rejected + excluded.rejected, gas = ledger.gas + excluded.gas,"
-        " cpu_ns = ledger.cpu_ns + excluded.cpu_ns, wall_ns = ledger.wall_ns + excluded.wall_ns,"
-        " byte_ms = ledger.byte_ms + excluded.byte_ms,"
-        " bytes_in = ledger.bytes_in + excluded.bytes_in,"
-        " bytes_out = ledger.bytes_out + excluded.bytes_out";
-
-    return ctl_sql_run(sql, err, text,
-                       CTL_PARAMS(CTL_TEXT(row->of->tenant), CTL_INT(row->of->function_id),
-                                  CTL_TEXT(row->of->function), CTL_TEXT(row->of->digest),
-                                  CTL_INT(row->minute), CTL_INT(row->calls), CTL_INT(row->errors),
-                                  CTL_INT(row->rejected), CTL_INT(row->gas), CTL_INT(row->cpu_ns),
-                                  CTL_INT(row->wall_ns), CTL_INT(row->byte_ms),
-                                  CTL_INT(row->bytes_in), CTL_INT(row->bytes_out)));
-}
-
 /* Only from where it was: should another control process still be at work, one of the two counts
  * these records, and the other's transaction comes to nothing. */
 static int move_position(struct ctl_sql *sql, struct sv_err *err, const struct ring *ring)
@@ -168,7 +139,7 @@ static int write_batch(struct ctl_sql *sql, struct sv_err *err, void *data)
             r = move_position(sql, err, &l->rings.data[i]);
     }
     for (uint32_t i = 0; r == 0 && i < l->nrows; i++)
-        r = write_row(sql, err, &l->rows[i]);
+        r = ctl_ledger_row_add(sql, err, &l->rows[i]);
     return r;
 }
 
@@ -239,13 +210,22 @@ static int forget_positions(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 static void forget_old(struct ctl_server *server, void *data)
 {
-    int64_t before_ms = (int64_t)(sv_clock_wall_ns() / 1000000) - KEPT_DAYS * 86400000LL;
+    uint64_t now_ms = sv_clock_wall_ns() / 1000000;
+    int64_t before_ms = (int64_t)now_ms - KEPT_DAYS * 86400000LL;
     struct ctl_ledger *l = server->ledger;
+    bool stopped;
 
     (void)data;
     pthread_mutex_lock(&l->lock);
-    if (!l->stopped)
+    stopped = l->stopped;
+    if (!stopped)
         ctl_db_write(server->db, NULL, forget_positions, &before_ms);
+    for (unsigned i = 0; !stopped && i < FOLDED_HOURS; i++) {
+        ctl_ledger_fold(server, NULL, now_ms / 60000 - CTL_LEDGER_MINUTES_DAYS * 1440, 1);
+        pthread_mutex_unlock(&l->lock); /* records need not wait for all of it */
+        pthread_mutex_lock(&l->lock);
+        stopped = l->stopped;
+    }
     pthread_mutex_unlock(&l->lock);
 }
 

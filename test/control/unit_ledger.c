@@ -14,6 +14,7 @@
 
 #include "cluster.h"
 #include "control/ledger.h"
+#include "control/ledger_row.h"
 #include "control/live.h"
 #include "control/log.h"
 #include "control/metrics.h"
@@ -166,7 +167,7 @@ static void sums_are_exact(void **state)
 
     (void)state;
     r.gas = INT64_MAX / 2;
-    for (unsigned minute = 200; minute < 204; minute++) {
+    for (unsigned minute = 200; minute < 440; minute += 60) {
         r.time_ns = minute * 60000000000;
         write_record(0, &r);
     }
@@ -228,6 +229,33 @@ static void two_at_once(void **state)
     assert_non_null(strstr(text, "\"calls\":50,"));
     sv_free(text);
     ctl_db_close(first.db);
+}
+
+/* Minutes become hours, and sums stay. */
+static void folds(void **state)
+{
+    struct plat_record r = record_of("old", "f", 600);
+    struct sv_err err = {0};
+
+    (void)state;
+    for (uint64_t minute = 600; minute < 800; minute++) { /* 10:00 to 13:20 */
+        r.time_ns = minute * 60000000000;
+        write_record(minute % 2, &r);
+    }
+    assert_int_equal(ctl_ledger_drain(&server, &err), 0);
+    assert_int_equal(ctl_ledger_fold(&server, &err, 725, 100), 0); /* before 12:05: before 12:00 */
+    expect(
+        (struct ctl_usage){
+            .tenant = "old", .until_s = 43260, .step = CTL_LEDGER_MINUTE, .csv = true},
+        "time,tenant,calls,errors,rejected,gas,cpu_ns,wall_ns,byte_seconds,bytes_in,bytes_out\r\n"
+        "\"1970-01-01T10:00:00Z\",\"old\",60,0,0,420,90000,120000000,7864.320,60,120\r\n"
+        "\"1970-01-01T11:00:00Z\",\"old\",60,0,0,420,90000,120000000,7864.320,60,120\r\n"
+        "\"1970-01-01T12:00:00Z\",\"old\",1,0,0,7,1500,2000000,131.072,1,2\r\n");
+    expect(
+        (struct ctl_usage){.tenant = "old", .step = CTL_LEDGER_ALL, .csv = true},
+        "time,tenant,calls,errors,rejected,gas,cpu_ns,wall_ns,byte_seconds,bytes_in,bytes_out\r\n"
+        "\"1970-01-01T10:00:00Z\",\"old\",200,0,0,1400,300000,400000000,26214.400,200,400\r\n");
+    assert_int_equal(ctl_ledger_fold(&server, &err, 725, 100), 0);
 }
 
 static void reads_times(void **state)
@@ -305,7 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),         cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(survives_death), cmocka_unit_test(two_at_once),
-        cmocka_unit_test(reads_times),
+        cmocka_unit_test(folds),          cmocka_unit_test(reads_times),
     };
     char command[80];
     int r;
