@@ -37,13 +37,6 @@ __attribute__((weak)) void srv_invoke_ask(struct srv_server *server, struct plat
     refuse(channel, m);
 }
 
-__attribute__((weak)) void srv_live_ask(struct srv_server *server, struct plat_channel *channel,
-                                        struct plat_message *m)
-{
-    (void)server;
-    refuse(channel, m);
-}
-
 /* A table that cannot be read leaves the one before in place. */
 static void take_table(struct srv_server *server, const struct plat_message *m)
 {
