@@ -14,6 +14,7 @@
 
 #define NS_PER_MS 1000000U
 #define NS_PER_S 1000000000U
+#define DRAIN_ACCEPTS 16 /* of what waits at the door when draining begins */
 #define DRAIN_POLL_MS 50 /* while draining: how often to look whether all is done */
 
 uint64_t srv_clock_ns(void)
@@ -221,7 +222,8 @@ static void begin_drain(struct srv_loop *loop)
     for (unsigned i = 0; i < loop->server->nlisteners; i++) {
         const struct srv_listener *listener = &loop->server->listeners[i];
 
-        srv_listen_accept(loop, listener);
+        for (int n = 0; n < DRAIN_ACCEPTS; n++)
+            srv_listen_accept(loop, listener);
         epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
     }
 }

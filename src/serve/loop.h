@@ -14,7 +14,8 @@
 #define SRV_LOOP_EVENTS 64      /* taken from the kernel at once */
 #define SRV_LOOP_SPARE_WORKS 64 /* kept for later requests */
 #define SRV_LOOP_SPARE_CONNS 1024
-#define SRV_ACCEPT_BURST 16 /* connections taken at once, so that other loops get their share */
+#define SRV_ACCEPT_BURST                                                                           \
+    1 /* connections taken at once, so that other loops and workers get their share */
 
 struct srv_timers {
     struct srv_conn *first, *last;

@@ -4,8 +4,9 @@
 
 #include "serve/server.h"
 
-#define SRV_TEST_CRASH "SSVM_TEST_CRASH" /* environment: the path whose request crashes a worker   \
-                                          */
+#define SRV_TEST_CRASH                                                                             \
+    "SSVM_TEST_CRASH" /* environment: the path whose request crashes a worker                      \
+                       */
 
 /* What the supervisor gives it. */
 struct srv_role {
