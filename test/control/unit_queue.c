@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "cluster.h"
 
 #define KILLS 12
+#define LINES_BYTES 40 /* of what one life says before it is killed: some pushes and runs */
 #define BODY_MAX 32
 
 static char folder[] = "/tmp/ssvm-queue-XXXXXX";
@@ -297,6 +299,21 @@ static unsigned has_line(const char *all, char letter, const char *body)
     return n;
 }
 
+/* Until the file has some more lines, or for a minute. */
+static void await_lines(FILE *file, int life)
+{
+    static off_t before;
+    struct stat st;
+
+    for (int i = 0; i < 60000; i++) {
+        assert_int_equal(fstat(fileno(file), &st), 0);
+        if (st.st_size > (life == 0 ? 1 : before) + LINES_BYTES)
+            break;
+        usleep(1000);
+    }
+    before = st.st_size;
+}
+
 static void survives_kills(void **unused)
 {
     struct ctl_server s;
@@ -317,7 +334,8 @@ static void survives_kills(void **unused)
 
         if (pid == 0)
             work(out, life);
-        usleep((useconds_t)(100000 + life * 37000 % 200000));
+        await_lines(file, life); /* a busy machine takes its time to start */
+        usleep((useconds_t)(life * 37000 % 200000));
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
     }
