@@ -607,7 +607,7 @@ static int run_once(struct connection *c, struct sv_err *err, const char *begin,
         done = tell_others(c, err);
         if (done == 0)
             done = commit(c, err);
-        return done < 0 ? done : r;
+        r = done < 0 ? done : r;
     }
     if (c->db->pq.PQtransactionStatus(c->handle) != PQTRANS_IDLE) {
         enum again again = c->again;
