@@ -536,6 +536,7 @@ struct ssvm_state_backend;
 typedef struct ssvm_state_grant {
     size_t size;
     unsigned parts; /* enum ssvm_state_parts */
+    /* NULL: every call is refused (EDENIED), for who only looks at modules. */
     const struct ssvm_state_backend *backend;
     void *data;           /* for the back end; lives as long as the stores and templates */
     uint32_t max_handles; /* of a store, open at a time; 0: 64, at most 256 */

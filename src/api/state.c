@@ -15,9 +15,11 @@ static void *store_data(const struct sv_store *s)
     return sv_api_store_of(s)->data;
 }
 
-/* Has the back end what the parts need? */
+/* Has the back end what the parts need? None at all refuses everything. */
 static bool can(const struct ssvm_state_backend *b, unsigned parts)
 {
+    if (!b || b->abi != SSVM_STATE_ABI)
+        return !b;
     return (!(parts & SSVM_STATE_KV) || (b->kv_get && b->kv_set && b->kv_cas && b->kv_delete &&
                                          b->kv_increment && b->kv_list)) &&
            (!(parts & SSVM_STATE_SQL) || b->sql) && (!(parts & SSVM_STATE_SECRET) || b->secret) &&
@@ -36,7 +38,7 @@ own ssvm_error *ssvm_linker_define_state(ssvm_linker *l, const ssvm_state_grant 
     if (!sv_api_copy_sized(&g, sizeof g, grant, GRANT_MIN))
         return sv_api_error(SSVM_EUSAGE,
                             "ssvm_state_grant has a size that this library does not know");
-    if (!g.backend || g.backend->abi != SSVM_STATE_ABI || !can(g.backend, g.parts))
+    if (!can(g.backend, g.parts))
         return sv_api_error(SSVM_EUSAGE, "the back end cannot do what ssvm_state_grant grants");
     if (l->grants.state.backend)
         return sv_api_error(SSVM_EUSAGE, "state is defined in this linker already");

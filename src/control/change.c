@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "control/cron.h"
 
 #define NS_PER_MS 1000000
 #define SHARES_MAX PLAT_TARGETS_MAX
@@ -178,6 +179,8 @@ static int change(struct ctl_sql *sql, struct sv_err *err, void *data)
     if (c->id == 0)
         return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no function '%s'", c->name);
     r = c->fn(sql, err, c->id, c->data);
+    if (r >= 0)
+        r = ctl_cron_follow(sql, err, c->id);
     if (r < 0)
         return r;
     r = ctl_sql_run(sql, err, "update functions set updated_ms = $2 where id = $1",
@@ -264,9 +267,9 @@ int ctl_registry_alias(struct ctl_server *server, struct sv_err *err, const char
 /* Its row stays, for the ledger; all else goes. */
 static int delete_function(struct ctl_sql *sql, struct sv_err *err, uint64_t id, void *data)
 {
-    static const char *const statements[] = {
-        "delete from targets where function_id = $1", "delete from aliases where function_id = $1",
-        "delete from versions where function_id = $1", "delete from cron where function_id = $1"};
+    static const char *const statements[] = {"delete from targets where function_id = $1",
+                                             "delete from aliases where function_id = $1",
+                                             "delete from versions where function_id = $1"};
     int r = 0;
 
     (void)data;

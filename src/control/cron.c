@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control/part.h"
 #include "control/queue.h"
+#include "platform/manifest.h"
 #include "platform/record.h"
 
 #define TICK_MS 250
@@ -228,14 +229,14 @@ static int keep(struct ctl_sql *sql, struct sv_err *err, int64_t function,
     return r < 0 ? r : ctl_sql_changes(sql) > 0;
 }
 
-int ctl_cron_set(struct ctl_sql *sql, struct sv_err *err, const char *tenant, const char *function,
-                 const struct ctl_cron_entry *entries, unsigned n)
+static int set_entries(struct ctl_sql *sql, struct sv_err *err, int64_t id,
+                       const struct ctl_cron_entry *entries, unsigned n)
 {
-    int64_t id = 0, now = now_ms();
+    int64_t now = now_ms();
     struct ctl_cron c;
-    int r = function_id(sql, err, tenant, function, &id);
+    int r = 0;
 
-    if (r == 0 && n > CTL_CRON_PER_FUNCTION_MAX)
+    if (n > CTL_CRON_PER_FUNCTION_MAX)
         r = sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "more than %d time tables",
                     CTL_CRON_PER_FUNCTION_MAX);
     if (r == 0) /* marked: what is not kept below goes */
@@ -266,6 +267,60 @@ int ctl_cron_set(struct ctl_sql *sql, struct sv_err *err, const char *tenant, co
     if (r == 0)
         r = ctl_sql_run(sql, err, "delete from cron where function_id = $1 and missed >= 10",
                         CTL_PARAMS(CTL_INT(id)));
+    return r;
+}
+
+int ctl_cron_set(struct ctl_sql *sql, struct sv_err *err, const char *tenant, const char *function,
+                 const struct ctl_cron_entry *entries, unsigned n)
+{
+    int64_t id = 0;
+    int r = function_id(sql, err, tenant, function, &id);
+
+    return r < 0 ? r : set_entries(sql, err, id, entries, n);
+}
+
+/* The manifest of the version with most requests. NULL: none has any, or an error. */
+static own char *read_manifest(struct ctl_sql *sql, struct sv_err *err, uint64_t id, int *ret)
+{
+    *ret = ctl_sql_run(sql, err,
+                       "select v.manifest from versions v join targets t on t.function_id = "
+                       "v.function_id and t.number = v.number where v.function_id = $1 order by "
+                       "t.weight desc, t.number desc limit 1",
+                       CTL_PARAMS(CTL_INT(id)));
+    if (*ret == 0)
+        *ret = ctl_sql_next(sql, err);
+    return *ret > 0 ? ctl_sql_text(sql, 0) : NULL;
+}
+
+int ctl_cron_follow(struct ctl_sql *sql, struct sv_err *err, uint64_t id)
+{
+    struct ctl_cron_entry entries[CTL_CRON_PER_FUNCTION_MAX + 1];
+    struct plat_manifest m = {0};
+    struct sv_err bad = {0};
+    unsigned n = 0;
+    int r;
+    char *text = read_manifest(sql, err, id, &r);
+
+    if (r > 0 && !text)
+        r = sv_fail_nomem(err, "a manifest");
+    if (r < 0)
+        return r;
+    /* Those in the database were read before; none at all is no manifest. */
+    if (text && plat_manifest_read(&bad, PLAT_MANIFEST_FILE, text, strlen(text), &m) == 0) {
+        for (; n < m.triggers.ncron && n < SV_COUNT(entries); n++) {
+            const struct plat_manifest_cron *c = &m.triggers.cron[n];
+
+            entries[n] = (struct ctl_cron_entry){.schedule = c->schedule,
+                                                 .path = c->path,
+                                                 .body = sv_str_of(c->body),
+                                                 .missed = strcmp(c->missed, "skip") == 0
+                                                               ? CTL_CRON_MISSED_SKIP
+                                                               : CTL_CRON_MISSED_ONCE};
+        }
+    }
+    r = set_entries(sql, err, (int64_t)id, entries, n);
+    plat_manifest_release(&m);
+    sv_free(text);
     return r;
 }
 

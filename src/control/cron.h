@@ -46,6 +46,9 @@ struct ctl_cron_entry {
  * n = 0). One that stays as it was keeps its times. SV_ENOTFOUND: there is no such function. */
 int ctl_cron_set(struct ctl_sql *, struct sv_err *, const char *tenant, const char *function,
                  const struct ctl_cron_entry *, unsigned n);
+/* Make the entries those of the manifest of the function's main version, in a transaction that
+ * changed which that is. */
+int ctl_cron_follow(struct ctl_sql *, struct sv_err *, uint64_t function_id);
 /* function NULL: all of the tenant's; tenant NULL: of all. The entry is `each`'s for the call. */
 int ctl_cron_list(struct ctl_server *, struct sv_err *, const char *tenant, const char *function,
                   void (*each)(void *data, const struct ctl_cron_entry *), void *data);

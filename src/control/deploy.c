@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "control/blob.h"
 #include "control/change.h"
+#include "control/cron.h"
 #include "control/prepare.h"
 #include "platform/unit.h"
 
@@ -210,6 +211,8 @@ static int transact(struct ctl_sql *sql, struct sv_err *err, void *data)
         r = make_version(sql, err, w);
     if (r >= 0)
         r = switch_over(sql, err, w);
+    if (r >= 0)
+        r = ctl_cron_follow(sql, err, w->id);
     if (r >= 0)
         ctl_registry_note(sql, w->id);
     return r;

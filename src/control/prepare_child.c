@@ -160,6 +160,18 @@ static ssvm_error *forbid_random(struct child *c, ssvm_linker *l)
     return error;
 }
 
+/* Nothing answers here: an initialiser that asks is refused. */
+static ssvm_error *define_state(const struct plat_manifest_grant *grants, ssvm_linker *l)
+{
+    ssvm_state_grant state = SSVM_STATE_GRANT_INIT;
+
+    state.parts = (grants->kv ? SSVM_STATE_KV : 0) | (grants->sql ? SSVM_STATE_SQL : 0) |
+                  (grants->secret.n > 0 ? SSVM_STATE_SECRET : 0) |
+                  (grants->allow_http.n > 0 ? SSVM_STATE_HTTP : 0) |
+                  (grants->call.n > 0 ? SSVM_STATE_CALL | SSVM_STATE_QUEUE : 0);
+    return state.parts ? ssvm_linker_define_state(l, &state) : NULL;
+}
+
 static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi)
 {
     ssvm_nn_config config = SSVM_NN_CONFIG_INIT;
@@ -169,6 +181,8 @@ static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi
         error = ssvm_linker_define_bindgen(l);
     if (!error && c->manifest.grants.image)
         error = ssvm_linker_define_image(l, NULL);
+    if (!error)
+        error = define_state(&c->manifest.grants, l);
     if (!error && c->manifest.grants.nn && !c->nn)
         error = ssvm_nn_new(&config, &c->nn);
     if (!error && c->manifest.grants.nn)

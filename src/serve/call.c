@@ -203,6 +203,7 @@ own ssvm_store *srv_call_store(struct srv_conn *conn)
         srv_call_fail(conn, error, false);
         return NULL;
     }
+    ssvm_store_set_data(store, conn); /* whose state it asks for: state.c */
     return store;
 }
 

@@ -138,8 +138,10 @@ struct srv_conn {
     bool ended;           /* the client sends no more */
     _Atomic bool lost;    /* the connection is broken; the watch reads it too */
     bool away; /* another thread may have it: only `readable`, `ended` and `lost` may be touched */
-    bool lingering;  /* replied and shut down; what still comes is thrown away */
-    uint8_t trigger; /* enum plat_trigger: what its requests come from */
+    bool lingering;       /* replied and shut down; what still comes is thrown away */
+    uint8_t trigger;      /* enum plat_trigger: what its requests come from */
+    uint8_t depth;        /* of calls inside of calls: its request is so deep */
+    uint64_t deadline_ns; /* of whoever waits for the reply inside the server; 0: none */
     uint64_t due_ms;
     uint64_t progress;        /* bytes since the timer was set */
     int unsent;               /* bytes in the socket when it was set, for SRV_TIMER_WRITE */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "serve/state.h"
+
 /* A backend's line, into the server's log. */
 static void log_line(void *data, const char *line)
 {
@@ -54,5 +56,7 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
         image.data = g->log;
         error = ssvm_linker_define_image(l, &image);
     }
+    if (!error)
+        error = srv_state_define(parts >> SRV_GRANT_STATE, l);
     return error;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "platform/table.h"
+#include "serve/invoke.h"
 #include "serve/registry.h"
 
 #define STACK_BYTES (512U << 10) /* of a reading thread */
@@ -28,13 +29,6 @@ static void refuse(struct plat_channel *channel, struct plat_message *m)
     plat_put_error(&answer, &err);
     (void)plat_channel_answer(channel, NULL, m->id, &answer);
     plat_message_release(&answer);
-}
-
-__attribute__((weak)) void srv_invoke_ask(struct srv_server *server, struct plat_channel *channel,
-                                          struct plat_message *m)
-{
-    (void)server;
-    refuse(channel, m);
 }
 
 /* A table that cannot be read leaves the one before in place. */

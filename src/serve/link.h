@@ -44,8 +44,7 @@ int srv_link_tell(struct srv_server *, struct sv_err *, struct plat_message *);
 int srv_link_compile(void *server, unsigned form, uint32_t func, uint32_t loop, bool cached,
                      const int fds[3]);
 
-/* What control asks: live.c; and for triggers, which link.c refuses where invoke.c is not built. */
-void srv_invoke_ask(struct srv_server *, struct plat_channel *, struct plat_message *);
+/* What control asks: live.c. */
 void srv_live_ask(struct srv_server *, struct plat_channel *, struct plat_message *);
 
 #endif

@@ -41,6 +41,8 @@ void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
     self->store = store;
     self->start_ns = srv_clock_ns();
     self->deadline_ns = self->start_ns + limits->wall_ms * NS_PER_MS;
+    if (conn->deadline_ns && conn->deadline_ns < self->deadline_ns)
+        self->deadline_ns = conn->deadline_ns;
     self->cpu_end_ns =
         limits->cpu_ms ? sv_clock_thread_ns() + limits->cpu_ms * NS_PER_MS : UINT64_MAX;
     self->conn = conn;
@@ -82,6 +84,11 @@ bool srv_pool_guest_ended(void)
     expired = self->expired;
     pthread_mutex_unlock(&self->lock);
     return expired;
+}
+
+uint64_t srv_pool_guest_deadline(void)
+{
+    return self->deadline_ns; /* written by this thread alone */
 }
 
 /* The CPU time that its limit allows is over. */

@@ -89,8 +89,9 @@ bool srv_pool_guest_leave(void);
 /* Call `fn` for each call that runs now, until it gives false. The call does not end meanwhile. */
 void srv_pool_each_guest(struct srv_pool *, bool (*fn)(void *data, const struct srv_conn *),
                          void *data);
-/* The watch has ended it. By the same thread, while it is in a host call. */
+/* The watch has ended it; when it will. By the same thread, while it is in a host call. */
 bool srv_pool_guest_ended(void);
+uint64_t srv_pool_guest_deadline(void);
 /* The call with that ticket, made on the loop's own thread, will wait for what the loop does: let
  * another thread run the loop, as the watch would soon. False: there is none. */
 bool srv_pool_part(struct srv_pool *, struct srv_loop *, uint64_t ticket);

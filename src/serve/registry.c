@@ -14,6 +14,7 @@
 #include "base/sha256.h"
 #include "serve/loop.h"
 #include "serve/server.h"
+#include "serve/state.h"
 
 #define NS_PER_S 1000000000U
 #define NS_PER_MS 1000000U
@@ -255,6 +256,7 @@ static unsigned parts_of(const struct plat_table *table, const struct plat_funct
             if (strlen(words[k].word) == n && memcmp(words[k].word, line.ptr, n) == 0)
                 parts |= words[k].part;
         }
+        parts |= srv_state_part((struct sv_str){line.ptr, n}) << SRV_GRANT_STATE;
     }
     return parts;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/sha256.h"
+#include "platform/record.h"
 #include "serve/call.h"
 #include "serve/faas.h"
 #include "serve/link.h"
@@ -67,7 +68,8 @@ static bool has_key(const struct srv_conn *conn)
     size_t len = 0;
     const char *key;
 
-    if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED))
+    if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED) ||
+        conn->trigger != PLAT_TRIGGER_HTTP) /* the tenant's own */
         return true;
     key = srv_http_field(&conn->work->http, conn->work->in, "SSVM-Usage-Key", &len);
     sv_sha256(key ? key : "", len, digest);

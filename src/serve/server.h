@@ -52,6 +52,7 @@ struct srv_server {
     struct srv_forward forward;
     struct srv_log log;
     _Atomic uint64_t connections;
+    _Atomic unsigned nested;  /* functions that wait for others */
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */
     _Atomic uint64_t next_id; /* request ids */
     _Atomic bool retiring;    /* another generation takes the new connections */

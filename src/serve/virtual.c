@@ -36,6 +36,7 @@ static enum srv_step begin(struct srv_conn *conn)
 
     if (srv_conn_put_head(conn, carrier->head_len, false) == SRV_STEP_REPLY)
         return SRV_STEP_REPLY;
+    conn->stage = SRV_STAGE_HTTP; /* the one that is done now */
     request->body = request->body_buf = carrier->body;
     request->body_len = request->body_cap = carrier->body_len;
     carrier->body = NULL;
@@ -182,6 +183,7 @@ bool srv_conn_virtual(struct srv_server *server, struct srv_loop *loop, const st
     if (carrier->head_len == 0 || v->body_len > server->config.body ||
         !reserve(server, v->body ? v->body_len : 0))
         goto fail;
+    work->request.stream = NULL; /* the loop looks at it before there is a request */
     carrier->done = v->done;
     carrier->data = v->data;
     carrier->body = v->body;
@@ -192,6 +194,8 @@ bool srv_conn_virtual(struct srv_server *server, struct srv_loop *loop, const st
     conn->work = work;
     conn->loop = loop ? loop : &server->loops[atomic_load(&server->next_id) % server->nloops];
     conn->trigger = (uint8_t)v->trigger;
+    conn->depth = (uint8_t)v->depth;
+    conn->deadline_ns = v->deadline_ns;
     set_peer(conn, v->peer);
     atomic_fetch_add(&conn->loop->nopen, 1);
     srv_loop_give(conn->loop, conn);

@@ -6,14 +6,16 @@
 #include "serve/server.h"
 
 struct srv_virtual {
-    const char *method; /* "POST" */
-    const char *target; /* "/f/hello/say?a=b", as in a request line */
-    const char *host;   /* NULL: "localhost" */
-    const char *fields; /* further lines "name: value\r\n"; no Host, Content-Length, Connection */
-    size_t nfields;     /* bytes of them */
-    const char *peer;   /* the client's address; NULL: 127.0.0.1 */
-    int trigger;        /* enum plat_trigger, for the ledger */
-    own char *body;     /* of malloc, taken when the request is; NULL: none */
+    const char *method;   /* "POST" */
+    const char *target;   /* "/f/hello/say?a=b", as in a request line */
+    const char *host;     /* NULL: "localhost" */
+    const char *fields;   /* further lines "name: value\r\n"; no Host, Content-Length, Connection */
+    size_t nfields;       /* bytes of them */
+    const char *peer;     /* the client's address; NULL: 127.0.0.1 */
+    int trigger;          /* enum plat_trigger, for the ledger */
+    unsigned depth;       /* of calls inside of calls */
+    uint64_t deadline_ns; /* the caller's; 0: none */
+    own char *body;       /* of malloc, taken when the request is; NULL: none */
     size_t body_len;
     /* The reply: `fields` has Content-Type too. Everything is borrowed for the call, which comes
      * once, from the loop's thread, and must not wait. */

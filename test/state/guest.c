@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ssvm_state.h"
 
@@ -10,7 +11,7 @@ static char **arg;
 
 static char *next(void)
 {
-    return *arg ? *arg++ : (char *)"";
+    return arg && *arg ? *arg++ : (char *)"";
 }
 
 static uint32_t len(const char *s)
@@ -227,9 +228,20 @@ static void http(void)
 #endif
 
 #ifdef SERVED /* what `ssvm run` does not have */
+/* A body of words has \v for the ends of its lines. */
+static const char *next_body(void)
+{
+    char *body = next();
+
+    for (char *p = body; *p; p++)
+        if (*p == '\v')
+            *p = '\n';
+    return body;
+}
+
 static void call(void)
 {
-    const char *function = next(), *path = next(), *body = next();
+    const char *function = next(), *path = next(), *body = next_body();
 
     print_answer("call", ssvm_call(function, len(function), "POST", 4, path, len(path), "", 0, body,
                                    len(body), 0));
@@ -237,7 +249,7 @@ static void call(void)
 
 static void push(void)
 {
-    const char *function = next(), *body = next();
+    const char *function = next(), *body = next_body();
     int64_t id;
     int32_t r = ssvm_queue_push(function, len(function), "", 0, body, len(body),
                                 strtoull(next(), NULL, 10), &id);
@@ -246,6 +258,59 @@ static void push(void)
         print_code("push", r);
     else
         printf("push: %lld\n", (long long)id);
+}
+
+/* Call ourselves until it is refused. */
+static void nest(void)
+{
+    const char *function = next();
+    char body[128];
+    long depth = strtol(next(), NULL, 10);
+    int n = snprintf(body, sizeof body, "nest\n%s\n%ld\n", function, depth + 1);
+    int32_t h = ssvm_call(function, len(function), "POST", 4, "", 0, "", 0, body, (uint32_t)n, 0);
+
+    if (h < 0)
+        print_code("nest", h);
+    else
+        printf("%ld ", depth);
+    if (h >= 0)
+        print_handle("in", h);
+}
+
+static void print_env(void)
+{
+    const char *name = next(), *value = getenv(name);
+
+    printf("env: %s\n", value ? value : "(none)");
+}
+
+static void pause_ms(void)
+{
+    long ms = strtol(next(), NULL, 10);
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
+
+    nanosleep(&t, NULL);
+    printf("slept\n");
+}
+
+/* The words are the lines of the body. */
+static char **read_words(void)
+{
+    static char body[65536], *words[4096];
+    size_t n = fread(body, 1, sizeof body - 1, stdin), count = 0;
+    char *at = body;
+
+    body[n] = '\0';
+    while (*at && count + 1 < sizeof words / sizeof words[0]) {
+        char *end = strchr(at, '\n');
+
+        words[count++] = at;
+        if (!end)
+            break;
+        *end = '\0';
+        at = end + 1;
+    }
+    return words;
 }
 #endif
 
@@ -256,8 +321,8 @@ int main(int argc, char **argv)
         void (*run)(void);
     } words[] = {
 #ifndef NO_KV
-        {"get", get},       {"set", set},   {"cas", cas},
-        {"delete", delete}, {"list", list}, {"increment", increment},
+        {"get", get},       {"set", set},        {"cas", cas},
+        {"delete", delete}, {"list", list},      {"increment", increment},
 #endif
 #ifndef NO_SQL
         {"sql", sql},
@@ -269,12 +334,24 @@ int main(int argc, char **argv)
         {"http", http},
 #endif
 #ifdef SERVED
-        {"push", push},     {"call", call},
+        {"push", push},     {"call", call},      {"nest", nest},
+        {"env", print_env}, {"sleep", pause_ms},
 #endif
     };
     (void)argc;
-
-    for (arg = argv + 1; *arg;) {
+#ifdef SERVED
+    (void)argv;
+    arg = read_words();
+    printf("Content-Type: text/plain\n");
+    if (*arg && strcmp(*arg, "status") == 0) {
+        next();
+        printf("Status: %s\n", next());
+    }
+    printf("\n");
+#else
+    arg = argv + 1;
+#endif
+    while (*arg) {
         const char *word = next();
 
         for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

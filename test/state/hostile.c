@@ -148,9 +148,16 @@ static int guards_stand(void)
 
 int main(int argc, char **argv)
 {
-    long n = argc > 1 ? atol(argv[1]) : 10000, codes[11] = {0}, fine = 0;
+    const char *count = argc > 1 ? argv[1] : "10000", *seed = argc > 2 ? argv[2] : "1";
+    long n, codes[11] = {0}, fine = 0;
 
-    state = argc > 2 ? strtoull(argv[2], NULL, 10) : 88172645463325252U;
+#ifdef SERVED
+    count = getenv("QUERY_STRING");
+    seed = strchr(count, '&') + 1;
+    printf("Content-Type: text/plain\n\n");
+#endif
+    n = atol(count);
+    state = strtoull(seed, NULL, 10);
     memset(arena, 0xa5, sizeof arena);
     out[0] = out[2] = 0x5a5a5a5a;
     for (long i = 0; i < n; i++) {

@@ -142,7 +142,7 @@ int ask_begin(struct ask *a, struct sv_call *c)
 {
     struct state *s = c->data;
     const struct ssvm_state_backend *b = s->grant.backend;
-    int r = SSVM_STATE_OK;
+    int r = b ? SSVM_STATE_OK : SSVM_STATE_EDENIED;
 
     memset(a, 0, sizeof *a);
     a->op.deadline_ns = c->th->deadline_ns ? c->th->deadline_ns : UINT64_MAX;
@@ -150,7 +150,7 @@ int ask_begin(struct ask *a, struct sv_call *c)
     a->op.room = room;
     a->state = s;
     a->call = c;
-    if (s->open)
+    if (s->open || !b)
         return r;
     s->session = s->grant.data;
     if (b->open)
