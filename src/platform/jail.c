@@ -73,6 +73,11 @@ static bool confine_files(const struct plat_jail *jail)
     return ok;
 }
 
+bool plat_jail_has_files(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
 /* ---- System calls ---- */
 
 /* Refused with EPERM. Everything that leads to the network, to other processes, or far into the

@@ -24,4 +24,7 @@ struct plat_jail {
  * has no Landlock. Before the first thread. */
 int plat_jail_enter(struct sv_err *, const struct plat_jail *);
 
+/* Does this system confine files (Landlock)? */
+bool plat_jail_has_files(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "platform/jail.h"
 #include "serve/data.h"
 #include "serve/listen.h"
 #include "serve/loop.h"
@@ -25,7 +26,7 @@
 #define NS_PER_MS ((uint64_t)1000000)
 #define SHORT_LIFE_MS 1000 /* who ends sooner is started again later and later */
 #define PAUSE_FIRST_MS 20
-#define PAUSE_SERVED_MS 200
+#define PAUSE_NEEDED_MS 200
 #define PAUSE_MOST_MS 5000
 #define START_TRIES 3       /* of a first worker that is killed before it serves */
 #define DRAIN_GRACE_MS 7000 /* beyond drain-time, for a worker to end by itself */
@@ -101,11 +102,12 @@ static void close_addresses(struct srv_supervisor *s)
 
 /* ---- Starting ---- */
 
-/* When who has just ended is started again. Who had served is needed: only who never gets so far
- * has to wait for long. */
-static void set_due(struct srv_life *life, bool served)
+/* When who has just ended is started again. Who had served, or was killed, is needed: only who
+ * never gets so far by itself has to wait for long. */
+static void set_due(struct srv_life *life, bool served, int status)
 {
-    uint64_t now = srv_clock_ns(), pause_ms = 0, most_ms = served ? PAUSE_SERVED_MS : PAUSE_MOST_MS;
+    bool needed = served || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    uint64_t now = srv_clock_ns(), pause_ms = 0, most_ms = needed ? PAUSE_NEEDED_MS : PAUSE_MOST_MS;
 
     if (now - life->started_ns >= SHORT_LIFE_MS * NS_PER_MS)
         life->short_lives = 0;
@@ -361,7 +363,7 @@ static void take_worker_end(struct srv_supervisor *s, struct srv_slot *slot, int
         give_up_reload(s);
         return;
     }
-    set_due(&slot->life, was_ready);
+    set_due(&slot->life, was_ready, status);
 }
 
 static void take_control_end(struct srv_supervisor *s, int status)
@@ -380,7 +382,7 @@ static void take_control_end(struct srv_supervisor *s, int status)
     if (s->ending || !s->has_control)
         s->control.pid = 0;
     else
-        set_due(&s->control, s->control_ready);
+        set_due(&s->control, s->control_ready, status);
     if (s->control_clean && s->control.due_ns)
         s->control.due_ns = 1;
     s->control_ready = false;
@@ -477,13 +479,13 @@ static uint64_t take_time(struct srv_supervisor *s)
         s->kill_ns = 0;
     }
     if (s->control.due_ns && s->control.due_ns <= now && !srv_start_control(s))
-        set_due(&s->control, false);
+        set_due(&s->control, false, 0);
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
         struct srv_slot *slot = &s->slots[i];
 
         if (slot->state == SRV_SLOT_FREE && slot->life.due_ns && slot->life.due_ns <= now &&
             !srv_start_worker(s, slot, !s->started && i == 0))
-            set_due(&slot->life, false);
+            set_due(&slot->life, false, 0);
         if (slot->kill_ns && slot->kill_ns <= now) {
             kill(slot->life.pid, SIGKILL);
             slot->kill_ns = 0;
@@ -587,6 +589,9 @@ static bool prepare(struct srv_supervisor *s, struct srv_server *server)
 {
     ssize_t n = readlink("/proc/self/exe", s->program, sizeof s->program - 1);
 
+    if (!plat_jail_has_files() && !server->config.no_jail)
+        fprintf(stderr, "ssvm-serve: this system has no Landlock: workers may read all files that "
+                        "their user may\n");
     s->program[n > 0 ? n : 0] = '\0';
     if (!srv_process_find("ssvm", s->compiler, sizeof s->compiler))
         s->compiler[0] = '\0';

@@ -262,6 +262,49 @@ def reload():
 
 
 @test
+def control_replaced():
+    """A reload with other settings replaces control, too: what it had read it answers, what it had not read the next one answers."""
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    settings = folder + "/serve.yaml"
+    failed, stop = [], False
+
+    def ask(s):
+        c = None
+        while not stop:
+            try:
+                c = c or Client(s)
+                r = c.request("GET", "/v1/openapi.json")
+                if r.status != 200:
+                    failed.append((r.status, r.body[:200]))
+                if r["connection"] == "close":
+                    c.close()
+                    c = None
+            except (OSError, EOFError) as e:
+                failed.append(repr(e))
+                c = None
+
+    with open(settings, "w") as f:
+        f.write("call-time: 5s\n")
+    with Server("--config", settings) as s:
+        threads = [threading.Thread(target=ask, args=(s,)) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for i in range(3):
+            time.sleep(0.3)
+            before = s.processes("ssvm-control")
+            with open(settings, "w") as f:
+                f.write("call-time: %ds\n" % (6 + i))
+            s.process.send_signal(signal.SIGHUP)
+            until("another takes its place", lambda: s.processes("ssvm-control") not in ([], before))
+        time.sleep(0.5)
+        stop = True
+        for t in threads:
+            t.join()
+    same(failed[:5], [])
+    shutil.rmtree(folder)
+
+
+@test
 def reload_that_cannot_start():
     """Settings with which no worker starts: the old ones go on."""
     folder = tempfile.mkdtemp(prefix="ssvm-")
