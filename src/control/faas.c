@@ -270,9 +270,15 @@ int ctl_faas_delete(struct ctl_request *request, struct ctl_reply *reply, struct
     return r;
 }
 
+/* In the order of ids: they come by name. */
 static bool add_id(void *data, const struct ctl_function *function)
 {
-    json_array_append_new(data, json_pack("{s:I}", "wasm_id", (json_int_t)function->id));
+    size_t i = json_array_size(data);
+
+    while (i > 0 && json_integer_value(json_object_get(json_array_get(data, i - 1), "wasm_id")) >
+                        (json_int_t)function->id)
+        i--;
+    json_array_insert_new(data, i, json_pack("{s:I}", "wasm_id", (json_int_t)function->id));
     return true;
 }
 

@@ -16,6 +16,7 @@
 #define RUN_PREFIX "run/"
 #define BYTES_END "/bytes"
 #define ID_DIGITS_MAX 18
+#define NS_PER_MS 1000000U
 
 struct srv_faas {
     uint64_t id;
@@ -134,21 +135,29 @@ static json_t *parse_fetch(struct sv_str value)
     return json ? json : json_stringn(value.len ? value.ptr : "", value.len);
 }
 
+static uint64_t patience_ns(const struct srv_request *request)
+{
+    return request->limits.wall_ms * NS_PER_MS;
+}
+
 /* Fetch one argument. False: the reply is ready. */
 static bool fetch(struct srv_conn *conn, const json_t *what, int index, ssvm_arg *ret)
 {
-    struct srv_faas *faas = conn->work->request.faas;
+    const struct srv_request *request = &conn->work->request;
+    struct srv_faas *faas = request->faas;
     struct plat_message *answer = &faas->fetched[faas->nfetched];
     uint64_t status;
 
-    if (!srv_faas_send(conn, what, NULL, NULL, answer))
+    /* All that is fetched, in the time of one call. */
+    if (!srv_faas_send(conn, what, NULL, NULL, request->run_began_ns + patience_ns(request),
+                       answer))
         return false;
     faas->nfetched++;
     if (!plat_get_u64(answer, PLAT_TAG_STATUS, &status) || status >= 400) {
         refuse(conn, 502, "bad_gateway", "what was to be fetched is not there");
         return false;
     }
-    *ret = make_arg(conn->work->request.export, index, plat_get(answer, PLAT_TAG_BODY),
+    *ret = make_arg(request->export, index, plat_get(answer, PLAT_TAG_BODY),
                     is_bytes_type(srv_faas_type(answer)));
     return true;
 }
@@ -412,7 +421,8 @@ static void call_back(struct srv_conn *conn, const json_t *callback, const char 
     struct sv_str body = {result->bytes, result->len};
     uint64_t status;
 
-    if (!answer || !srv_faas_send(conn, callback, &body, type, answer)) {
+    if (!answer || !srv_faas_send(conn, callback, &body, type,
+                                  srv_clock_ns() + patience_ns(&conn->work->request), answer)) {
         if (!answer)
             refuse(conn, 503, "overloaded", "the server is out of memory; try again shortly");
         free(answer);

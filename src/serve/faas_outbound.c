@@ -12,6 +12,7 @@
 #define URL_MAX 4096
 #define FIELDS_MAX 16384
 #define SLACK_MS 1000 /* control's answer that the time is over comes before ours */
+#define HOPS "ssvm-hops"
 
 /* ---- What is asked ---- */
 
@@ -56,9 +57,9 @@ static bool is_path(const char *s)
 /* Fields that are for who makes the connection to say. */
 static bool is_own_field(const char *name)
 {
-    static const char *const names[] = {"host",       "content-length", "transfer-encoding",
-                                        "connection", "expect",         "upgrade",
-                                        "te",         "keep-alive",     "proxy-authorization"};
+    static const char *const names[] = {
+        "host", "content-length", "transfer-encoding",   "connection", "expect", "upgrade",
+        "te",   "keep-alive",     "proxy-authorization", HOPS};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcasecmp(name, names[i]) == 0)
@@ -139,7 +140,7 @@ static const char *read_asked(const json_t *what, struct asked *asked)
     asked->body = "";
     if (!url || strlen(url) >= URL_MAX || strlen(url) != json_string_length(what))
         return "it is neither a URL nor an object";
-    strcpy(asked->url, url);
+    memcpy(asked->url, url, strlen(url) + 1);
     return NULL;
 }
 
@@ -172,16 +173,49 @@ static bool refuse_for(struct srv_conn *conn, const struct sv_err *err)
     }
 }
 
+/* How many calls have sent on to get here: one that sends on to itself must end. */
+static unsigned count_hops(const struct srv_conn *conn)
+{
+    size_t len = 0;
+    const char *value = srv_http_field(&conn->work->http, conn->work->in, HOPS, &len);
+
+    return len == 1 && value[0] >= '0' && value[0] <= '9' ? (unsigned)(value[0] - '0')
+           : len > 0                                      ? SRV_FAAS_HOPS_MAX
+                                                          : 0;
+}
+
+static void fill_request(struct srv_conn *conn, struct plat_message *m, const struct asked *asked,
+                         const struct sv_str *body)
+{
+    const struct srv_request *request = &conn->work->request;
+
+    plat_message_init(m, PLAT_FETCH);
+    plat_put_str(m, PLAT_TAG_TENANT, request->function->tenant);
+    plat_put_str(m, PLAT_TAG_METHOD, asked->method);
+    plat_put_str(m, PLAT_TAG_URL, asked->url);
+    plat_put(m, PLAT_TAG_FIELDS, asked->fields.data, asked->fields.len);
+    if (body)
+        plat_put(m, PLAT_TAG_BODY, body->ptr, body->len);
+    else
+        plat_put_str(m, PLAT_TAG_BODY, asked->body);
+    srv_registry_grants(request, "allow-http", put_allowed, m);
+}
+
 bool srv_faas_send(struct srv_conn *conn, const json_t *what, const struct sv_str *body,
-                   const char *type, struct plat_message *ret)
+                   const char *type, uint64_t until_ns, struct plat_message *ret)
 {
     struct srv_request *request = &conn->work->request;
     struct asked asked = {.method = ""};
+    uint64_t now = srv_clock_ns();
     struct sv_err err = {0};
     struct plat_message m;
     const char *why;
     int r;
 
+    if (count_hops(conn) >= SRV_FAAS_HOPS_MAX)
+        return refuse(conn, 508, "loop", "too many calls have sent on to each other");
+    if (now >= until_ns)
+        return refuse(conn, 504, "deadline", "the other servers did not answer in time");
     if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_FETCH))
         return refuse(conn, 403, "forbidden",
                       "the function's manifest does not allow SSVM_Fetch and SSVM_Callback");
@@ -193,22 +227,13 @@ bool srv_faas_send(struct srv_conn *conn, const json_t *what, const struct sv_st
     }
     if (!asked.typed && type)
         sv_buf_printf(&asked.fields, "Content-Type: %s\r\n", type);
-    plat_message_init(&m, PLAT_FETCH);
-    plat_put_str(&m, PLAT_TAG_TENANT, request->function->tenant);
-    plat_put_str(&m, PLAT_TAG_METHOD, asked.method);
-    plat_put_str(&m, PLAT_TAG_URL, asked.url);
-    plat_put(&m, PLAT_TAG_FIELDS, asked.fields.data, asked.fields.len);
-    if (body)
-        plat_put(&m, PLAT_TAG_BODY, body->ptr, body->len);
-    else
-        plat_put_str(&m, PLAT_TAG_BODY, asked.body);
-    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, request->limits.wall_ms);
-    srv_registry_grants(request, "allow-http", put_allowed, &m);
+    sv_buf_printf(&asked.fields, "SSVM-Hops: %u\r\n", count_hops(conn) + 1);
+    fill_request(conn, &m, &asked, body);
+    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, (until_ns - now) / NS_PER_MS + 1);
     r = m.values.failed || asked.fields.failed
             ? sv_fail_nomem(&err, "a request")
-            : srv_link_call(
-                  conn->loop->server, &err, &m,
-                  srv_clock_ns() + (request->limits.wall_ms + SLACK_MS) * (uint64_t)NS_PER_MS, ret);
+            : srv_link_call(conn->loop->server, &err, &m, until_ns + (uint64_t)SLACK_MS * NS_PER_MS,
+                            ret);
     plat_message_release(&m);
     sv_buf_release(&asked.fields);
     return r == 0 || refuse_for(conn, &err);

@@ -22,7 +22,7 @@ static const struct {
     {416, "Range Not Satisfiable"}, {417, "Expectation Failed"}, {418, "I'm a teapot"}, {422, "Unprocessable Content"},
     {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"},
-    {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"},
+    {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"}, {508, "Loop Detected"},
 };
 /* clang-format on */
 
@@ -216,7 +216,7 @@ void srv_reply_error(struct srv_reply *reply, int status, const char *code, cons
 void srv_reply_error_text(struct srv_reply *reply, int status, const char *message)
 {
     size_t len = strnlen(message, ERROR_TEXT_MAX), n;
-    char *text = malloc(6 * len + 16);
+    char *text = malloc(6 * len + 32);
 
     srv_reply_clear(reply);
     reply->status = status;
@@ -224,9 +224,9 @@ void srv_reply_error_text(struct srv_reply *reply, int status, const char *messa
         srv_reply_borrow(reply, "application/json", "{\"error\":\"out of memory\"}\n", 26);
         return;
     }
-    n = (size_t)sprintf(text, "{\"error\":\"");
+    n = (size_t)(stpcpy(text, "{\"error\":\"") - text);
     n += srv_format_json(text + n, message, len, true);
-    n += (size_t)sprintf(text + n, "\"}\n");
+    n += (size_t)(stpcpy(text + n, "\"}\n") - (text + n));
     srv_reply_hold(reply, "application/json", text, n, free_text);
 }
 

@@ -8,12 +8,12 @@ build=${SSVM_BUILD:-$root/build}
 . "$here/modules.sh"
 [ -x "$build/ssvm-control" ] || skip "ssvm-control is not built"
 cc=$(command -v clang-22 || command -v clang || true)
-{ [ -n "$cc" ] && [ -d /usr/include/wasm32-wasi ]; } || skip "clang with wasi-libc is not installed"
+[ -n "$cc" ] || skip "clang is not installed"
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch/app/site"
-"$cc" --target=wasm32-wasi -mexec-model=reactor -Wno-deprecated -O2 -o "$scratch/infer.wasm" "$here/../guests/faas.c"
+"$cc" --target=wasm32 -nostdlib -Wl,--no-entry -O2 -o "$scratch/infer.wasm" "$here/../guests/faas.c"
 shots=${SCREENSHOTS:-$build/screenshots}
 mkdir -p "$shots"
 node "$here/tutorial.mjs" "$modules" "$browser" "$build/ssvm-serve" "$scratch" "$root/demo/functions" "$shots"
