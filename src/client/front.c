@@ -86,8 +86,11 @@ static const char *find_field(const char *head, size_t len, const char *name, si
     const char *end = head + len, *line = memchr(head, '\n', len);
     size_t n = strlen(name);
 
-    while (line && ++line < end) {
-        const char *next = memchr(line, '\n', (size_t)(end - line));
+    while (line && line + 1 < end) {
+        const char *next;
+
+        line++;
+        next = memchr(line, '\n', (size_t)(end - line));
 
         if (next && (size_t)(next - line) > n && line[n] == ':' &&
             strncasecmp(line, name, n) == 0) {
@@ -444,16 +447,20 @@ static void *accept_all(void *arg)
 static int listen_at(const char *address, unsigned port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int fd, one = 1;
+    int fd, error, one = 1;
 
-    if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
+    if (inet_pton(AF_INET, address, &at.sin_addr) != 1) {
+        errno = EINVAL;
         return -1;
+    }
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
         bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0)
         return fd;
+    error = errno;
     if (fd >= 0)
         close(fd);
+    errno = error;
     return -1;
 }
 
@@ -478,7 +485,7 @@ static bool read_address(const char *text, char *address, size_t size, unsigned 
 own struct cln_front *cln_front_new(const char *listen)
 {
     struct cln_front *front = sv_alloc_zero(sizeof *front);
-    struct sockaddr_in bound;
+    struct sockaddr_in bound = {0};
     socklen_t len = sizeof bound;
     char address[32] = "127.0.0.1";
     unsigned port = DEFAULT_PORT;

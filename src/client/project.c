@@ -13,8 +13,6 @@
 
 #define SAID_MAX (256U << 10) /* of what a build says, the rest is only shown */
 
-extern char **environ;
-
 /* What is to be installed when a build fails with such words. */
 static const struct {
     const char *said, *hint;
@@ -100,7 +98,7 @@ static bool start_shell(const char *command, pid_t *ret, int *ret_fd)
     char sh[] = "sh", c[] = "-c", *text = sv_strdup(command);
     char *argv[] = {sh, c, text, NULL};
     posix_spawn_file_actions_t actions;
-    int ends[2], error = text && pipe(ends) == 0 ? 0 : errno;
+    int ends[2] = {-1, -1}, error = !text ? ENOMEM : pipe(ends) < 0 ? errno : 0;
 
     if (error == 0) {
         posix_spawn_file_actions_init(&actions);
@@ -174,7 +172,7 @@ int cln_project_build(struct cln_project *project, struct sv_buf *said)
     sv_buf_init(&own_said, SAID_MAX);
     if (!said)
         said = &own_said;
-    if (*m->build)
+    if (m->build && *m->build)
         status = run_shell(m->build, said);
     if (status != 0) {
         snprintf(text, sizeof text, "the build failed (exit status %d): %s", status, m->build);

@@ -129,10 +129,13 @@ static bool find_token(const struct cln_args *args, own char **ret, const char *
 /* Tokens in the clear go no farther than this machine unnoticed. */
 static void warn_of_plain(const char *url)
 {
-    const char *host = url + 7;
+    static const char *const here[] = {"http://127.", "http://localhost", "http://[::1]"};
 
-    if (strncmp(url, "http://", 7) == 0 && strncmp(host, "127.", 4) != 0 &&
-        strncmp(host, "localhost", 9) != 0 && strncmp(host, "[::1]", 5) != 0)
+    for (size_t i = 0; i < SV_COUNT(here); i++) {
+        if (strncmp(url, here[i], strlen(here[i])) == 0)
+            return;
+    }
+    if (strncmp(url, "http://", 7) == 0)
         cln_message("warning: the token goes to %s unencrypted", url);
 }
 

@@ -287,7 +287,7 @@ static void set_defaults(struct reader *r, enum plat_section section, char *base
             read_scalar(r, row, &value, base + row->at);
             break;
         case PLAT_ROW_CHOICE:
-            value.text = sv_arena_strndup(r->arena, row->value, strcspn(row->value, "|"));
+            value.text = sv_arena_strndup(r->arena, value.text, strcspn(value.text, "|"));
             r->no_memory = r->no_memory || !value.text;
             *(const char **)(base + row->at) = value.text;
             break;
