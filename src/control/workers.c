@@ -344,7 +344,7 @@ void ctl_workers_ask_all(struct ctl_server *server, struct plat_message *m, uint
     }
 }
 
-/* ---- The part ---- */
+/* ---- The parts ---- */
 
 int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
 {
@@ -359,9 +359,22 @@ int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
     return ctl_pool_every(server, RETRY_MS, retry_tables, NULL);
 }
 
+/* What others hold lives as long as the process. */
+void ctl_workers_stop(struct ctl_server *server)
+{
+    (void)server;
+}
+
+/* They come with the first workers. */
+int ctl_readers_start(struct ctl_server *server, struct sv_err *err)
+{
+    (void)server, (void)err;
+    return 0;
+}
+
 /* All that was read is answered, and nothing more is asked of the parts that stop after this one.
  */
-void ctl_workers_stop(struct ctl_server *server)
+void ctl_readers_stop(struct ctl_server *server)
 {
     struct ctl_workers *workers = server->workers;
 

@@ -179,6 +179,7 @@ def killed_control():
                 until("another takes its place", lambda: s.processes("ssvm-control") not in ([], [pid]))
                 assert time.time() - start < 1, time.time() - start
         same(load.failed, [])
+        assert "ended by signal 11" not in output(s), output(s)
 
 
 @test
@@ -300,6 +301,7 @@ def control_replaced():
         stop = True
         for t in threads:
             t.join()
+        assert "ended by signal" not in output(s), output(s)
     same(failed[:5], [])
     shutil.rmtree(folder)
 
