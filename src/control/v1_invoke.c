@@ -5,26 +5,20 @@
 
 #include "base/clock.h"
 #include "control/api.h"
+#include "control/blob.h"
 #include "control/registry.h"
+#include "control/shape.h"
 #include "platform/record.h"
 
 #define INVOKE_MAX_S 890 /* less than a worker waits for us (serve/forward.h) */
 #define NS_PER_S 1000000000U
 
-/* Fields that are of this request, and not of the call. */
-static bool is_own(struct sv_str line)
+/* The operator's token is not for the function. What else is not is left out by the worker. */
+static bool is_token(struct sv_str line)
 {
-    static const char *const names[] = {
-        "authorization",     "connection", "content-length", "expect",        "host", "keep-alive",
-        "transfer-encoding", "te",         "upgrade",        "http2-settings"};
+    static const char name[] = "authorization:";
 
-    for (size_t i = 0; i < SV_COUNT(names); i++) {
-        size_t n = strlen(names[i]);
-
-        if (line.len > n && line.ptr[n] == ':' && strncasecmp(line.ptr, names[i], n) == 0)
-            return true;
-    }
-    return false;
+    return line.len >= sizeof name - 1 && strncasecmp(line.ptr, name, sizeof name - 1) == 0;
 }
 
 static void put_fields(struct plat_message *m, struct sv_str fields)
@@ -36,7 +30,7 @@ static void put_fields(struct plat_message *m, struct sv_str fields)
         const char *end = memchr(fields.ptr, '\n', fields.len);
         struct sv_str line = {fields.ptr, end ? (size_t)(end + 1 - fields.ptr) : fields.len};
 
-        if (!is_own(line))
+        if (!is_token(line))
             sv_buf_append(&lines, line.ptr, line.len);
         fields.ptr += line.len;
         fields.len -= line.len;
@@ -45,31 +39,40 @@ static void put_fields(struct plat_message *m, struct sv_str fields)
     sv_buf_release(&lines);
 }
 
-/* Is there such a function, and such a version of it? */
-static int check(struct ctl_request *request, struct sv_err *err, const char *which)
+#define NAME_SIZE (CTL_NAME_MAX + 1 + CTL_HEX_LEN + 1)
+
+/* The function as a worker knows it: its name and, where one is asked for, `@` and the digest of
+ * the version. */
+static int find(struct ctl_request *request, struct sv_err *err, const char *which,
+                char ret[NAME_SIZE])
 {
     struct ctl_function *function =
         ctl_registry_find(request->server, request->tenant, request->params[1].ptr);
-    bool good = function && ctl_function_version(function, which ? which : "");
+    const struct ctl_version *version =
+        function ? ctl_function_version(function, which ? which : "") : NULL;
+    int n;
 
     if (!function)
         sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "there is no such function");
-    else if (!good)
+    else if (!version)
         sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "it has no such version");
+    if (version) {
+        n = snprintf(ret, NAME_SIZE, "%.*s%s", CTL_NAME_MAX, request->params[1].ptr,
+                     which ? "@" : "");
+        if (which)
+            ctl_hex(version->digest, ret + n);
+    }
     ctl_function_unref(function);
-    return good ? 0 : SV_ENOTFOUND;
+    return version ? 0 : SV_ENOTFOUND;
 }
 
-static int ask(struct ctl_request *request, struct sv_err *err, const char *path, const char *which,
+static int ask(struct ctl_request *request, struct sv_err *err, const char *name, const char *path,
                struct plat_message *ret)
 {
     struct plat_message m;
-    char name[2 * 64 + 2];
     int r;
 
     plat_message_init(&m, PLAT_ASK_INVOKE);
-    snprintf(name, sizeof name, "%s%s%.64s", request->params[1].ptr, which ? "@" : "",
-             which ? which : "");
     plat_put_str(&m, PLAT_TAG_TENANT, request->tenant);
     plat_put_str(&m, PLAT_TAG_FUNCTION, name);
     plat_put_str(&m, PLAT_TAG_PATH, path);
@@ -89,6 +92,7 @@ int ctl_v1_functions_invoke(struct ctl_request *request, struct ctl_reply *reply
 {
     const char *path = ctl_request_query(request, "path"),
                *which = ctl_request_query(request, "version");
+    char name[NAME_SIZE];
     struct plat_message answer;
     struct sv_str part;
     uint64_t status;
@@ -96,10 +100,10 @@ int ctl_v1_functions_invoke(struct ctl_request *request, struct ctl_reply *reply
 
     if (path && *path && *path != '/')
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'path' begins with '/'");
-    r = check(request, err, which);
+    r = find(request, err, which, name);
     if (r < 0)
         return r;
-    r = ask(request, err, path ? path : "", which, &answer);
+    r = ask(request, err, name, path ? path : "", &answer);
     if (r < 0)
         return ctl_reply_error(reply, request, 503, "unavailable", "no worker answered: %s",
                                err->text);

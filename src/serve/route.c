@@ -69,7 +69,7 @@ static bool has_key(const struct srv_conn *conn)
     const char *key;
 
     if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED) ||
-        conn->trigger != PLAT_TRIGGER_HTTP) /* the tenant's own */
+        !conn->listener) /* not a client's: the tenant's own */
         return true;
     key = srv_http_field(&conn->work->http, conn->work->in, "SSVM-Usage-Key", &len);
     sv_sha256(key ? key : "", len, digest);

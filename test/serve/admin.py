@@ -170,6 +170,33 @@ def hostile_requests():
 
 
 @test
+def owners_call_their_functions():
+    with Registry() as s:
+        s.deploy("hello", open(guest("hello"), "rb").read())
+        s.deploy("env", open(guest("env"), "rb").read())
+        s.ask("PUT", "/v1/tenants/default/functions/hello/key")
+        path = "/v1/tenants/default/functions/%s/invoke?path=%s"
+        token = ("Authorization", "Bearer " + s.token)
+        until("the key is known", lambda: s.call("POST", "/f/hello/say", b"x").status == 401)
+        r = s.call("POST", path % ("hello", "/say"), b"you", [token])
+        same((r.status, r.body, r["content-type"]), (200, b"hello, you", "text/plain; charset=utf-8"))
+        r = s.call("POST", path % ("hello", "/say") + "&version=1", b"you", [token])
+        same((r.status, r.body), (200, b"hello, you"))
+        same(s.call("POST", path % ("hello", "/say") + "&version=7", b"you", [token]).status, 404)
+        same(s.call("POST", path % ("hello", "/nothing"), b"you", [token]).status, 404)
+        same(s.call("POST", path % ("nothing", "/say"), b"you", [token]).status, 404)
+        same(s.call("POST", path % ("hello", "say"), b"you", [token]).status, 400)
+        body = os.urandom(3000000)
+        r = s.call("POST", path % ("env", "/a%2Fb%3Fc%3Dd"), body, [token, ("X-Mine", "yes"), ("Content-Type", "text/x-y")])
+        same(r.status, 200)
+        head, _, rest = r.body.partition(b"\n\n")
+        assert rest == body and b"HTTP_X_MINE=yes" in head and b"CONTENT_TYPE=text/x-y" in head, head
+        assert s.token.encode() not in r.body and b"AUTHORIZATION" not in head, head
+        job = s.ask("POST", "/v1/tenants/default/functions/hello/jobs?path=/say", b"later", status=202)["id"]
+        until("the job is done", lambda: all(j["id"] != job for j in s.ask("GET", "/v1/tenants/default/jobs")["jobs"]))
+
+
+@test
 def many_wait_for_logs():
     """Who waits for lines of the log takes none of the threads that answer calls, and not all of those that answer operators."""
     with Registry("--workers", "1", "--calls", "2") as s:
