@@ -1,5 +1,5 @@
 #!/bin/sh
-# Show the demo: start ssvm-serve on a copy of demo/, call its functions with curl, print the URL, stay until Ctrl-C.
+# Show the demo: start ssvm-serve on an empty folder, deploy demo/'s pages and functions to it, call them with curl, print the URL, stay until Ctrl-C.
 # Usage: demo/run.sh [--port N] [--once | --stay]   (--once: stop after the calls, the default without a terminal; --stay: do not)
 # BUILD or SSVM_BUILD names the build folder.
 # NN: the library that runs the network: litert, openvino, tensorflow or none. It is fetched into BUILD/nn when it is not there.
@@ -35,7 +35,7 @@ case $nn in
 litert | openvino | tensorflow | none) ;;
 *) die "NN is litert, openvino, tensorflow or none, not '$nn'" ;;
 esac
-for program in "$ssvm" "$build/ssvm-serve"; do
+for program in "$ssvm" "$build/ssvm-serve" "$build/ssvm-control" "$build/ssvm-client"; do
     [ -x "$program" ] || die "$program is not there: run make first"
 done
 command -v curl >/dev/null || die "curl is missing (Debian: apt-get install curl)"
@@ -67,25 +67,38 @@ if [ "$nn" != none ]; then
     fi
 fi
 
-# ---- The functions and the page, with what was chosen
+# ---- The functions and the page, with what was chosen: a folder for each, with its ssvm.yaml
 
-mkdir "$scratch/root"
-cp -R demo/site demo/functions "$scratch/root/"
-functions=$scratch/root/functions
-[ "$nn" != litert ] || cp demo/functions/food-tflite.wasm "$functions/food.wasm"
+project() { # NAME MODULE: a folder that can be deployed
+    mkdir "$scratch/$1"
+    cp "$2" "$scratch/$1/$1.wasm"
+    cp "demo/functions/$1.yaml" "$scratch/$1/ssvm.yaml"
+}
+for name in hello image wordcount; do
+    project $name demo/functions/$name.wasm
+done
+if [ "$nn" = litert ]; then
+    project food demo/functions/food-tflite.wasm
+else
+    project food demo/functions/food.wasm
+fi
 if [ -n "${MODEL:-}" ] && [ "$grant" != none ]; then
     # The function checks the graph's names, and starts from there with it.
-    "$ssvm" snapshot --init use_model -o "$functions/food.wasm" demo/functions/food.wasm "@$MODEL" "@$LABELS" ||
+    "$ssvm" snapshot --init use_model -o "$scratch/food/food.wasm" demo/functions/food.wasm "@$MODEL" "@$LABELS" ||
         die "the model '$MODEL' does not fit"
 fi
+mkdir "$scratch/pages"
+cp -R demo/site "$scratch/pages/"
+cp demo/pages.yaml "$scratch/pages/ssvm.yaml"
 name=$(basename "${MODEL:-}" | tr -cd 'A-Za-z0-9._-')
 inference=true
 [ "$grant" != none ] || inference=false
-printf '{"inference": %s, "library": "%s", "model": "%s"}\n' "$inference" "$library" "$name" >"$scratch/root/site/demo.json"
+printf '{"inference": %s, "library": "%s", "model": "%s"}\n' "$inference" "$library" "$name" >"$scratch/pages/site/demo.json"
 
 # ---- The server
 
 : >"$scratch/out" # it is looked into before the server has begun
+mkdir "$scratch/root"
 # The first picture loads the network, which takes seconds where the machine is busy.
 "$build/ssvm-serve" "$scratch/root" --listen "127.0.0.1:$port" --log "$scratch/access.log" --nn "$grant" --call-time 60s >"$scratch/out" 2>&1 &
 pid=$!
@@ -98,6 +111,13 @@ for _ in $(seq 100); do
 done
 [ -n "$url" ] || die "the server does not start"
 
+# ---- Deployed as anybody would
+
+token=$scratch/root/.ssvm/admin-token
+for name in pages hello image wordcount food; do
+    echo "\$ ssvm deploy $name"
+    "$ssvm" deploy --no-build --server "$url" --token-file "$token" "$scratch/$name" | sed 's/^/  /'
+done
 timed() { curl -sS --fail-with-body --max-time 60 -w '    (%{http_code}, %{size_download} bytes, %{time_total} s)\n' "$@"; }
 echo "\$ curl -d 'Jamstack' $url/f/hello/say"
 timed -d 'Jamstack' "$url/f/hello/say" | sed '1s/^/  /'
@@ -119,10 +139,12 @@ if [ "$grant" != none ]; then
     [ -n "${MODEL:-}" ] || grep -q '"Hot dog"' "$scratch/answer" || die "that is no answer about a hot dog"
 fi
 
+echo "\$ ssvm usage --by=function"
+"$ssvm" usage --by=function --server "$url" --token-file "$token" | sed 's/^/  /'
 if [ "$once" = yes ]; then
     echo "the page was at $url/"
     exit 0
 fi
 echo
-echo "The page: $url/     (Ctrl-C ends it)"
+echo "The page: $url/     the dashboard: $url/dashboard (token: $(cat "$token"))     (Ctrl-C ends it)"
 wait "$pid"
