@@ -7,6 +7,7 @@
 
 #include "control/dispatch.h"
 #include "control/faas.h"
+#include "control/log.h"
 #include "control/part.h"
 #include "control/route.h"
 #include "control/shape.h"
@@ -519,6 +520,23 @@ static void read_message(struct ctl_request *request, const struct plat_message 
 
 /* METHOD, PATH (as sent, without the query), QUERY, FIELDS, BODY, PEER, REQUEST_ID. Answer: STATUS,
  * TEXT (the Content-Type, absent: none), FIELDS, BODY. */
+/* Who has changed what is in the log, for the tenant and for the operator. */
+static void log_change(const struct ctl_request *request, const struct ctl_reply *reply)
+{
+    enum ctl_scope scope = request->route ? request->route->scope : CTL_SCOPE_NONE;
+    char text[512];
+
+    if (reply->status >= 400 ||
+        strcmp(request->route ? request->route->method : "GET", "GET") == 0 ||
+        (scope != CTL_SCOPE_DEPLOY && scope != CTL_SCOPE_ADMIN && scope != CTL_SCOPE_OPERATOR))
+        return;
+    snprintf(text, sizeof text, "%s %.*s by token %s: %d", request->route->method,
+             (int)(request->path.len < 400 ? request->path.len : 400), request->path.ptr,
+             request->token, reply->status);
+    ctl_log_event(request->server, CTL_LOG_INFO, "changed", request->tenant, NULL, request->id,
+                  text);
+}
+
 int ctl_api_forward(struct ctl_server *server, struct sv_err *err, struct plat_message *message,
                     struct plat_message *ret)
 {
@@ -545,6 +563,7 @@ int ctl_api_forward(struct ctl_server *server, struct sv_err *err, struct plat_m
         if (status == 503)
             ctl_reply_field(&reply, "Retry-After", "1");
     }
+    log_change(&request, &reply);
     if (!strstr(sv_buf_cstr(&reply.fields), "nosniff"))
         ctl_reply_field(&reply, "X-Content-Type-Options", "nosniff");
     plat_put_u64(ret, PLAT_TAG_STATUS, (uint64_t)reply.status);

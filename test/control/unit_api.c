@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "control/dispatch.h"
+#include "control/log.h"
 #include "control/part.h"
 #include "control/route.h"
 #include "control/shape.h"
@@ -32,6 +33,16 @@
 #include "control/api.def"
 #undef ROUTE
 #undef QUERY
+
+/* The log is not what is tested here, but for what is said to it. */
+static unsigned changes;
+
+void ctl_log_event(struct ctl_server *s, enum ctl_log_level level, const char *event,
+                   const char *tenant, const char *function, const char *id, const char *message)
+{
+    (void)s, (void)level, (void)tenant, (void)function, (void)id, (void)message;
+    changes += strcmp(event, "changed") == 0;
+}
 
 static char folder[] = "/tmp/ssvm-api-XXXXXX";
 static struct ctl_server server = {.data = folder, .public_url = "http://127.0.0.1:1"};
@@ -188,6 +199,7 @@ static void refusals(void **state)
             fail_msg("%s %s %s: %u", rows[i].method, rows[i].target,
                      rows[i].body ? rows[i].body : "", status);
     }
+    assert_int_equal(changes, 0); /* nothing was changed, and the log says nothing else */
 }
 
 /* A target for a row's template, in that tenant. */
@@ -273,8 +285,11 @@ static void life_of_a_token(void **state)
     struct answer answer;
 
     (void)state;
+    changes = 0;
     make_token("default", "admin", token, id);
+    assert_int_equal(changes, 1);
     assert_int_equal(ask("GET", "/v1/whoami", token, NULL), 200);
+    assert_int_equal(changes, 1);
     /* A new secret; the old one for no time more. */
     snprintf(target, sizeof target, "/v1/tenants/default/tokens/%s/rotate", id);
     ask_from("127.0.0.1", "POST", target, token, "{\"grace_s\":0}", &answer);
