@@ -102,6 +102,14 @@ static bool is_url(const char *url)
     return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
 }
 
+/* One word: a line more would be one of the request's head. */
+static bool is_token(const char *token)
+{
+    for (; *token > ' ' && *token < 0x7f; token++)
+        ;
+    return !*token;
+}
+
 /* False: reported. *ret is NULL when none was given. */
 static bool find_token(const struct cln_args *args, own char **ret, const char **ret_from)
 {
@@ -115,15 +123,18 @@ static bool find_token(const struct cln_args *args, own char **ret, const char *
         *ret = trimmed(sv_buf_cstr(&text), text.len);
         *ret_from = file;
         sv_buf_release(&text);
-        if (!*ret)
-            cln_message("'%s' is empty: a token is expected in it", file);
-        return *ret;
-    }
-    if (env && *env) {
+    } else if (env && *env) {
         *ret = trimmed(env, strlen(env));
         *ret_from = "$SSVM_TOKEN";
+    } else {
+        return true;
     }
-    return true;
+    if (*ret && is_token(*ret))
+        return true;
+    cln_message("%s has no token: one word is expected", *ret_from);
+    sv_free(*ret);
+    *ret = NULL;
+    return false;
 }
 
 /* Tokens in the clear go no farther than this machine unnoticed. */
@@ -249,15 +260,15 @@ static size_t take_body(char *data, size_t size, size_t n, void *reply)
     return sv_buf_append(body, data, size * n) ? size * n : 0;
 }
 
+/* The first of that name: a function's own stands before that of the request which called it. */
 static void take_field(struct sv_buf *to, const char *line, size_t len, const char *name)
 {
     size_t n = strlen(name);
     char *value;
 
-    if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+    if (to->len > 0 || len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
         return;
     value = trimmed(line + n + 1, len - n - 1);
-    sv_buf_clear(to);
     if (value)
         sv_buf_puts(to, value);
     sv_free(value);

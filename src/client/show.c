@@ -50,14 +50,14 @@ static int ask_and_show(struct cln_server *server, const char *what, struct sv_b
 
 /* ---- functions ---- */
 
-/* Its share of the requests, and its aliases. */
-static void show_share(json_t *version)
+/* Its share of the requests, unless that goes without saying, and its aliases. */
+static void show_share(json_t *version, bool alone)
 {
     long long weight = number_of(version, "weight");
     json_t *alias;
     size_t i;
 
-    if (weight > 0 && weight < 10000)
+    if (!alone)
         printf(" %lld.%02lld%%", weight / 100, weight % 100);
     json_array_foreach(json_object_get(version, "aliases"), i, alias)
     {
@@ -68,14 +68,14 @@ static void show_share(json_t *version)
 
 void cln_show_targets(json_t *function)
 {
-    json_t *target;
+    json_t *target, *targets = json_object_get(function, "targets");
     size_t i;
 
     put(text_of(function, "name"));
-    json_array_foreach(json_object_get(function, "targets"), i, target)
+    json_array_foreach(targets, i, target)
     {
         printf("%s version %lld", i ? "," : ":", number_of(target, "number"));
-        show_share(target);
+        show_share(target, json_array_size(targets) == 1);
     }
     printf("%s  ", json_is_true(json_object_get(function, "keyed")) ? ", keyed" : "");
     put(text_of(function, "url"));
@@ -101,9 +101,8 @@ static void show_versions(json_t *json)
     {
         printf("%lld  %.12s  ", number_of(version, "number"), text_of(version, "digest"));
         put(text_of(version, "created"));
-        printf("  %lld bytes%s", number_of(version, "bytes"),
-               number_of(version, "weight") == 10000 ? "  serves" : "");
-        show_share(version);
+        printf("  %lld bytes ", number_of(version, "bytes"));
+        show_share(version, number_of(version, "weight") == 0);
         putchar('\n');
     }
 }

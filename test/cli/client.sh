@@ -72,6 +72,9 @@ check "an unknown name" 1 "" "cannot reach http://no.invalid" "$SSVM" functions 
 check "no token" 1 "" "wants a token: --token-file" "$SSVM" functions --server "$url/denied"
 check "a wrong token" 1 "" "does not know this token (from token)" at denied functions
 check "a token that may not" 1 "" "may not do that: it may only read" at scope functions --tenant a
+printf 'a\r\nX-Evil: 1' >two
+check "a token of two lines" 1 "" "two has no token: one word" "$SSVM" functions --server "$url/good" --token-file two
+check "an empty token" 1 "" "has no token" "$SSVM" functions --server "$url/good" --token-file /dev/null
 check "no file of a token" 1 "" "'missing': No such file" "$SSVM" functions --server "$url/good" --token-file missing
 check "not JSON" 1 "" "the answer is not JSON" at html functions --tenant a
 check "too deep" 1 "" "the answer is not JSON" at deep functions --tenant a
