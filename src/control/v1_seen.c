@@ -1,4 +1,5 @@
 /* /v1: what has happened, and what is going on. */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "control/api.h"
@@ -7,6 +8,8 @@
 #include "control/log.h"
 #include "control/metrics.h"
 #include "control/why.h"
+
+#define WAITING_MAX 16 /* requests that wait for lines of the log */
 
 int ctl_v1_metrics(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
@@ -24,6 +27,9 @@ static enum ctl_log_level read_level(const char *word)
     return level;
 }
 
+/* Each holds a thread, here and in a worker. */
+static _Atomic unsigned waiting;
+
 int ctl_v1_logs(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
 {
     struct ctl_log_query query = {.tenant = request->tenant,
@@ -32,9 +38,20 @@ int ctl_v1_logs(struct ctl_request *request, struct ctl_reply *reply, struct sv_
                                   .level = read_level(ctl_request_query(request, "level")),
                                   .cursor = ctl_request_query(request, "cursor")};
 
+    int r;
+
     query.max = (unsigned)ctl_request_number(request, "limit", 0);
     query.wait_ms = (unsigned)ctl_request_number(request, "wait", 0) * 1000;
-    return ctl_log_read(request->server, err, &query, &reply->body);
+    if (query.wait_ms > 0 && atomic_fetch_add(&waiting, 1) >= WAITING_MAX) {
+        atomic_fetch_sub(&waiting, 1);
+        ctl_reply_field(reply, "Retry-After", "5");
+        return ctl_reply_error(reply, request, 429, "too_many",
+                               "too many wait for lines of the log already");
+    }
+    r = ctl_log_read(request->server, err, &query, &reply->body);
+    if (query.wait_ms > 0)
+        atomic_fetch_sub(&waiting, 1);
+    return r;
 }
 
 int ctl_v1_failures_list(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)

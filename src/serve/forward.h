@@ -8,8 +8,8 @@
 
 #include "serve/conn.h"
 
-#define SRV_FORWARD_THREADS 8  /* requests that wait for control at once */
-#define SRV_FORWARD_QUEUE 64   /* and that wait for their turn; beyond: 503 */
+#define SRV_FORWARD_THREADS 32 /* requests that wait for control at once */
+#define SRV_FORWARD_QUEUE 256  /* and that wait for their turn; beyond: 503 */
 #define SRV_FORWARD_TIME_S 900 /* the longest wait: a deployment compiles */
 
 struct srv_forward {
