@@ -8,6 +8,7 @@ installed), logs, failures with source lines, traces, and who may see what.
 Usage: ledger.py; LEDGER_REQUESTS (3000) says how many requests, LEDGER_KILLS (12) how many kills; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
 """
 import csv
+import hashlib
 import io
 import json
 import os
@@ -145,7 +146,10 @@ def compare(load, rows):
 
 def kill_one(server, choose):
     until("there is one to kill", lambda: server.processes("ssvm-worker"))
-    os.kill(choose.choice(server.processes("ssvm-worker") + server.processes("ssvm-control")), signal.SIGKILL)
+    try:
+        os.kill(choose.choice(server.processes("ssvm-worker") + server.processes("ssvm-control")), signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it was ending just now
 
 
 def with_functions(server):
@@ -169,6 +173,37 @@ def quiet():
         assert sum(r["calls"] + r["rejected"] for r in server.json("/v1/usage?step=minute")["usage"]) == REQUESTS
         until("the log has all of them", lambda: REQUESTS == sum(
             '"event":"request"' in line for f in os.listdir(server.data + "/log") for line in open(server.data + "/log/" + f)))
+
+
+def deployed():
+    """Functions of the registry have their tenant and the version's digest; tenants see their own."""
+    with Tokened() as server:
+        def ask(method, path, body=None, token=None, type="application/json"):
+            r = server.call(method, path, body, [("Authorization", "Bearer " + (token or server.token)), ("Content-Type", type)])
+            assert r.status < 300, (method, path, r.status, r.body)
+            return json.loads(r.body) if r.body else None
+
+        module = open(guest("typed"), "rb").read()
+        ask("POST", "/v1/tenants", b'{"name":"other"}')
+        token = ask("POST", "/v1/tenants/other/tokens", b'{"name":"t","scopes":["read"]}')["token"]
+        for tenant in ("default", "other"):
+            ask("PUT", "/v1/tenants/%s/functions/sums" % tenant, module, type="application/wasm")
+        until("it is told to the workers", lambda: server.get("/f/sums/add?a=3&b=4").status == 200)
+        until("it is told to the workers", lambda: server.get("/t/other/f/sums/add?a=3&b=4").status == 200)
+        server.get("/t/other/f/sums/trap")
+        rows = {r["tenant"]: r for r in server.json("/v1/usage?by=function")["usage"]}
+        assert set(rows) == {"default", "other"}, rows
+        assert rows["other"]["calls"] == 2 and rows["other"]["errors"] == 1, rows
+        assert rows["other"]["digest"] == hashlib.sha256(module).hexdigest()[:16], rows
+        assert rows["default"]["gas"] == rows["default"]["calls"] * expected_gas(["add", "3", "4"]), rows
+        assert [r["tenant"] for r in server.json("/v1/usage?by=function", token)["usage"]] == ["other"]
+        assert {x["tenant"] for x in server.json("/v1/logs", token)["lines"]} == {"other"}
+        assert len(server.json("/v1/failures", token)["failures"]) == 1
+        assert server.ask("/v1/usage?tenant=default", token).status == 403
+        assert server.ask("/v1/logs?tenant=default", token).status == 403
+        assert b'tenant="default"' not in server.ask("/metrics", token).body
+        changed = [x["message"] for x in server.json("/v1/logs?tenant=other")["lines"] if x["event"] == "changed"]
+        assert any(m.startswith("PUT /v1/tenants/other/functions/sums by token ") for m in changed), changed
 
 
 def killed():
@@ -336,7 +371,7 @@ def live():
 
 def main():
     counts = [0, 0, 0]
-    for test in [quiet, killed, supervisor_killed, full_disk, why, traces, metrics, follows, live]:
+    for test in [quiet, deployed, killed, supervisor_killed, full_disk, why, traces, metrics, follows, live]:
         if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
             continue
         begun = time.time()
