@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static char folder[64], bin[256];
+static pid_t owner; /* a child of the test that ends must leave it alone */
 
 static const struct passwd *user(void)
 {
@@ -70,6 +71,7 @@ bool cluster_start(void)
     snprintf(bin, sizeof bin, "%s", found.gl_pathv[found.gl_pathc - 1]);
     *strrchr(bin, '/') = '\0';
     globfree(&found);
+    owner = getpid();
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* pg_ctl's child becomes ours */
     strcpy(folder, "/tmp/ssvm-pg-XXXXXX");
     if (!mkdtemp(folder) || chmod(folder, 0755) < 0)
@@ -133,7 +135,7 @@ void cluster_end(void)
 {
     char command[96];
 
-    if (!folder[0])
+    if (!folder[0] || getpid() != owner)
         return;
     cluster_stop("immediate");
     snprintf(command, sizeof command, "rm -rf '%s'", folder);

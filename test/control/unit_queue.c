@@ -25,6 +25,7 @@
 #include "cluster.h"
 
 #define KILLS 12
+#define LINES_BYTES 40 /* of what one life says before it is killed: some pushes and runs */
 #define BODY_MAX 32
 
 static char folder[] = "/tmp/ssvm-queue-XXXXXX";
@@ -287,20 +288,6 @@ static void work(int out, int life)
     }
 }
 
-/* The process has begun its work: it says more than it did. */
-static void await_line(FILE *file)
-{
-    struct stat before, now;
-
-    assert_int_equal(fstat(fileno(file), &before), 0);
-    for (int i = 0; i < 2000; i++) {
-        usleep(5000);
-        if (fstat(fileno(file), &now) == 0 && now.st_size > before.st_size)
-            return;
-    }
-    fail_msg("nothing was pushed");
-}
-
 static unsigned has_line(const char *all, char letter, const char *body)
 {
     char line[BODY_MAX + 3];
@@ -310,6 +297,21 @@ static unsigned has_line(const char *all, char letter, const char *body)
     for (const char *p = all; (p = strstr(p, line)); p++)
         n++;
     return n;
+}
+
+/* Until the file has some more lines, or for a minute. */
+static void await_lines(FILE *file, int life)
+{
+    static off_t before;
+    struct stat st;
+
+    for (int i = 0; i < 60000; i++) {
+        assert_int_equal(fstat(fileno(file), &st), 0);
+        if (st.st_size > (life == 0 ? 1 : before) + LINES_BYTES)
+            break;
+        usleep(1000);
+    }
+    before = st.st_size;
 }
 
 static void survives_kills(void **unused)
@@ -332,8 +334,8 @@ static void survives_kills(void **unused)
 
         if (pid == 0)
             work(out, life);
-        await_line(file);
-        usleep((useconds_t)(100000 + life * 37000 % 200000));
+        await_lines(file, life); /* a busy machine takes its time to start */
+        usleep((useconds_t)(life * 37000 % 200000));
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
     }
