@@ -227,7 +227,17 @@ static void show_failure(struct cln_server *server, const char *id)
     sv_buf_release(&path);
 }
 
-/* quiet (NULL: all is shown): of requests those that failed, and why, asked of this server. */
+/* To who develops: requests that went well, and his own deployments. */
+static bool is_expected(json_t *line)
+{
+    const char *event = text_of(line, "event");
+
+    return strcmp(event, "changed") == 0 ||
+           (strcmp(event, "request") == 0 && number_of(line, "status") < 400);
+}
+
+/* quiet (NULL: all is shown): not what is expected; of requests that failed why, asked of this
+ * server. */
 static void show_lines(json_t *page, bool as_json, struct cln_server *quiet)
 {
     json_t *line;
@@ -235,8 +245,7 @@ static void show_lines(json_t *page, bool as_json, struct cln_server *quiet)
 
     json_array_foreach(json_object_get(page, "lines"), i, line)
     {
-        if (quiet && strcmp(text_of(line, "event"), "request") == 0 &&
-            number_of(line, "status") < 400)
+        if (quiet && is_expected(line))
             continue;
         if (as_json) {
             json_dumpf(line, stdout, JSON_COMPACT);
