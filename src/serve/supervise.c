@@ -637,5 +637,6 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     else if (s->has_control)
         s->control.due_ns = 1;
     start_workers(s, s->started ? s->nworkers : 1);
+    take_ends(s); /* the program before may have had the signal, and not the time */
     return run(s);
 }
