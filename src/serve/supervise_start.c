@@ -73,7 +73,8 @@ void srv_slot_release(struct srv_slot *slot)
 
 static void add_option(void *data, const char *option, const char *value)
 {
-    srv_process_arg(data, "--%s=%s", option, value);
+    if (strcmp(option, "database") != 0) /* no worker's business: it may have a password */
+        srv_process_arg(data, "--%s=%s", option, value);
 }
 
 static pid_t spawn_worker(struct srv_supervisor *s, struct srv_slot *slot, int link, bool announce)
