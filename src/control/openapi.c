@@ -174,7 +174,7 @@ own json_t *ctl_openapi_new(void)
     return json_pack("{s:s,s:{s:s,s:s,s:s},s:[{s:s}],s:[{s:[]}],s:o,s:{s:o,s:{s:{s:s,s:s}}}}",
                      "openapi", "3.1.0", "info", "title", "ssvm serve", "version", ssvm_version(),
                      "description", "The interface of the server for its operators and tenants.",
-                     "servers", "url", "/", "security", "token", "paths", paths,
-                     "components", "schemas", ctl_shape_all_new(), "securitySchemes", "token",
-                     "type", "http", "scheme", "bearer");
+                     "servers", "url", "/", "security", "token", "paths", paths, "components",
+                     "schemas", ctl_shape_all_new(), "securitySchemes", "token", "type", "http",
+                     "scheme", "bearer");
 }

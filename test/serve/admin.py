@@ -151,6 +151,16 @@ def hostile_requests():
             (head + "If-Match: x\r\nContent-Length: 0\r\n\r\n", 400),
         ):
             same(s.raw(raw.encode())[0], status, raw[:200])
+        # A module may be larger than other bodies, but not from anybody.
+        large = "PUT /v1/tenants/default/functions/f HTTP/1.1\r\nHost: a\r\n%sContent-Length: 20000000\r\n\r\n"
+        same(s.raw((large % "").encode())[0], 413)
+        c = Client(s, 0.5)
+        c.send((large % token).encode())
+        try:
+            raise AssertionError(c.reply().status)
+        except TimeoutError:
+            pass
+        c.close()
         for field in ("Basic YTpi", "Bearer", "Bearer ", "bearer x", "Bearer " + "x" * 4000, "Bearer " + s.token + "x", "Bearer\t" + s.token):
             r = s.get("/v1/whoami", fields=[("Authorization", field)])
             same((field[:20], r.status), (field[:20], 401))
