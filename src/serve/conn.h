@@ -126,9 +126,10 @@ struct srv_conn {
     own struct srv_h2 *h2; /* HTTP/2: its requests are connections of their own; NULL: it is not */
     enum srv_stage stage;
     struct srv_loop *loop;
-    own struct srv_work *work; /* NULL between requests */
-    struct srv_stream *stream; /* the request's, as far as the loop knows of it */
-    struct srv_conn *prev, *next;
+    own struct srv_work *work;    /* NULL between requests */
+    struct srv_stream *stream;    /* the request's, as far as the loop knows of it */
+    struct srv_conn *prev, *next; /* with the same patience; the loop's */
+    struct srv_conn *behind;      /* the next, where threads hand it over; while it is away */
     enum srv_timer timer;
     bool readable;        /* reading may give something */
     bool socket_readable; /* the last read did not empty the socket, for transports that hold bytes

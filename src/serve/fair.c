@@ -67,14 +67,14 @@ void srv_fair_put(struct srv_fair *fair, struct srv_conn *conn)
     struct srv_quota *quota = quota_of(conn);
     struct srv_share *share = quota->share;
 
-    conn->next = NULL;
+    conn->behind = NULL;
     if (!quota->first) {
         if (!share->quotas)
             RING_ADD(&fair->ring, share);
         RING_ADD(&share->quotas, quota);
         quota->first = conn;
     } else {
-        quota->last->next = conn;
+        quota->last->behind = conn;
     }
     quota->last = conn;
     atomic_fetch_add_explicit(&quota->queued, 1, memory_order_relaxed);
@@ -94,8 +94,8 @@ static struct srv_conn *pop(struct srv_share *share, struct srv_quota *before)
     struct srv_quota *quota = before->next;
     struct srv_conn *conn = quota->first;
 
-    quota->first = conn->next;
-    conn->next = NULL;
+    quota->first = conn->behind;
+    conn->behind = NULL;
     atomic_fetch_sub_explicit(&quota->queued, 1, memory_order_relaxed);
     if (quota->first) {
         share->quotas = quota; /* the turn goes on */
@@ -168,9 +168,9 @@ void srv_fair_remove(struct srv_fair *fair, struct srv_conn *conn)
     share->queued--;
     atomic_fetch_sub_explicit(&quota->queued, 1, memory_order_relaxed);
     if (before != conn) {
-        while (before->next != conn)
-            before = before->next;
-        before->next = NULL;
+        while (before->behind != conn)
+            before = before->behind;
+        before->behind = NULL;
         quota->last = before;
         return;
     }

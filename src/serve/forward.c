@@ -219,7 +219,7 @@ static void *run_thread(void *data)
             forward->waiting--;
             continue;
         }
-        forward->first = conn->next;
+        forward->first = conn->behind;
         forward->nqueued--;
         pthread_mutex_unlock(&forward->lock);
         answer(conn);
@@ -252,8 +252,8 @@ static bool enqueue(struct srv_forward *forward, struct srv_conn *conn)
         add_thread(forward);
     if (forward->nthreads == 0)
         return false;
-    conn->next = NULL;
-    *(forward->first ? &forward->last->next : &forward->first) = conn;
+    conn->behind = NULL;
+    *(forward->first ? &forward->last->behind : &forward->first) = conn;
     forward->last = conn;
     forward->nqueued++;
     pthread_cond_signal(&forward->more);

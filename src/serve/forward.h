@@ -15,7 +15,7 @@
 struct srv_forward {
     pthread_mutex_t lock;
     pthread_cond_t more;
-    struct srv_conn *first, *last; /* by conn->next */
+    struct srv_conn *first, *last; /* by conn->behind */
     pthread_t threads[SRV_FORWARD_THREADS];
     unsigned nqueued, nthreads, waiting;
     bool stop;

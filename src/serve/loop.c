@@ -110,7 +110,7 @@ void srv_loop_give(struct srv_loop *loop, struct srv_conn *conn)
 
     pthread_mutex_lock(&loop->lock);
     first = !loop->done;
-    conn->next = loop->done;
+    conn->behind = loop->done;
     loop->done = conn;
     pthread_mutex_unlock(&loop->lock);
     if (first)
@@ -202,11 +202,11 @@ static bool take_done(struct srv_loop *loop)
         pthread_mutex_lock(&loop->lock);
         conn = loop->done;
         if (conn)
-            loop->done = conn->next;
+            loop->done = conn->behind;
         pthread_mutex_unlock(&loop->lock);
         if (!conn)
             return true;
-        conn->next = NULL;
+        conn->behind = NULL;
         conn->away = false;
         if (conn->work && conn->work->request.stream)
             srv_stream_return(conn);
