@@ -398,8 +398,10 @@ static void show_usage(json_t *json)
             printf("%s=", key);
             if (json_is_string(value))
                 put(json_string_value(value));
+            else if (json_is_integer(value))
+                printf("%lld", (long long)json_integer_value(value));
             else
-                printf("%.17g", json_number_value(value));
+                printf("%.3f", json_number_value(value));
             putchar(' ');
         }
         putchar('\n');
