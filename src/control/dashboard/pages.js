@@ -115,7 +115,7 @@ function versionsCard(app, f, versions) {
     },
   }, 'Serve this');
   return card('Versions', table('Versions', [{ num: 'Version' }, 'Digest', 'Deployed', { num: 'Size' }, 'Share', ''],
-    versions.map((v) => [{ num: String(v.number) }, el('code', { title: v.digest }, v.digest.slice(0, 12)), when(v.created), { num: bytes(v.bytes) },
+    versions.map((v) => [{ num: String(v.number) }, el('code', { title: v.digest, class: 'mono' }, v.digest.slice(0, 12)), when(v.created), { num: bytes(v.bytes) },
       (v.weight ? v.weight / 100 + ' %' : '') + v.aliases.map((a) => ' @' + a).join(''), v.weight === 10000 || !app.may('deploy') ? '' : rollback(v)]), 'None.'));
 }
 
@@ -279,7 +279,7 @@ async function usage(app) {
   const load = async () => {
     const rows = (await app.get(path('json'))).usage;
     box.replaceChildren(table('Usage', ['From', 'Tenant', 'Function', 'Version', { num: 'Calls' }, { num: 'Errors' }, { num: 'Refused' }, { num: 'Gas' }, { num: 'CPU s' }, { num: 'GiB s' }, { num: 'In' }, { num: 'Out' }],
-      rows.map((r) => [when(r.time), r.tenant, functionLink(r.function), el('code', {}, r.digest.slice(0, 8)), { num: count(r.calls) }, { num: count(r.errors) }, { num: count(r.rejected) },
+      rows.map((r) => [when(r.time), r.tenant, functionLink(r.function), el('code', { class: 'mono' }, r.digest.slice(0, 8)), { num: count(r.calls) }, { num: count(r.errors) }, { num: count(r.rejected) },
         { num: short(r.gas) }, { num: (r.cpu_ns / 1e9).toFixed(3) }, { num: (r.byte_seconds / 2 ** 30).toFixed(4) }, { num: bytes(r.bytes_in) }, { num: bytes(r.bytes_out) }]), 'Nothing was used.'));
   };
   const save = (format) => el('button', {
