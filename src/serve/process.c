@@ -89,7 +89,8 @@ static bool become_child(const struct srv_user *user, pid_t parent)
     sigset_t none;
 
     sigemptyset(&none);
-    signal(SIGINT, SIG_IGN); /* a terminal's goes to all of us: it is for the supervisor */
+    signal(SIGINT, SIG_IGN); /* a terminal's go to all of us: they are for the supervisor */
+    signal(SIGHUP, SIG_IGN);
     /* Another user's process forgets whose death it is to die of: after the change. */
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || !srv_user_become(user) ||
         prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

@@ -215,6 +215,8 @@ static void begin_reload(struct srv_supervisor *s)
     s->nworkers = srv_supervise_count(fresh);
     s->generation++;
     s->reloading = true;
+    for (unsigned i = 0; i < SRV_SLOTS_MAX; i++)
+        s->slots[i].life.due_ns = 0; /* who was to come back comes as one of the new ones */
     start_workers(s, s->nworkers);
 }
 
@@ -276,6 +278,7 @@ static void give_up_reload(struct srv_supervisor *s)
     s->reloading = false;
     drop_settings(fresh, s->server);
     fprintf(stderr, "ssvm-serve: not reloaded: it goes on with the settings that it had\n");
+    start_workers(s, s->nworkers); /* some may have died meanwhile */
 }
 
 /* ---- What children say ---- */
@@ -353,13 +356,13 @@ static void take_worker_end(struct srv_supervisor *s, struct srv_slot *slot, int
     if (s->ending && failed)
         s->status = s->status ? s->status : SRV_STATUS_ERROR;
     srv_slot_release(slot);
-    if (!wanted)
+    if (!wanted || !is_current(s, slot)) /* the next generation is on its way */
         return;
     if (!s->started && (WIFEXITED(status) || slot->life.short_lives == START_TRIES)) {
         end_all(s, WIFEXITED(status) && failed ? WEXITSTATUS(status) : SRV_STATUS_ERROR);
         return;
     }
-    if (s->reloading && is_current(s, slot) && !was_ready && s->previous) {
+    if (s->reloading && !was_ready && s->previous) {
         give_up_reload(s);
         return;
     }
@@ -448,7 +451,10 @@ static void take_signals(struct srv_supervisor *s)
             end_all(s, 0);
             break;
         case SIGHUP:
-            begin_reload(s);
+            if (info.ssi_code == SI_KERNEL) /* the terminal is gone */
+                end_all(s, 0);
+            else
+                begin_reload(s);
             break;
         case SIGUSR2:
             if (s->started && !s->reloading && !s->ending)

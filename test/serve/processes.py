@@ -307,6 +307,40 @@ def control_replaced():
 
 
 @test
+def reload_with_deaths():
+    """Workers that die just before, and during, a reload: in the end there are as many as there should be."""
+    with Server("--workers", "3") as s:
+        s.function("hello")
+        for i in range(4):
+            for pid in s.processes("ssvm-worker")[: 1 + i % 3]:
+                os.kill(pid, signal.SIGKILL)
+            s.process.send_signal(signal.SIGHUP)
+            for pid in s.processes("ssvm-worker")[:1]:
+                os.kill(pid, signal.SIGKILL)
+            until("there are three, for a while", lambda: [len(s.processes("ssvm-worker")) for _ in range(5) if not time.sleep(0.3)] == [3] * 5)
+            same(s.get("/f/hello/say?x=1").status, 200)
+
+
+@test
+def terminal_gone():
+    """Without its terminal the server ends: a hang-up by the kernel is not one that asks for a reload."""
+    import pty
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    os.makedirs(folder + "/site")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(base.SERVE, [base.SERVE, folder, "--listen", "127.0.0.1:0", "--log", "none"])
+    text = b""
+    while b"serves" not in text:
+        text += os.read(terminal, 4096)
+    children = [int(x) for x in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
+    os.close(terminal)
+    until("it ends", lambda: os.waitpid(pid, os.WNOHANG)[0] == pid)
+    until("all end", lambda: not any(alive(x) for x in children))
+    shutil.rmtree(folder)
+
+
+@test
 def reload_that_cannot_start():
     """Settings with which no worker starts: the old ones go on."""
     folder = tempfile.mkdtemp(prefix="ssvm-")
