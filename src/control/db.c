@@ -171,14 +171,37 @@ bool ctl_db_is_shared(const struct ctl_db *db)
     return db->backend->shared;
 }
 
+static _Thread_local bool inside; /* a transaction */
+
+int ctl_db_call(struct ctl_sql *sql, struct sv_err *err, ctl_db_fn fn, void *data)
+{
+    int r;
+
+    inside = true;
+    r = fn(sql, err, data);
+    inside = false;
+    return r;
+}
+
+static int check_outside(struct sv_err *err)
+{
+    return inside ? sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET,
+                            "database: a transaction is asked for inside of another")
+                  : 0;
+}
+
 int ctl_db_write(struct ctl_db *db, struct sv_err *err, ctl_db_fn fn, void *data)
 {
-    return db->backend->write(db, err, fn, data);
+    int r = check_outside(err);
+
+    return r < 0 ? r : db->backend->write(db, err, fn, data);
 }
 
 int ctl_db_read(struct ctl_db *db, struct sv_err *err, ctl_db_fn fn, void *data)
 {
-    return db->backend->read(db, err, fn, data);
+    int r = check_outside(err);
+
+    return r < 0 ? r : db->backend->read(db, err, fn, data);
 }
 
 /* Put what the back end says for the words in braces; what is no word stays. */

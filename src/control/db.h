@@ -20,7 +20,8 @@ void ctl_db_close(own struct ctl_db *);
 bool ctl_db_is_shared(const struct ctl_db *); /* with other nodes */
 
 /* What a transaction does. May run more than once (a conflict with another node): it changes
- * nothing but the database and *data, which it sets anew each time. A negative result undoes it. */
+ * nothing but the database and *data, which it sets anew each time. A negative result undoes it. It
+ * begins no other transaction. */
 typedef int (*ctl_db_fn)(struct ctl_sql *, struct sv_err *, void *data);
 /* Durable (fsync) when it returns 0. Many callers' writes share a commit. Any thread. */
 int ctl_db_write(struct ctl_db *, struct sv_err *, ctl_db_fn, void *data);

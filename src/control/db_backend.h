@@ -54,6 +54,8 @@ struct ctl_sql {
 
 extern const struct ctl_backend ctl_backend_sqlite, ctl_backend_postgres;
 
+/* Run what a transaction does. It must not begin another: a writer would wait for itself. */
+int ctl_db_call(struct ctl_sql *, struct sv_err *, ctl_db_fn, void *data);
 /* A commit told these; or (all) there may be anything. Any thread. */
 void ctl_db_told(struct ctl_db *, const struct ctl_db_notes *);
 void ctl_db_note(struct ctl_db_notes *, const char *what); /* add one */

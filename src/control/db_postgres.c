@@ -602,7 +602,7 @@ static int run_once(struct connection *c, struct sv_err *err, const char *begin,
     c->sql.notes = (struct ctl_db_notes){0};
     r = execute(c, err, begin);
     if (r == 0)
-        r = fn(&c->sql, err, data);
+        r = ctl_db_call(&c->sql, err, fn, data);
     if (r >= 0 && writes) {
         done = tell_others(c, err);
         if (done == 0)

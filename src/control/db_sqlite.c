@@ -386,7 +386,7 @@ static int run_saved(struct connection *c, struct job *job)
 
     c->sql.notes = (struct ctl_db_notes){0};
     if (r == 0)
-        r = job->fn(&c->sql, job->err, job->data);
+        r = ctl_db_call(&c->sql, job->err, job->fn, job->data);
     end_statement(c);
     job->notes = c->sql.notes;
     if (sqlite3_get_autocommit(c->handle)) /* all is undone already */
@@ -418,7 +418,7 @@ static int run_alone(struct connection *c, struct job *job)
     if (r < 0)
         return r;
     c->sql.notes = (struct ctl_db_notes){0};
-    r = job->fn(&c->sql, job->err, job->data);
+    r = ctl_db_call(&c->sql, job->err, job->fn, job->data);
     job->notes = c->sql.notes;
     end_statement(c);
     if (r >= 0 && sqlite3_get_autocommit(c->handle))
@@ -545,7 +545,7 @@ static int read_sqlite(struct ctl_db *base, struct sv_err *err, ctl_db_fn fn, vo
         return r;
     r = quick(c, err, "begin");
     if (r == 0)
-        r = fn(&c->sql, err, data);
+        r = ctl_db_call(&c->sql, err, fn, data);
     roll_back(c);
     pthread_mutex_lock(&db->mutex);
     c->next = db->idle;

@@ -79,6 +79,26 @@ static void a_failure_undoes(void **state)
     assert_int_equal(ctl_db_read(db, &err, get_key, key), 0);
 }
 
+static int nest(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    (void)sql;
+    assert_int_equal(ctl_db_read(db, NULL, get_key, data), SV_EINTERNAL);
+    return ctl_db_write(db, err, put_key, data);
+}
+
+static void one_in_another_is_refused(void **state)
+{
+    struct sv_err err = {0};
+    char key[] = "nested";
+
+    (void)state;
+    assert_int_equal(ctl_db_write(db, &err, nest, key), SV_EINTERNAL);
+    err = (struct sv_err){0};
+    assert_int_equal(ctl_db_read(db, &err, nest, key), SV_EINTERNAL);
+    err = (struct sv_err){0};
+    assert_int_equal(ctl_db_write(db, &err, put_key, key), 0);
+}
+
 static void *write_many(void *data)
 {
     char key[32];
@@ -183,9 +203,8 @@ static int close_db(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_and_reads),
-        cmocka_unit_test(a_failure_undoes),
-        cmocka_unit_test(many_share_a_commit),
+        cmocka_unit_test(writes_and_reads),          cmocka_unit_test(a_failure_undoes),
+        cmocka_unit_test(one_in_another_is_refused), cmocka_unit_test(many_share_a_commit),
         cmocka_unit_test(watchers_are_told),
     };
     int r = cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
