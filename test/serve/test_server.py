@@ -226,7 +226,8 @@ class Server:
         found = []
         for pid in open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)).read().split():
             try:
-                if open("/proc/%s/comm" % pid).read().strip() == name:
+                comm, state = re.search(r"\((.*)\) (\S)", open("/proc/%s/stat" % pid).read()).groups()
+                if comm == name and state != "Z":
                     found.append(int(pid))
             except OSError:
                 pass
