@@ -46,12 +46,16 @@ class Faas(Registry):
     """A server with one function, deployed by POST /api/executables."""
 
     def __enter__(self):
-        super().__enter__()
-        self.operator = ("Authorization", "Bearer " + self.token)
         self.wasm = module()
-        self.new = self.create(self.wasm)
-        self.id = self.new["wasm_id"]
-        self.admin = ("SSVM_Admin_Key", self.new["admin_key"])
+        super().__enter__()
+        try:
+            self.operator = ("Authorization", "Bearer " + self.token)
+            self.new = self.create(self.wasm)
+            self.id = self.new["wasm_id"]
+            self.admin = ("SSVM_Admin_Key", self.new["admin_key"])
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def create(self, wasm, *fields):
