@@ -1,6 +1,7 @@
 #!/bin/sh
 # The dashboard in a real browser (dashboard.mjs), on a server with a fresh data folder. SSVM_BUILD names the build folder; screenshots go into
 # BUILD/screenshots, or where SCREENSHOTS says.
+# shellcheck disable=SC1091,SC2154 # variables of modules.sh
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # variables of those who source it
 # Sourced by the tests of pages: finds chromium and node, and installs playwright-core from package-lock.json; says what is missing and ends otherwise.
 # Wants $here and $build; gives $browser and $modules.
 skip() {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The demo's pages in a real browser (pages.mjs), as demo/run.sh starts them. Needs chromium, node and npm; says what is missing and skips otherwise.
 # Screenshots go into BUILD/screenshots, or where SCREENSHOTS says.
+# shellcheck disable=SC1091,SC2154 # variables of modules.sh
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
