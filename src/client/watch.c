@@ -84,7 +84,8 @@ static void add_content(struct sv_sha256 *hash, const char *path, const struct s
 /* What is made, not written: the module and the folder that it lies in; what tools leave behind. */
 static bool is_ignored(const struct walk *walk, const char *path)
 {
-    static const char *const names[] = {"target", "node_modules", "build"};
+    static const char *const names[] = {"target",     "node_modules", "build",
+                                        "Cargo.lock", "go.sum",       "package-lock.json"};
     const char *module = walk->manifest->module, *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     size_t len = strlen(path);

@@ -4,6 +4,7 @@ server, invoke, rollback, why.
 
 Usage: loop.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
 """
+import json
 import os
 import re
 import shutil
@@ -117,9 +118,9 @@ class Live:
 class Dev:
     """`ssvm dev` in a new project."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, **env):
         self.home = tempfile.mkdtemp(prefix="ssvm-loop-")
-        self.env = environment(self.home)
+        self.env = dict(environment(self.home), **env)
         subprocess.run([SSVM, "new", "hello", *options], cwd=self.home, env=self.env, check=True, stdout=subprocess.DEVNULL)
         self.dir = self.home + "/hello"
 
@@ -252,6 +253,32 @@ def in_a_browser():
         p = subprocess.run(["node", script, modules, dev.url, chromium, dev.dir, *shots], capture_output=True, text=True, timeout=4 * PATIENCE)
         print(p.stdout, p.stderr)
         same(p.returncode, 0)
+
+
+@test
+def page_with_a_model():
+    """The template of a model, against what TensorFlow says of a picture (expected.json)."""
+    needs()
+    folder = os.path.join(BUILD, "nn")
+    if not os.path.isdir(folder + "/litert"):
+        raise Skip("LiteRT is not in the build folder: food.py fetches it")
+    if not shutil.which("cargo"):
+        raise Skip("no cargo")
+    cargo = {n: os.environ.get(n) or os.path.expanduser("~/." + n.split("_")[0].lower()) for n in ("CARGO_HOME", "RUSTUP_HOME")}
+    project = Dev("--template", "ai", **cargo)  # HOME is another there
+    os.makedirs(project.home + "/data/ssvm")
+    os.symlink(folder, project.home + "/data/ssvm/nn")
+    project.env["XDG_DATA_HOME"] = project.home + "/data"
+    with project as dev:
+        dev.out.wait(r"version 1 is live")
+        model = os.path.join(test_server.ROOT, "demo/food/model")
+        with open(model + "/expected.json") as f:
+            wanted = {s["file"]: s["top1"] for s in json.load(f)["samples"]}
+        for name in ("samples/pizza.png", "samples/hotdog.png"):
+            with open(os.path.join(model, name), "rb") as f:
+                status, text = get(dev.url + "/classify", f.read())
+            same((status, text), (200, "%s, %.0f %%\n" % (wanted[name]["label"], 100 * wanted[name]["probability"])))
+        same(get(dev.url + "/classify", b"no picture")[0], 422)
 
 
 @test
