@@ -83,24 +83,6 @@ int ctl_workers_ask(struct ctl_server *s, struct sv_err *err, struct plat_messag
 
 /* ---- A server ---- */
 
-static void start(struct ctl_server *s, const char *node)
-{
-    struct sv_err err = {0};
-
-    memset(s, 0, sizeof *s);
-    snprintf(s->node, sizeof s->node, "%s", node);
-    if (ctl_pool_start(s, &err) < 0 || ctl_db_open(&err, url, &s->db) < 0 ||
-        ctl_queue_start(s, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void stop(struct ctl_server *s)
-{
-    ctl_queue_stop(s);
-    ctl_db_close(s->db);
-    ctl_pool_stop(s);
-}
-
 static int run_text(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     return ctl_sql_run(sql, err, data, CTL_NO_PARAMS);
@@ -112,6 +94,32 @@ static void execute(struct ctl_server *s, const char *text)
 
     if (ctl_db_write(s->db, &err, run_text, (void *)(uintptr_t)text) < 0)
         fail_msg("%s", err.text);
+}
+
+static void start(struct ctl_server *s, const char *node)
+{
+    struct sv_err err = {0};
+    char text[200];
+
+    memset(s, 0, sizeof *s);
+    snprintf(s->node, sizeof s->node, "%s", node);
+    if (ctl_pool_start(s, &err) < 0 || ctl_db_open(&err, url, &s->db) < 0)
+        fail_msg("%s", err.text);
+    /* As the store's clock says it: else the other node takes it for gone, and its jobs. */
+    snprintf(text, sizeof text,
+             "insert into nodes (id, started_ms, seen_ms, schema) values ('%s', 0, "
+             "9000000000000000, 1) on conflict (id) do nothing",
+             node);
+    execute(s, text);
+    if (ctl_queue_start(s, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void stop(struct ctl_server *s)
+{
+    ctl_queue_stop(s);
+    ctl_db_close(s->db);
+    ctl_pool_stop(s);
 }
 
 static void push(struct ctl_server *s, const char *function, const char *body)
