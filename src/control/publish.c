@@ -2,17 +2,20 @@
  * thread; changes that come while it works share the next table. */
 #include "control/publish.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "control/blob.h"
 #include "control/part.h"
 #include "control/registry.h"
 #include "control/site.h"
+#include "platform/rate.h"
 
 #define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
 #define RETRY_NS 500000000
@@ -23,6 +26,7 @@ struct ctl_publish {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t wanted, pushed; /* changes that were noted; that are in a table that was pushed */
+    int rates;               /* descriptor, pushed with each table */
     bool stop;
 };
 
@@ -252,6 +256,9 @@ static bool push(struct ctl_server *server)
     }
     plat_message_init(&message, PLAT_TABLE);
     plat_put_fd(&message, fd);
+    fd = fcntl(server->publish->rates, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        plat_put_fd(&message, fd);
     ctl_workers_push(server, &message);
     plat_message_release(&message);
     return true;
@@ -322,18 +329,25 @@ void ctl_publish_wait(struct ctl_server *server)
 int ctl_publish_start(struct ctl_server *server, struct sv_err *err)
 {
     struct ctl_publish *p = sv_alloc_zero(sizeof *p);
+    int r;
 
     if (!p)
         return sv_fail_nomem(err, "the table of functions");
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     p->wanted = 1;
+    r = plat_rates_new(err, &p->rates);
+    if (r < 0)
+        goto fail;
     server->publish = p;
     if (pthread_create(&p->thread, NULL, run, server) == 0)
         return 0;
     server->publish = NULL;
+    close(p->rates);
+    r = sv_fail_nomem(err, "a thread");
+fail:
     sv_free(p);
-    return sv_fail_nomem(err, "a thread");
+    return r;
 }
 
 /* Nobody may change anything any more. */
@@ -347,6 +361,7 @@ void ctl_publish_stop(struct ctl_server *server)
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
     server->publish = NULL;
+    close(p->rates);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
     sv_free(p);

@@ -1,6 +1,7 @@
 /* Limits of functions. */
 #include "serve/limit.h"
 
+#include "platform/rate.h"
 #include "serve/config.h"
 
 #define NS_PER_S 1000000000U
@@ -39,7 +40,9 @@ void srv_limits_find(const struct srv_config *config, const struct plat_limits *
  * many as come in a second. */
 unsigned srv_quota_pass(struct srv_quota *q, uint64_t rate, uint64_t now_ns)
 {
-    uint64_t next = atomic_load_explicit(&q->next_ns, memory_order_relaxed), after;
+    struct plat_rate *shared = atomic_load_explicit(&q->shared, memory_order_relaxed);
+    _Atomic uint64_t *place = shared ? &shared->next_ns : &q->next_ns;
+    uint64_t next = atomic_load_explicit(place, memory_order_relaxed), after;
 
     if (rate == 0)
         return 0;
@@ -47,7 +50,7 @@ unsigned srv_quota_pass(struct srv_quota *q, uint64_t rate, uint64_t now_ns)
         after = (next > now_ns ? next : now_ns) + NS_PER_S / rate;
         if (after > now_ns + NS_PER_S)
             return (unsigned)((after - now_ns - 1) / NS_PER_S);
-    } while (!atomic_compare_exchange_weak_explicit(&q->next_ns, &next, after, memory_order_relaxed,
+    } while (!atomic_compare_exchange_weak_explicit(place, &next, after, memory_order_relaxed,
                                                     memory_order_relaxed));
     return 0;
 }

@@ -15,13 +15,15 @@
 struct srv_conn;
 struct srv_config;
 struct srv_share;
+struct plat_rate;
 
 /* Of one function. */
 struct srv_quota {
     _Atomic uint32_t running; /* calls */
     _Atomic uint32_t queued;
     _Atomic uint64_t next_ns; /* when the next call is due at the function's rate: it may come a
-                                 second sooner */
+                                 second sooner. Of this worker alone; else: */
+    _Atomic(struct plat_rate *) shared;
     /* With the pool's lock held: fair.h. */
     struct srv_conn *first, *last;
     struct srv_quota *next;          /* of the same tenant, with calls that wait */

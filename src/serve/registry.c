@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
+#include "platform/rate.h"
 #include "serve/loop.h"
 #include "serve/server.h"
 #include "serve/state.h"
@@ -36,6 +37,8 @@ struct srv_registry {
     pthread_mutex_t lock;
     pthread_cond_t came;          /* the first table */
     own struct plat_table *table; /* NULL: none came yet */
+    struct plat_rates *rates;     /* NULL: each worker counts alone */
+    uint64_t rates_inode;         /* of their descriptor */
     int data, blobs;              /* the data folder, and `blobs` in it; -1 = none */
     struct loaded *places[SRV_LOADED_PLACES];
     struct loaded *newest, *oldest;
@@ -65,8 +68,13 @@ static struct srv_function *function_of(struct srv_registry *g, const struct pla
         f->next = *place;
         *place = f;
     }
-    if (f)
-        atomic_fetch_add(&f->refs, 1);
+    if (!f)
+        return NULL;
+    atomic_fetch_add(&f->refs, 1);
+    if (registered->limits.rate && f->rates != g->rates) {
+        f->rates = g->rates;
+        atomic_store(&f->quota.shared, plat_rates_find(g->rates, f->id));
+    }
     return f;
 }
 
@@ -504,6 +512,20 @@ void srv_registry_set(struct srv_server *server, own struct plat_table *table)
     pthread_cond_broadcast(&g->came);
     pthread_mutex_unlock(&g->lock);
     plat_table_unref(old);
+}
+
+void srv_registry_share(struct srv_server *server, int fd)
+{
+    struct srv_registry *g = server->registry;
+    struct plat_rates *rates;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || st.st_ino == g->rates_inode || !(rates = plat_rates_open(fd)))
+        return;
+    pthread_mutex_lock(&g->lock);
+    g->rates = rates;
+    g->rates_inode = st.st_ino;
+    pthread_mutex_unlock(&g->lock);
 }
 
 void srv_registry_wait(struct srv_server *server, unsigned ms)

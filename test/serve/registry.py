@@ -399,6 +399,29 @@ def limits():
 
 
 @test
+def rate_of_all_workers():
+    """A rate is the node's, whichever worker has the connection, and whoever is killed."""
+    with Registry("--workers", "3") as s:
+        s.deploy("a", say("one"), "name: a\nlimits:\n  rate: 10\n")
+        s.get("/f/a")
+        time.sleep(2)
+        start = time.time()
+        got = [s.get("/f/a").status for _ in range(80)]
+        most = 10 + 10 * (time.time() - start) + 1
+        assert 9 <= got.count(200) <= most, (got.count(200), most)
+        same(set(got), {200, 429})
+        # A control process made anew has new ones; who was told of both still counts with the others.
+        os.kill(s.processes("ssvm-control")[0], 9)
+        os.kill(s.workers()[0], 9)
+        until("all there", lambda: len(s.workers()) == 3 and len(s.processes("ssvm-control")) == 1 and s.call("GET", "/readyz").status == 200)
+        time.sleep(2)
+        start = time.time()
+        got = [s.get("/f/a").status for _ in range(80)]
+        most = 10 + 10 * (time.time() - start) + 1
+        assert 9 <= got.count(200) <= most, (got.count(200), most)
+
+
+@test
 def concurrency():
     """At most so many of one function run; as many more wait, the others are told to come back; its neighbour does not notice."""
     with Registry("--workers", "1", "--calls", "8") as s:
