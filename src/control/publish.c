@@ -15,11 +15,13 @@
 #include "control/part.h"
 #include "control/registry.h"
 #include "control/site.h"
+#include "control/workers.h"
 #include "platform/rate.h"
 
 #define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
 #define RETRY_NS 500000000
 #define NS_PER_MS 1000000
+#define WORKERS_NS 1000000000 /* the longest wait for workers, one of which may be hung */
 
 struct ctl_publish {
     pthread_t thread;
@@ -244,6 +246,24 @@ static int make_table(struct ctl_server *server, struct sv_err *err, own int *re
     return r < 0 ? r : 0;
 }
 
+static void note_answer(void *data, unsigned number, const struct plat_message *m)
+{
+    (void)data;
+    (void)number;
+    (void)m;
+}
+
+/* Until all that are able to answer use the table: whoever is told that something has changed finds
+ * it changed, whichever worker he asks. */
+static void wait_for_workers(struct ctl_server *server)
+{
+    struct plat_message ask;
+
+    plat_message_init(&ask, PLAT_ASK_TABLE);
+    ctl_workers_ask_all(server, &ask, sv_clock_ns() + WORKERS_NS, note_answer, NULL);
+    plat_message_release(&ask);
+}
+
 static bool push(struct ctl_server *server)
 {
     struct plat_message message;
@@ -261,6 +281,7 @@ static bool push(struct ctl_server *server)
         plat_put_fd(&message, fd);
     ctl_workers_push(server, &message);
     plat_message_release(&message);
+    wait_for_workers(server);
     return true;
 }
 

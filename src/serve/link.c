@@ -47,6 +47,15 @@ static void take_table(struct srv_server *server, const struct plat_message *m)
         srv_log_event(&server->log, "table", "", err.text);
 }
 
+static void answer_done(struct plat_channel *channel, const struct plat_message *m)
+{
+    struct plat_message answer;
+
+    plat_message_init(&answer, m->kind);
+    (void)plat_channel_answer(channel, NULL, m->id, &answer);
+    plat_message_release(&answer);
+}
+
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
     struct srv_link *link = data;
@@ -54,6 +63,9 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
     switch (m->kind) {
     case PLAT_TABLE:
         take_table(link->server, m);
+        break;
+    case PLAT_ASK_TABLE: /* messages come in order */
+        answer_done(channel, m);
         break;
     case PLAT_ASK_INVOKE:
         srv_invoke_ask(link->server, channel, m);

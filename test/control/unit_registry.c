@@ -18,9 +18,11 @@
 #include "base/sha256.h"
 #include "control/blob.h"
 #include "control/change.h"
+#include "control/cron.h"
 #include "control/deploy.h"
 #include "control/part.h"
 #include "control/prepare.h"
+#include "control/workers.h"
 #include "platform/table.h"
 
 /* wat2wasm's: (func (export "say") (result i32) i32.const 7) */
@@ -60,13 +62,31 @@ void ctl_workers_push(struct ctl_server *s, struct plat_message *m)
     struct sv_err err = {0};
 
     (void)s;
-    if (m->kind != PLAT_TABLE || m->nfds != 1 || plat_table_open(&err, m->fds[0], &t) < 0)
+    if (m->kind != PLAT_TABLE || m->nfds != 2 || plat_table_open(&err, m->fds[0], &t) < 0)
         abort();
     pthread_mutex_lock(&table_lock);
     plat_table_unref(table);
     table = t;
     tables++;
     pthread_mutex_unlock(&table_lock);
+}
+
+void ctl_workers_ask_all(struct ctl_server *s, struct plat_message *m, uint64_t deadline_ns,
+                         void (*fn)(void *, unsigned, const struct plat_message *), void *data)
+{
+    (void)s;
+    (void)m;
+    (void)deadline_ns;
+    (void)fn;
+    (void)data;
+}
+
+int ctl_cron_follow(struct ctl_sql *sql, struct sv_err *err, uint64_t function_id)
+{
+    (void)sql;
+    (void)err;
+    (void)function_id;
+    return 0;
 }
 
 int ctl_pool_every(struct ctl_server *s, unsigned every_ms, void (*fn)(struct ctl_server *, void *),
