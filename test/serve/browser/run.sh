@@ -15,7 +15,7 @@ SSVM_BUILD=$build NN=openvino "$root/demo/run.sh" --stay >"$scratch/out" 2>&1 &
 pid=$!
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 url=
-for _ in $(seq 1200); do
+for _ in $(seq 3000); do
     url=$(sed -n 's/^The page: \(http:[^ ]*\) .*/\1/p' "$scratch/out")
     [ -n "$url" ] && break
     kill -0 "$pid" 2>/dev/null || break
