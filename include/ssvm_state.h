@@ -148,7 +148,8 @@ static inline bool ssvm_state_value_read(ssvm_state_bytes in, size_t *at, ssvm_s
     if (*at >= in.len)
         return false;
     p += *at;
-    *ret = (ssvm_state_value){.type = (enum ssvm_state_type)p[0]};
+    memset(ret, 0, sizeof *ret);
+    ret->type = (enum ssvm_state_type)p[0];
     switch (p[0]) {
     case SSVM_STATE_NULL:
         len = 1;

@@ -25,7 +25,7 @@ static void release(void *data)
 
 static int fail(char *error, const char *what)
 {
-    snprintf(error, SSVM_STATE_ERROR_MAX, "%s", what);
+    snprintf(error, SSVM_STATE_ERROR_MAX, "%.*s", SSVM_STATE_ERROR_MAX - 1, what);
     return -1;
 }
 

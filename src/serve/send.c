@@ -43,13 +43,15 @@ static bool next_chunk(struct srv_conn *conn, const char **ret)
         if (aborted) /* which the client must not take for the end */
             conn->lost = work->request.cut = true;
         else if (work->http.minor > 0)
-            work->out_len = (size_t)sprintf(work->out, "%s0\r\n\r\n", stream->framed ? "\r\n" : "");
+            work->out_len = (size_t)snprintf(work->out, sizeof work->out, "%s0\r\n\r\n",
+                                             stream->framed ? "\r\n" : "");
         stream->tailed = true;
         return work->out_len > 0;
     }
     stream->chunk = n;
     if (work->http.minor > 0)
-        work->out_len = (size_t)sprintf(work->out, "%s%zx\r\n", stream->framed ? "\r\n" : "", n);
+        work->out_len = (size_t)snprintf(work->out, sizeof work->out, "%s%zx\r\n",
+                                         stream->framed ? "\r\n" : "", n);
     stream->framed = true;
     return true;
 }

@@ -250,7 +250,7 @@ static unsigned find_variants(const struct srv_site *site, const char *path)
 
     memcpy(name, path, len);
     for (enum coding c = 0; c < CODING_NONE; c++) {
-        strcpy(name + len, codings[c].suffix);
+        memcpy(name + len, codings[c].suffix, strlen(codings[c].suffix) + 1);
         if (fstatat(site->dir, name + 1, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
             variants |= 1U << c;
     }
@@ -742,7 +742,7 @@ struct srv_site *srv_site_find(struct srv_site **list, int base, const char *nam
     } else if (strlen(name) > SRV_SITE_NAME_MAX || !(site = calloc(1, sizeof *site))) {
         return NULL;
     } else {
-        strcpy(site->name, name);
+        memcpy(site->name, name, strlen(name) + 1);
         site->base = base;
         site->dir = -1;
         site->options = *options;

@@ -94,7 +94,7 @@ static void write_record(unsigned ring, const struct plat_record *r)
 /* Parts live as long as their process: those of before are kept for whoever looks for leaks. */
 static void open_server(void)
 {
-    static struct ctl_ledger *before[100];
+    static struct ctl_ledger *before[100] __attribute__((used));
     static unsigned n;
     struct sv_err err = {0};
 

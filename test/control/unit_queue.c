@@ -282,7 +282,7 @@ static void is_fair(void **unused)
 static void work(int out, int life)
 {
     struct ctl_server s;
-    char line[BODY_MAX], body[BODY_MAX];
+    char line[BODY_MAX + 3], body[BODY_MAX];
 
     workers.out = out;
     workers.pause_ms = 5;

@@ -6,6 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 build=${SSVM_BUILD:-$root/build}
+# shellcheck source=test/serve/browser/modules.sh
 . "$here/modules.sh"
 [ -x "$build/ssvm-control" ] || skip "ssvm-control is not built"
 

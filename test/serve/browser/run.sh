@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 build=${SSVM_BUILD:-$root/build}
 
+# shellcheck source=test/serve/browser/modules.sh
 . "$here/modules.sh"
 
 scratch=$(mktemp -d)
