@@ -1,6 +1,7 @@
 /* Starts and stops a PostgreSQL; as another user when we are root, as whom it refuses to run. */
 #include "cluster.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
 #include <pwd.h>
@@ -57,6 +58,32 @@ static bool start(void)
     return run("pg_ctl", args);
 }
 
+/* A process that outlives us by a moment: when we are killed it ends the server, which would stay.
+ */
+static bool guard(void)
+{
+    char byte;
+    int fds[2];
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return false;
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        owner = getpid();
+        close(fds[1]);
+        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr) ||
+            read(fds[0], &byte, 1) < 0)
+            _exit(1);
+        if (access(folder, F_OK) == 0)
+            cluster_end();
+        _exit(0);
+    }
+    close(fds[0]); /* the other end is open for as long as we live */
+    return pid > 0;
+}
+
 bool cluster_start(void)
 {
     char data[96];
@@ -79,7 +106,7 @@ bool cluster_start(void)
     if (geteuid() == 0 && (!user() || chown(folder, user()->pw_uid, user()->pw_gid) < 0))
         return false;
     snprintf(data, sizeof data, "%s/data", folder);
-    if (run("initdb", args) && start()) {
+    if (guard() && run("initdb", args) && start()) {
         atexit(cluster_end);
         return true;
     }
