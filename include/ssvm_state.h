@@ -169,7 +169,8 @@ static inline bool ssvm_state_value_read(ssvm_state_bytes in, size_t *at, ssvm_s
         len = (size_t)ssvm_state_read_u(p + 1, 4);
         if (len > left - 5)
             return false;
-        ret->bytes = (ssvm_state_bytes){p + 5, len};
+        ret->bytes.ptr = p + 5;
+        ret->bytes.len = len;
         len += 5;
         break;
     default:

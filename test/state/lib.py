@@ -39,6 +39,26 @@ def compile_guest(folder, source, name=None, *flags):
     return out
 
 
+def cargo_build(project, name):
+    libs = subprocess.run(["rustc", "--print", "target-libdir", "--target", "wasm32-wasip1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip() \
+        if shutil.which("cargo") else ""
+    if not os.path.isdir(libs):
+        raise Skip("cargo or its target wasm32-wasip1 is not here")
+    subprocess.run(["cargo", "build", "--quiet", "--offline", "--release", "--target", "wasm32-wasip1", "--manifest-path", project + "/Cargo.toml"], check=True,
+                   env=dict(os.environ, CARGO_TARGET_DIR=BUILD + "/sdk"))
+    return BUILD + "/sdk/wasm32-wasip1/release/" + name + ".wasm"
+
+
+def compile_rust(folder, source):
+    """A clean project outside of the tree, which has the crate by its path."""
+    project = folder + "/project"
+    os.makedirs(project + "/src")
+    with open(project + "/Cargo.toml", "w") as f:
+        f.write('[package]\nname = "%s"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nssvm-state = { path = "%s/sdk/rust/ssvm-state" }\n[workspace]\n' % (source, ROOT))
+    shutil.copy(os.path.join(HERE, source + ".rs"), project + "/src/main.rs")
+    return cargo_build(project, source)
+
+
 class Peer(http.server.BaseHTTPRequestHandler):
     """A server to ask: /echo says what it was asked, /to?URL redirects, /slow takes its time, /large is."""
     protocol_version = "HTTP/1.1"

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-from lib import BUILD, Skip, compile_guest, main, peer, same, test
+from lib import BUILD, Skip, compile_guest, compile_rust, main, peer, same, test
 
 PATIENCE = 40  # seconds that anything may take on a busy machine
 ALL = "kv: on\nsql: on\nsecret: [KEY, GONE]\ncall: ['*']\nallow-http: [example.org]"
@@ -195,6 +195,15 @@ def functions_call_functions(folder):
         assert trace[:36] in answer and trace not in answer, answer
         for path in ("x", "/a b", "/\u00e9"):
             assert s.words("a", "call", "b", path, "").startswith("call: -3 "), path
+
+
+@test
+def a_function_in_rust(folder):
+    guest = compile_rust(folder, "served")
+    with with_guest(folder) as s:
+        s.deploy("r", guest, "call: [a]")
+        same(s.ask("POST", "/f/r", "a"), (200, b"all is well\n"))
+        until("its job ran", lambda: s.words("a", "get", "from-rust") == "get: 1\n")
 
 
 @test

@@ -4,15 +4,13 @@
 import os
 import random
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
-import lib
-from lib import BUILD, ROOT, SSVM, Skip, compile_guest, main, peer, same, test
+from lib import BUILD, ROOT, SSVM, Skip, cargo_build, compile_guest, compile_rust, main, peer, same, test
 
 
 def run(guest, *words, options=(), env=None, status=0, folder=None):
@@ -304,22 +302,14 @@ def no_argument_traps(folder):
 @test
 def a_clean_cargo_project(folder):
     """Outside of the tree, by path: the crate's own README and the example of the tree."""
-    if not shutil.which("cargo") or subprocess.run(["rustc", "--print", "target-libdir", "--target", "wasm32-wasip1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                                   text=True).stdout.strip() in ("",) or not os.path.exists(BUILD + "/state-file.so"):
-        raise Skip("cargo or its target wasm32-wasip1 is not here, or state-file.so is not built")
-    project = folder + "/project"
-    os.makedirs(project + "/src")
-    with open(project + "/Cargo.toml", "w") as f:
-        f.write('[package]\nname = "guest"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\nssvm-state = { path = "%s/sdk/rust/ssvm-state" }\n[workspace]\n' % ROOT)
-    shutil.copy(lib.HERE + "/guest.rs", project + "/src/main.rs")
-    env = dict(os.environ, CARGO_TARGET_DIR=BUILD + "/sdk")
-    subprocess.run(["cargo", "build", "--quiet", "--offline", "--release", "--target", "wasm32-wasip1"], cwd=project, check=True, env=env)
+    if not os.path.exists(BUILD + "/state-file.so"):
+        raise Skip("state-file.so is not built")
+    guest = compile_rust(folder, "guest")
     with peer() as p:
-        out = run(BUILD + "/sdk/wasm32-wasip1/release/guest.wasm", "http://127.0.0.1:%d" % p.port,
+        out = run(guest, "http://127.0.0.1:%d" % p.port,
                   options=["--kv", folder + "/kv", "--sql", folder + "/sql", "--secret", "KEY=k", "--allow-http", "127.0.0.1:%d" % p.port])
         same(out, "all is well\n")
-    subprocess.run(["cargo", "build", "--quiet", "--offline", "--release", "--target", "wasm32-wasip1", "--manifest-path", ROOT + "/examples/state-rust/Cargo.toml"], check=True, env=env)
-    book = BUILD + "/sdk/wasm32-wasip1/release/state-rust.wasm"
+    book = cargo_build(ROOT + "/examples/state-rust", "state-rust")
     files = ["--kv", folder + "/book.kv", "--sql", folder + "/book.db"]
     run(book, "Ann", "hello", options=files)
     same(run(book, "Ann", "again", options=files), "  2 Ann: again\n  1 Ann: hello\n1 visits\n")
