@@ -121,18 +121,17 @@ def main():
             times = hello(s, args.seconds, args.pause)
             row("hello beside %d endless loops" % args.loops, times)
         figures["neighbour"] = part(times, .99)
-        deadlines(s, args.calls // 5)
-        before = memory_kb(s)
         stop = []
-        load = threading.Thread(target=lambda: stop or [hello(s, 1, args.pause) for _ in iter(lambda: bool(stop), True)])
+        load = threading.Thread(target=lambda: [hello(s, 1, args.pause) for _ in iter(lambda: bool(stop), True)])
         load.start()
+        deadlines(s, args.calls // 2)
+        before = memory_kb(s)
         late = deadlines(s, args.calls)
+        after = memory_kb(s)
         stop.append(1)
         load.join()
-        time.sleep(0.5)
         row("late after a deadline of %d ms" % DEADLINE_MS, late)
         figures["late"] = max(late) * 1000
-        after = memory_kb(s)
         figures["memory"] = (after - before) / before * 100
         print("memory of the workers: %d KiB before, %d KiB after %d such calls" % (before, after, args.calls))
     missed = [k for k in figures if figures[k] > BARS[k]]
