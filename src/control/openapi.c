@@ -127,6 +127,22 @@ static const char *scope_text(enum ctl_scope scope)
     return texts[scope];
 }
 
+/* A body that may be left out stands for an empty object (api.c): not where that lacks something.
+ */
+static bool needs_body(const struct ctl_route *route)
+{
+    struct sv_err err = {0};
+    json_t *empty;
+    bool needs;
+
+    if (!ctl_shape_exists(route->request))
+        return strcmp(route->request, "ANYJSON") == 0;
+    empty = json_object();
+    needs = ctl_shape_check(&err, route->request, empty) < 0;
+    json_decref(empty);
+    return needs;
+}
+
 static json_t *operation_new(const struct ctl_route *route)
 {
     json_t *operation =
@@ -139,8 +155,7 @@ static json_t *operation_new(const struct ctl_route *route)
     if (content)
         json_object_set_new(
             operation, "requestBody",
-            json_pack("{s:o,s:b}", "content", content, "required",
-                      ctl_shape_exists(route->request) || strcmp(route->request, "ANYJSON") == 0));
+            json_pack("{s:o,s:b}", "content", content, "required", needs_body(route)));
     if (route->scope == CTL_SCOPE_NONE)
         json_object_set_new(operation, "security", json_array());
     return operation;

@@ -37,7 +37,6 @@ struct ctl_publish {
 struct tenant {
     own char *name;
     struct plat_limits limits;
-    bool isolated;
 };
 
 /* What a table is made from. */
@@ -48,11 +47,9 @@ struct making {
     const struct tenant *last; /* functions come by tenant */
 };
 
-static void read_limits(const char *text, struct plat_limits *ret, bool *ret_isolated)
+static void read_limits(const char *text, struct plat_limits *ret)
 {
     json_t *json = json_loads(text, 0, NULL);
-
-    *ret_isolated = json_is_true(json_object_get(json, "isolated"));
 
 #define LIMIT(field, name, unit, doc)                                                              \
     if (json_is_integer(json_object_get(json, name)) &&                                            \
@@ -81,7 +78,7 @@ static int read_tenants(struct ctl_sql *sql, struct sv_err *err, void *data)
         char *limits = ctl_sql_text(sql, 1);
 
         if (limits)
-            read_limits(limits, &tenant.limits, &tenant.isolated);
+            read_limits(limits, &tenant.limits);
         sv_free(limits);
         if (!tenant.name || !SV_VEC_PUSH(&m->tenants, PLAT_FUNCTIONS_MAX, tenant)) {
             sv_free(tenant.name);
@@ -204,8 +201,7 @@ static bool put_function(void *data, const struct ctl_function *f)
     struct plat_table_maker *m = making->maker;
     const struct tenant *tenant = find_tenant(making, f->tenant);
     struct plat_function p = {.id = f->id, .limits = f->manifest.limits};
-    bool fetch = f->manifest.fetch,
-         isolated = strcmp(f->manifest.isolation, "process") == 0 || (tenant && tenant->isolated);
+    bool fetch = f->manifest.fetch;
     uint32_t index;
 
     if (f->nversions == 0)
@@ -214,8 +210,7 @@ static bool put_function(void *data, const struct ctl_function *f)
         clamp(&p.limits, &tenant->limits);
     p.tenant = put(m, f->tenant);
     p.name = put(m, f->name);
-    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) | (isolated ? PLAT_FUNCTION_ISOLATED : 0U) |
-              (fetch ? PLAT_FUNCTION_FETCH : 0U);
+    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) | (fetch ? PLAT_FUNCTION_FETCH : 0U);
     memcpy(p.key, f->key, sizeof p.key);
     p.handler = put(m, f->manifest.handler);
     p.state = put(m, f->state);

@@ -19,21 +19,17 @@ struct tenants {
     own json_t *array;
 };
 
-/* A row's settings: the limits, and whether it has workers of its own. */
 static json_t *tenant_json(struct ctl_sql *sql)
 {
     struct sv_str text = ctl_sql_str(sql, 1);
     json_t *limits = json_loadb(text.ptr ? text.ptr : "", text.len, 0, NULL), *tenant;
-    bool isolated;
 
     if (!json_is_object(limits)) {
         json_decref(limits);
         limits = json_object();
     }
-    isolated = json_is_true(json_object_get(limits, "isolated"));
-    json_object_del(limits, "isolated");
-    tenant = json_pack("{s:o,s:b,s:o,s:o}", "name", ctl_json_str(ctl_sql_str(sql, 0)), "isolated",
-                       isolated, "limits", limits, "created", ctl_json_time(ctl_sql_int(sql, 2)));
+    tenant = json_pack("{s:o,s:o,s:o}", "name", ctl_json_str(ctl_sql_str(sql, 0)), "limits", limits,
+                       "created", ctl_json_time(ctl_sql_int(sql, 2)));
     return tenant;
 }
 
@@ -116,14 +112,12 @@ static int put_tenant(struct ctl_request *request, struct ctl_reply *reply, stru
                       const char *name, bool is_new)
 {
     struct tenants tenants = {.name = name, .is_new = is_new, .now = wall_ms()};
-    json_t *limits = json_deep_copy(json_object_get(request->json, "limits")),
-           *isolated = json_object_get(request->json, "isolated");
+    json_t *limits = json_deep_copy(json_object_get(request->json, "limits"));
     char *text;
     int r;
 
     if (!limits)
         limits = json_object();
-    json_object_set(limits, "isolated", isolated ? isolated : json_false());
     text = json_dumps(limits, JSON_COMPACT);
     json_decref(limits);
     if (!text)

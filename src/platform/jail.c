@@ -67,7 +67,8 @@ static bool confine_files(const struct plat_jail *jail)
     for (size_t i = 0; ok && jail->read && jail->read[i]; i++)
         ok = allow(rules, jail->read[i], READ);
     for (size_t i = 0; ok && jail->write && jail->write[i]; i++)
-        ok = allow(rules, jail->write[i], READ | WRITE);
+        ok = allow(rules, jail->write[i],
+                   READ | WRITE | (jail->links ? LANDLOCK_ACCESS_FS_MAKE_SYM : 0));
     ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     close(rules);
     return ok;

@@ -13,6 +13,7 @@ struct plat_jail {
      * What is not there is passed over. */
     const char *const *read;
     const char *const *write;
+    bool links;           /* may make symbolic links where it writes */
     bool processes;       /* may start programs: of a compiler */
     uint64_t data_bytes;  /* RLIMIT_DATA; 0 = as it is */
     uint64_t cpu_seconds; /* RLIMIT_CPU; 0 = as it is */

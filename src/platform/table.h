@@ -36,9 +36,8 @@ struct plat_version {
 };
 
 enum plat_function_flag {
-    PLAT_FUNCTION_KEYED = 1,    /* callers need a usage key */
-    PLAT_FUNCTION_ISOLATED = 2, /* its tenant has workers of its own */
-    PLAT_FUNCTION_FETCH = 4,    /* SSVM_Fetch and SSVM_Callback are honoured */
+    PLAT_FUNCTION_KEYED = 1, /* callers need a usage key */
+    PLAT_FUNCTION_FETCH = 4, /* SSVM_Fetch and SSVM_Callback are honoured */
 };
 
 struct plat_function {

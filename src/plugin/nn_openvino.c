@@ -3,6 +3,7 @@
 #include "plugin/nn.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,7 +238,7 @@ static int write_all(int fd, const char *bytes, size_t len)
 static int link_folder(int fd, const char *name, char *ret, size_t size)
 {
     const char *const places[] = {getenv("TMPDIR"), "/tmp", "/dev/shm", "/run", "."};
-    char path[128], target[64];
+    char path[PATH_MAX], target[64];
 
     snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
     for (size_t i = 0; i < NN_COUNT(places); i++) {
@@ -260,7 +261,7 @@ static int read_model(struct lib *lib, enum ssvm_nn_format format, const void *b
                       char *error, void **ret)
 {
     static const char *const names[SSVM_NN_FORMATS] = {"model.pb", "model.tflite", "model.onnx"};
-    char folder[64], path[128];
+    char folder[PATH_MAX - 32], path[PATH_MAX];
     int fd, r;
 
     fd = memfd_create("ssvm-model", MFD_CLOEXEC);

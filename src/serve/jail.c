@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -302,12 +303,35 @@ static void add_own(struct paths *p)
     add_path(p, self, "/../../lib/ssvm");
 }
 
+/* Where backends of inference may put what they show their library by a name; no other folder can
+ * be written to. NULL: there is none, and such a backend says so when it is used. */
+static const char *scratch_folder(const struct srv_server *server, char path[PATH_MAX])
+{
+    const char *base = getenv("TMPDIR");
+    struct stat st;
+
+    if (server->data[0])
+        snprintf(path, PATH_MAX, "%.*s/tmp", PATH_MAX - 8, server->data);
+    else
+        snprintf(path, PATH_MAX, "%.*s/ssvm-serve-%u", PATH_MAX - 32, base && *base ? base : "/tmp",
+                 (unsigned)geteuid());
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || lstat(path, &st) < 0 ||
+        !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+        return NULL;
+    return setenv("TMPDIR", path, 1) == 0 ? path : NULL;
+}
+
 bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
 {
     const struct srv_config *config = &server->config;
     bool inference = strcmp(config->nn, "none") != 0;
     struct paths read = {.n = 0};
-    struct plat_jail jail = {.read = read.list, .processes = inference && config->nn_isolate};
+    char scratch[PATH_MAX];
+    const char *write[] = {NULL, NULL};
+    struct plat_jail jail = {.read = read.list,
+                             .write = write,
+                             .links = inference,
+                             .processes = inference && config->nn_isolate};
     struct sv_err err = {0};
     bool ok;
 
@@ -333,8 +357,10 @@ bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
         add_folder(&read, config->tls_key);
     }
     add_own(&read);
-    if (inference) /* its libraries, models and devices are anywhere */
+    if (inference) { /* its libraries, models and devices are anywhere */
         add_path(&read, "/", "");
+        write[0] = scratch_folder(server, scratch);
+    }
     ok = plat_jail_enter(&err, &jail) == 0;
     for (unsigned i = 0; i < read.n; i++)
         free(read.owned[i]);

@@ -43,7 +43,6 @@ static const char whole[] = "name: shop\n"
                             "static: site\n"
                             "cors: https://example.org\n"
                             "usage-key: true\n"
-                            "isolation: process\n"
                             "init: warm\n"
                             "smoke: {path: /answer, body: ping, status: 204}\n"
                             "split: cookie:id\n";
@@ -79,7 +78,6 @@ static void check_whole(const struct plat_manifest *m)
     assert_string_equal(m->site.path, "/");
     assert_false(m->site.spa);
     assert_true(m->usage_key);
-    assert_string_equal(m->isolation, "process");
     assert_string_equal(m->init, "warm");
     assert_true(m->smoke.given);
     assert_int_equal(m->smoke.status, 204);
@@ -113,7 +111,6 @@ static void defaults(void **state)
     read(&m, "name: a\nmodule: a.wasm\nroutes:\nlimits:\n");
     assert_string_equal(m.build, "");
     assert_int_equal(m.nroutes, 0);
-    assert_string_equal(m.isolation, "shared");
     assert_false(m.site.given);
     assert_string_equal(m.split.sticky, "none");
     assert_int_equal(m.limits.wall_ms, 0);
@@ -191,8 +188,8 @@ static void mistakes(void **state)
         {"name: a\nmodule: a\ngrants: {kv: maybe}\n", "m.yaml:3: 'kv' is on or off"},
         {"name: a\nmodule: a\ngrants: {allow-http: 'http://a'}\n", "m.yaml:3: 'allow-http' takes"},
         {"name: a\nmodule: a\ngrants: {allow-http: ['a:1:2']}\n", "m.yaml:3: 'allow-http' takes"},
-        {"name: a\nmodule: a\nisolation: none\n", "m.yaml:3: 'isolation' is one of shared|process"},
-        {"name: a\nmodule: a\nisolation: share\n", "m.yaml:3: 'isolation' is one of"},
+        {"name: a\nmodule: a\ntriggers: {cron: [{schedule: '@daily', missed: no}]}\n",
+         "m.yaml:3: 'missed' is one of once|skip"},
         {"name: a\nmodule: a\ntriggers: {cron: ['* *']}\n", "m.yaml:3: 'schedule' has five fields"},
         {"name: a\nmodule: a\nsmoke: {status: 99}\n", "m.yaml:3: 'status' is an HTTP status"},
         {"name: a\nmodule: a\nsplit: {sticky: cookie}\n", "m.yaml:3: 'sticky' is none, peer"},
