@@ -12,7 +12,7 @@ compiler="llvm-22-dev"
 image="libjpeg62-turbo-dev libspng-dev"
 # The platform (ssvm-control, ssvm-client, and TLS, HTTP/2 and the jail of ssvm-serve); all else builds without.
 platform="libsqlite3-dev libpq-dev libssl-dev libnghttp2-dev libcurl4-openssl-dev libyaml-dev libjansson-dev"
-check="$compiler $image $platform libcmocka-dev postgresql nghttp2-client nginx-light openssl wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+check="$compiler $image $platform libcmocka-dev postgresql nghttp2-client nginx-light openssl python3-prometheus-client python3-jsonschema python3-yaml wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
  clang-format-22 clang-tidy-22 llvm-22 qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross python3 curl xz-utils pkg-config chromium binutils gdb file mandoc shellcheck"
 
 what=${1:-build}

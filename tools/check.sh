@@ -13,7 +13,7 @@ fi
 jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
-ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk serve demo gas diff tiers explode aarch64 gcc asan"
+ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state serve demo gas diff tiers explode aarch64 gcc asan"
 all_steps="$ci_steps nn_all tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
@@ -41,7 +41,8 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/image/*.sh
+        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/image/*.sh test/state/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
+        shellcheck -x test/serve/browser/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
 step_spec() { run_spec "$build"; }
@@ -71,10 +72,11 @@ step_nn() { test/nn/run.sh; }
 step_nn_all() { test/nn/run.sh all && SSVM_NN=tensorflow test/serve/food.py; }
 step_image() { test/image/run.sh; }
 step_sdk() { # the crates' own tests, on this machine
-    for crate in ssvm-tensorflow ssvm-bindgen; do
+    for crate in ssvm-tensorflow ssvm-bindgen ssvm-state; do
         CARGO_TARGET_DIR="$SSVM_BUILD/sdk" cargo test --quiet --manifest-path "sdk/rust/$crate/Cargo.toml" || return 1
     done
 }
+step_state() { test/state/run.sh; }
 step_serve() { test/serve/run.sh; }
 step_demo() { demo/run.sh --once; }
 step_gas() { test/diff/gas/run.sh; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The commands of README: each line of its shell blocks that starts the built program is run as it stands, in a folder that has what it names.
-# shellcheck disable=SC1091,SC2154 # variables of run.sh
+# shellcheck disable=SC1091,SC2154,SC2016 # variables of run.sh
 . "$here/lib.sh"
 root=$(cd "$here/../.." && pwd)
 mkdir build data
