@@ -264,6 +264,7 @@ bool srv_loop_run(struct srv_loop *loop)
     if (loop->calling) /* the loop was taken from a long call, and what came before it is not seen
                           again */
         srv_conn_probe(loop->calling);
+    srv_loop_wake(loop); /* the call may have been one of those given back: others wait behind it */
     for (;;) {
         while (loop->at < loop->nevents) {
             struct epoll_event event = loop->events[loop->at++];

@@ -187,6 +187,29 @@ def deploy_and_call():
 
 
 @test
+def invoked_together():
+    """Long calls that control hands to a worker at once: each is answered, though each takes the loop from those behind it."""
+    with Registry("--workers", "1") as s:
+        typed, failed = open(guest("typed"), "rb").read(), []
+        for i in range(8):
+            s.deploy("w%d" % i, typed, query="?native=off")
+
+        def invoke(i):
+            try:
+                s.ask("POST", "/v1/tenants/default/functions/w%d/invoke?path=/work%%3Fn%%3D20000000" % i, b"")
+            except Exception as e:  # noqa: BLE001
+                failed.append(repr(e))
+
+        for _ in range(3):
+            threads = [threading.Thread(target=invoke, args=(i,)) for i in range(8)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        same(failed, [])
+
+
+@test
 def refused():
     """Nothing of a version that is not accepted is seen."""
     with Registry("--workers", "1") as s:
