@@ -56,6 +56,7 @@ struct srv_server {
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */
     _Atomic uint64_t next_id; /* request ids */
     _Atomic bool retiring;    /* another generation takes the new connections */
+    _Atomic bool running;     /* the loops are there */
     _Atomic bool draining;
     char data[PATH_MAX];           /* the data folder; "" = none */
     char cache[PATH_MAX];          /* of native code */

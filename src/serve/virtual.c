@@ -177,7 +177,9 @@ bool srv_conn_virtual(struct srv_server *server, struct srv_loop *loop, const st
     struct srv_work *work = malloc(sizeof *work);
     struct carrier *carrier = calloc(1, sizeof *carrier);
 
-    if (!conn || !work || !carrier || (!loop && atomic_load(&server->draining)))
+    /* Control may ask before the loops run. */
+    if (!conn || !work || !carrier ||
+        (!loop && (!atomic_load(&server->running) || atomic_load(&server->draining))))
         goto fail;
     carrier->head_len = write_head(v, work->in);
     if (carrier->head_len == 0 || v->body_len > server->config.body ||

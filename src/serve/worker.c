@@ -235,7 +235,10 @@ static bool start_loops(struct srv_server *server)
         if (srv_loop_init(&server->loops[i], server) < 0)
             return false;
     }
-    return srv_pool_start(&server->pool, server);
+    if (!srv_pool_start(&server->pool, server))
+        return false;
+    atomic_store(&server->running, true);
+    return true;
 }
 
 /* ---- The end ---- */
