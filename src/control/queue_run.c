@@ -17,6 +17,8 @@
 #define IDLE_MS 1000       /* between two looks, when nobody says that there is something */
 #define CALL_MAX_MS 300000 /* an attempt */
 #define LEASE_MS 360000
+#define END_TRIES 40 /* to write how a job ended, */
+#define END_PAUSE_NS 250000000
 #define NODE_GONE_MS 30000 /* not seen for so long: its leases are over */
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 3600000
@@ -348,8 +350,10 @@ static void attempt(struct ctl_server *server, struct running *j)
         if (e.untried)
             e.delay_ms = NO_WORKER_MS;
     }
-    /* Where the database does not work now, the lease ends by itself and it is tried again. */
-    (void)ctl_db_write(server->db, NULL, end_job, &e);
+    /* While the database does not work, its end waits; for longer, the lease ends by itself and it
+     * is tried again. */
+    for (unsigned i = 0; ctl_db_write(server->db, NULL, end_job, &e) < 0 && i < END_TRIES; i++)
+        nanosleep(&(struct timespec){.tv_nsec = END_PAUSE_NS}, NULL);
 }
 
 static void run_job(struct ctl_server *server, void *data)
