@@ -4,6 +4,7 @@
 #include "control/ledger.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "control/ledger_row.h"
@@ -95,6 +96,20 @@ static void add_record(struct ctl_ledger *l, const struct plat_record *r)
 
 /* ---- The batch ---- */
 
+static int compare_rows(const void *a, const void *b)
+{
+    const struct ctl_ledger_row *x = a, *y = b;
+    int r = strcmp(x->of->tenant, y->of->tenant);
+
+    if (r == 0)
+        r = strcmp(x->of->function, y->of->function);
+    if (r == 0)
+        r = strcmp(x->of->digest, y->of->digest);
+    if (r == 0)
+        r = (x->of->function_id > y->of->function_id) - (x->of->function_id < y->of->function_id);
+    return r ? r : (x->minute > y->minute) - (x->minute < y->minute);
+}
+
 /* Of the rings in turn, so that none waits for another that is always full. */
 static void take_batch(struct ctl_ledger *l)
 {
@@ -112,6 +127,8 @@ static void take_batch(struct ctl_ledger *l)
     l->first_ring++;
     for (size_t i = 0; i < l->nrecords; i++)
         add_record(l, &l->records[i]);
+    /* All nodes add to the same rows: in one order, so that no two wait for each other. */
+    qsort(l->rows, l->nrows, sizeof *l->rows, compare_rows);
 }
 
 /* Only from where it was: should another control process still be at work, one of the two counts
