@@ -14,7 +14,7 @@ jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
 ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state serve demo gas diff tiers explode aarch64 gcc asan"
-all_steps="$ci_steps nn_all tidy tsan threads torture fuzz"
+all_steps="$ci_steps nn_all chaos tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
     local dir=$1 cc=$2
@@ -78,6 +78,7 @@ step_sdk() { # the crates' own tests, on this machine
 }
 step_state() { test/state/run.sh; }
 step_serve() { test/serve/run.sh; }
+step_chaos() { test/serve/chaos.py --kills 300; }
 step_demo() { demo/run.sh --once; }
 step_gas() { test/diff/gas/run.sh; }
 step_diff() { test/diff/run.sh; }
