@@ -72,7 +72,7 @@ static bool is_left_out(const char *path)
 {
     static const char *const out[] = {"ssvm.db", "ssvm.db-wal", "ssvm.db-shm", "cache",
                                       "log",     "key",         "key.new",     "node",
-                                      "lock",    "sql",         "admin-token"};
+                                      "lock",    "sql",         "admin-token", "rings"};
     const char *name = strrchr(path, '/');
 
     for (size_t i = 0; i < SV_COUNT(out); i++)

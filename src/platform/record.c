@@ -220,3 +220,20 @@ void plat_ring_free(struct plat_ring *ring, uint64_t position)
     while (tail < position && !atomic_compare_exchange_strong(&ring->tail, &tail, position)) {
     }
 }
+
+void plat_ring_settle(struct plat_ring *ring)
+{
+    for (size_t i = 0; i < PLAT_RING_RECORDS; i++) {
+        uint64_t word = atomic_load(&ring->slots[i].word);
+
+        if (state_of(word) == WRITING)
+            atomic_store(&ring->slots[i].word, word_of(word >> (STATE_BITS + PID_BITS), 0, PASSED));
+    }
+}
+
+bool plat_ring_is_empty(struct plat_ring *ring)
+{
+    uint64_t tail = atomic_load(&ring->tail);
+
+    return !is_at(atomic_load(&slot_at(ring, tail)->word), tail);
+}

@@ -60,6 +60,10 @@ bool plat_ring_write(struct plat_ring *, const struct plat_record *, unsigned wa
 /* Copy at most n records from *position on (a count since the ring's birth, 0 first) to `ret`, and
  * move *position behind them. One reader. Does not free their places. */
 size_t plat_ring_read(struct plat_ring *, uint64_t *position, struct plat_record *ret, size_t n);
+/* All writers are dead, and there are none yet: what they have not finished is passed over. */
+void plat_ring_settle(struct plat_ring *);
+/* Is all that was written freed? */
+bool plat_ring_is_empty(struct plat_ring *);
 /* Everything before position is safe elsewhere. */
 void plat_ring_free(struct plat_ring *, uint64_t position);
 

@@ -72,7 +72,7 @@ static bool lock_folder(struct srv_server *server, const struct srv_user *user, 
 
 static bool open_data(struct srv_server *server, const struct srv_user *user)
 {
-    static const char *const parts[] = {"blobs", "sites", "cache", "log"};
+    static const char *const parts[] = {"blobs", "sites", "cache", "log", "rings"};
     const char *setting = server->config.data;
     char path[PATH_MAX];
     bool ok;

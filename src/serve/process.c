@@ -84,23 +84,21 @@ void srv_process_fd(struct srv_process *p, int fd)
 }
 
 /* In the child: nothing of the parent's but what a program expects. */
-static bool become_child(const struct srv_user *user, pid_t parent)
+static bool become_child(const struct srv_user *user, pid_t parent, const sigset_t *blocked)
 {
-    sigset_t none;
-
-    sigemptyset(&none);
     signal(SIGINT, SIG_IGN); /* a terminal's go to all of us: they are for the supervisor */
     signal(SIGHUP, SIG_IGN);
     /* Another user's process forgets whose death it is to die of: after the change. */
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || !srv_user_become(user) ||
+    if (sigprocmask(SIG_SETMASK, blocked, NULL) < 0 || !srv_user_become(user) ||
         prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return false;
     return getppid() == parent;
 }
 
-static void exec_program(const struct srv_process *p, const struct srv_user *user, pid_t parent)
+static void exec_program(const struct srv_process *p, const struct srv_user *user, pid_t parent,
+                         const sigset_t *blocked)
 {
-    bool ok = become_child(user, parent);
+    bool ok = become_child(user, parent, blocked);
 
     for (unsigned i = 0; ok && i < p->nfds; i++)
         ok = fcntl(p->fds[i], F_SETFD, 0) == 0;
@@ -117,14 +115,22 @@ static void exec_program(const struct srv_process *p, const struct srv_user *use
 pid_t srv_process_start(const struct srv_process *p, const struct srv_user *user)
 {
     pid_t parent = getpid(), pid;
+    sigset_t blocked, before;
 
     if (p->failed) {
         errno = ENOMEM;
         return -1;
     }
+    sigemptyset(&blocked);
+    if (p->patient) {
+        sigaddset(&blocked, SIGTERM);
+        sigaddset(&blocked, SIGUSR1);
+    }
+    sigprocmask(SIG_BLOCK, &blocked, &before); /* the child has it from its first instant on */
     pid = fork();
     if (pid == 0)
-        exec_program(p, user, parent);
+        exec_program(p, user, parent, &blocked);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return pid;
 }
 
@@ -155,10 +161,12 @@ pid_t srv_process_compile(const char *program, const struct srv_user *user, cons
                           const char *form, const char *loop, const int fds[3])
 {
     pid_t parent = getpid(), pid = fork();
+    sigset_t none;
 
     if (pid != 0)
         return pid;
-    if (become_child(user, parent))
+    sigemptyset(&none);
+    if (become_child(user, parent, &none))
         exec_compiler(program, cache, form, loop, fds);
     _exit(EXIT_FAILURE);
 }

@@ -616,6 +616,7 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
 {
     static struct srv_supervisor supervisor;
     struct srv_supervisor *s = &supervisor;
+    int status;
 
     *s = (struct srv_supervisor){
         .argc = argc, .argv = argv, .generation = 1, .nworkers = srv_supervise_count(server)};
@@ -638,11 +639,16 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     }
     open_watch(s);
     s->has_control = s->server->data[0];
+    if (s->has_control)
+        srv_rings_take(s);
     if (s->control.pid > 0)
         end_control(s); /* the other program's */
     else if (s->has_control)
         s->control.due_ns = 1;
     start_workers(s, s->started ? s->nworkers : 1);
     take_ends(s); /* the program before may have had the signal, and not the time */
-    return run(s);
+    status = run(s);
+    if (s->has_control)
+        srv_rings_remove(s);
+    return status;
 }

@@ -1,39 +1,15 @@
 /* Starting workers and the control process: which descriptors and arguments they get. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "platform/record.h"
 #include "serve/loop.h"
 #include "serve/supervisor.h"
 
 /* ---- Slots ---- */
-
-/* Zeroed memory that outlives whoever writes there. */
-static int open_ring(void)
-{
-    int fd = memfd_create("ssvm-records", MFD_CLOEXEC);
-    void *memory = MAP_FAILED;
-    uint64_t id;
-
-    if (fd < 0)
-        return -1;
-    if (ftruncate(fd, (off_t)plat_ring_bytes()) == 0 && getrandom(&id, sizeof id, 0) == sizeof id)
-        memory = mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
-        close(fd);
-        return -1;
-    }
-    plat_ring_init(memory, id);
-    munmap(memory, plat_ring_bytes());
-    return fd;
-}
 
 struct srv_slot *srv_slot_find_free(struct srv_supervisor *s)
 {
@@ -43,7 +19,7 @@ struct srv_slot *srv_slot_find_free(struct srv_supervisor *s)
         if (slot->state != SRV_SLOT_FREE || slot->life.due_ns != 0)
             continue;
         if (slot->ring < 0 && s->has_control)
-            slot->ring = open_ring();
+            slot->ring = srv_ring_new(s);
         return slot->ring >= 0 || !s->has_control ? slot : NULL;
     }
     return NULL;
@@ -98,6 +74,7 @@ static pid_t spawn_worker(struct srv_supervisor *s, struct srv_slot *slot, int l
                     announce, listeners);
     srv_process_arg(&p, "%s", server->config.dir);
     srv_config_each(&server->config, add_option, &p);
+    p.patient = true;
     pid = srv_process_start(&p, &s->user);
     srv_process_release(&p);
     return pid;
@@ -164,7 +141,7 @@ static bool tell_settings(struct srv_supervisor *s)
     return ok;
 }
 
-static bool tell_slot(struct srv_supervisor *s, const struct srv_slot *slot)
+static bool tell_slot(struct srv_supervisor *s, const struct srv_slot *slot, bool ring_alone)
 {
     struct plat_message m;
     bool ok;
@@ -173,7 +150,7 @@ static bool tell_slot(struct srv_supervisor *s, const struct srv_slot *slot)
     plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)(slot - s->slots));
     plat_put_u64(&m, PLAT_TAG_COUNT, (uint64_t)slot->life.pid);
     m.fds[m.nfds++] = slot->ring; /* lent: the message is not released with them */
-    if (slot->control_end >= 0)
+    if (slot->control_end >= 0 && !ring_alone)
         m.fds[m.nfds++] = slot->control_end;
     ok = plat_channel_send(s->control_link, NULL, &m, true) == 0;
     m.nfds = 0;
@@ -187,12 +164,22 @@ bool srv_tell_control(struct srv_supervisor *s)
         return true;
     if (!s->control_told)
         s->control_told = tell_settings(s);
+    /* All rings, then workers: whoever asks for what is counted finds all of them read. */
+    for (unsigned i = 0; s->control_told && i < SRV_SLOTS_MAX; i++) {
+        struct srv_slot *slot = &s->slots[i];
+
+        if (slot->ring < 0 || slot->ring_told)
+            continue;
+        slot->ring_told = tell_slot(s, slot, true);
+        if (!slot->ring_told)
+            return false;
+    }
     for (unsigned i = 0; s->control_told && i < SRV_SLOTS_MAX; i++) {
         struct srv_slot *slot = &s->slots[i];
 
         if (slot->ring < 0 || slot->told)
             continue;
-        slot->told = tell_slot(s, slot);
+        slot->told = tell_slot(s, slot, false);
         if (!slot->told)
             return false;
     }
@@ -213,6 +200,7 @@ bool srv_start_control(struct srv_supervisor *s)
     srv_process_arg(&p, "--channel=%d", link[1]);
     srv_process_arg(&p, "--data=%s", s->server->data);
     srv_process_arg(&p, "--public-url=%s://%s", first->tls ? "https" : "http", first->address);
+    p.patient = true;
     pid = srv_process_start(&p, &s->user);
     srv_process_release(&p);
     close(link[1]);
@@ -222,6 +210,6 @@ bool srv_start_control(struct srv_supervisor *s)
     s->control.pid = pid > 0 ? pid : 0;
     s->control_ready = s->control_told = false;
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++)
-        s->slots[i].told = false;
+        s->slots[i].told = s->slots[i].ring_told = false;
     return pid > 0 && s->control_link;
 }

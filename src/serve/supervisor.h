@@ -1,6 +1,6 @@
 /* What the supervisor's files share: supervise.c (what is to happen when), supervise_start.c
- * (starting workers and control), supervise_compile.c (compilers for workers), supervise_upgrade.c
- * (becoming another program). One thread. */
+ * (starting workers and control), supervise_ring.c (rings of records), supervise_compile.c
+ * (compilers for workers), supervise_upgrade.c (becoming another program). One thread. */
 #ifndef SERVE_SUPERVISOR_H
 #define SERVE_SUPERVISOR_H
 
@@ -34,7 +34,8 @@ struct srv_slot {
     int worker_end, control_end; /* of the channel between worker and control; -1 = none */
     own struct plat_channel *link;
     uint64_t kill_ns; /* when it has drained for too long, 0 = never */
-    bool told;        /* control knows of it */
+    bool ring_told;   /* control has the ring */
+    bool told;        /* and knows who writes there */
 };
 
 /* A compiler that runs for a worker, or waits for its turn (pid 0). */
@@ -87,6 +88,14 @@ struct srv_slot *srv_slot_find_free(struct srv_supervisor *);
 void srv_slot_release(struct srv_slot *);
 /* Tell control what it does not know yet; called until all is told. */
 bool srv_tell_control(struct srv_supervisor *);
+
+/* ---- supervise_ring.c ---- */
+/* A fresh one, in a file of the data folder, or, where that cannot be, in memory; -1: nowhere. */
+int srv_ring_new(const struct srv_supervisor *);
+/* Free slots get the rings that an earlier server of the data folder left with records in them. */
+void srv_rings_take(struct srv_supervisor *);
+/* The files of those of which control has read all; all processes are gone. */
+void srv_rings_remove(const struct srv_supervisor *);
 
 /* ---- supervise_compile.c ---- */
 void srv_compile_ask(struct srv_slot *, struct plat_message *);

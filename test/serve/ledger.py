@@ -222,21 +222,46 @@ def killed():
         compare(load, usage(server))
 
 
-def supervisor_killed():
-    """With all of its processes; the next server on the folder knows what was counted."""
+def killed_whole(kill):
+    """The server under load ends by `kill`; the next one on the folder knows all that was answered."""
     server = with_functions(Tokened())
     server.__enter__()
     try:
         with Load(server, REQUESTS // 4) as load:
             until("it is under load", lambda: sum(load.answered.values()) > REQUESTS // 16)
+            kill(server, load)
             server.process.kill()
             server.process.wait()
             load.left = 0
         server.forgiven = True
         server.__enter__()
         compare(load, usage(server))
+        server.process.terminate()
+        server.process.wait()
+        assert os.listdir(server.data + "/rings") == [], "all is counted"
+        server.__enter__()
+        compare(load, usage(server))
     finally:
         server.__exit__()
+
+
+def supervisor_killed():
+    """With all of its processes."""
+    killed_whole(lambda server, load: None)
+
+
+def all_killed():
+    """Nobody has had the time to count anything: control is stopped, then all are killed."""
+    def kill(server, load):
+        control = server.processes("ssvm-control")[0]
+        os.kill(control, signal.SIGSTOP)
+        answered = sum(load.answered.values())
+        until("there is more", lambda: sum(load.answered.values()) > answered + REQUESTS // 16)
+        os.kill(server.process.pid, signal.SIGSTOP)  # it starts nobody in the meantime
+        for pid in server.processes("ssvm-worker") + [control]:
+            os.kill(pid, signal.SIGKILL)
+
+    killed_whole(kill)
 
 
 def full_disk():
@@ -371,7 +396,7 @@ def live():
 
 def main():
     counts = [0, 0, 0]
-    for test in [quiet, deployed, killed, supervisor_killed, full_disk, why, traces, metrics, follows, live]:
+    for test in [quiet, deployed, killed, supervisor_killed, all_killed, full_disk, why, traces, metrics, follows, live]:
         if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
             continue
         begun = time.time()

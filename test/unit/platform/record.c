@@ -235,12 +235,45 @@ static void test_half(void **state)
     end_ring(ring);
 }
 
+/* All are killed at once: what is whole is read, the rest is not waited for, whoever has the
+ * writers' ids by then. */
+static void test_settle(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    uint64_t position = 0, writing = (uint64_t)getpid() << 2 | 1;
+    struct plat_record record;
+
+    (void)state;
+    assert_true(plat_ring_is_empty(ring));
+    assert_true(write_number(ring, 1, 0));
+    assert_true(write_number(ring, 2, 0));
+    assert_false(plat_ring_is_empty(ring));
+    for (size_t i = 0; i < 4096; i += 8) {
+        if (*(uint64_t *)((char *)ring + i) == writing + 1)
+            *(uint64_t *)((char *)ring + i) = writing;
+    }
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 0);
+    plat_ring_settle(ring);
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_true(record.gas == 2 && position == 2);
+    plat_ring_free(ring, position);
+    assert_true(plat_ring_is_empty(ring));
+    for (unsigned i = 0; i < PLAT_RING_RECORDS; i++) /* a lap later */
+        assert_true(write_number(ring, i, 0));
+    assert_false(write_number(ring, 0, 0));
+    assert_false(plat_ring_is_empty(ring));
+    plat_ring_free(ring, position + PLAT_RING_RECORDS);
+    assert_true(plat_ring_is_empty(ring));
+    end_ring(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_laps),    cmocka_unit_test(test_full),
         cmocka_unit_test(test_strings), cmocka_unit_test(test_writers),
         cmocka_unit_test(test_killed),  cmocka_unit_test(test_half),
+        cmocka_unit_test(test_settle),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
