@@ -227,7 +227,7 @@ def killed_whole(kill):
     server = with_functions(Tokened())
     server.__enter__()
     try:
-        with Load(server, REQUESTS // 4) as load:
+        with Load(server, sys.maxsize) as load:  # until it is killed
             until("it is under load", lambda: sum(load.answered.values()) > REQUESTS // 16)
             kill(server, load)
             server.process.kill()
