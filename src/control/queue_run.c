@@ -322,6 +322,16 @@ static void describe(char *ret, size_t size, uint64_t status, struct sv_str body
     ret[n] = '\0';
 }
 
+static bool is_stopped(struct ctl_queue *q)
+{
+    bool stop;
+
+    pthread_mutex_lock(&q->lock);
+    stop = q->stop;
+    pthread_mutex_unlock(&q->lock);
+    return stop;
+}
+
 static void attempt(struct ctl_server *server, struct running *j)
 {
     struct end e = {.job = j, .node = server->node, .delay_ms = backoff(j->attempts)};
@@ -351,9 +361,12 @@ static void attempt(struct ctl_server *server, struct running *j)
             e.delay_ms = NO_WORKER_MS;
     }
     /* While the database does not work, its end waits; for longer, the lease ends by itself and it
-     * is tried again. */
-    for (unsigned i = 0; ctl_db_write(server->db, NULL, end_job, &e) < 0 && i < END_TRIES; i++)
+     * is tried again. Who comes after us frees what we leave. */
+    for (unsigned i = 0; ctl_db_write(server->db, NULL, end_job, &e) < 0 && i < END_TRIES; i++) {
+        if (is_stopped(j->queue))
+            break;
         nanosleep(&(struct timespec){.tv_nsec = END_PAUSE_NS}, NULL);
+    }
 }
 
 static void run_job(struct ctl_server *server, void *data)
