@@ -88,6 +88,7 @@ class Node(Tokened):
     def __init__(self, url):
         self.temporary = tempfile.mkdtemp(prefix="ssvm-chaos-")
         super().__init__(*(["--database", url] if url else []), "--workers=%d" % WORKERS, env=dict(os.environ, TMPDIR=self.temporary))
+        self.refused = 0  # starts that came too early
         self.known = None  # its token, when its folder has none
 
     def __enter__(self):
@@ -102,7 +103,12 @@ class Node(Tokened):
         Node.supervisors.discard(self.process.pid)
         self.out.close()
         os.rename(self.dir + "/out", self.dir + "/out.before")
-        self.__enter__()
+        for left in range(20, -1, -1):
+            try:
+                return self.__enter__()
+            except AssertionError:  # the control process before it still writes what it has counted
+                assert left > 0 and self.process.poll() is not None
+                self.refused += 1
 
     def __exit__(self, *_):
         text = open(self.dir + "/out").read()
@@ -484,7 +490,7 @@ class Killer:
             kind = self.random.choice(kinds)
             if done < kills * 4 / 5 or kind not in ("supervisor", "node"):  # the last supervisors live longer: their descriptors are counted
                 done += self.once(kind)
-            time.sleep(self.random.random() * 0.3)
+            time.sleep(self.random.random() * (2 if self.world.cluster else 0.6))
         return done
 
 
@@ -576,6 +582,7 @@ def check_gaps(killer, check, back):
 
 
 def check_leftovers(nodes, fresh, check):
+    print("%d starts were refused, as an older control process was still there" % sum(n.refused for n in nodes))
     for index, node in enumerate(nodes):
         def quiet():
             return len(node.of("ssvm-worker")) == WORKERS and len(node.of("ssvm-control")) == 1 and len(below(node.process.pid)) == WORKERS + 1
