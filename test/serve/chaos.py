@@ -146,7 +146,7 @@ class Node(Tokened):
         for base in (self.data, self.temporary):
             for folder, _, names in os.walk(base):
                 found += [os.path.relpath(os.path.join(folder, n), base) for n in names]
-        return sorted(f for f in found if not f.startswith(("blobs/", "cache/", "log/", "ssvm.db")))
+        return sorted(f for f in found if not f.startswith(("blobs/", "cache/", "log/", "rings/", "ssvm.db")))
 
 
 # ---- Clients
@@ -591,6 +591,8 @@ def check_leftovers(nodes, fresh, check):
         now, files = node.descriptors(), node.files()
         check.that(all(now[k] <= fresh[index][0].get(k, 0) + 12 for k in now), "node %d: descriptors %s, at the start %s" % (index, now, fresh[index][0]))
         check.that(set(files) <= set(fresh[index][1]), "node %d: new files: %s" % (index, sorted(set(files) - set(fresh[index][1]))[:8]))
+        rings = os.listdir(node.data + "/rings")
+        check.that(len(rings) <= 4 * WORKERS, "node %d: %d rings of records" % (index, len(rings)))
         check.that(os.listdir(node.temporary) == [], "node %d: %d temporary files" % (index, len(os.listdir(node.temporary))))
     reap()
     left = [(p, comm(p)) for p in children(os.getpid()) if p not in Node.supervisors and comm(p).startswith("ssvm")]
