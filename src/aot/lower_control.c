@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "aot/lower.h"
+#include "aot/lower_row.h"
 
 /* ---- Gas: one charge a basic block, at its entry. The counter is in a register; memory has it
  * wherever somebody may look: at calls, at traps, before accesses that may fault ---- */
@@ -10,13 +11,9 @@
 /* left - charge, and whether that is below 0: one instruction whose flags are branched on. */
 static LLVMValueRef subtract(struct lower *l, LLVMValueRef left, uint64_t charge)
 {
-    static const char name[] = "llvm.usub.with.overflow";
-    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
-    LLVMTypeRef type = l->t->i64;
     LLVMValueRef args[2] = {left, lower_i64(l, charge)};
 
-    return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->u->ctx, id, &type, 1),
-                          LLVMGetIntrinsicDeclaration(l->u->mod, id, &type, 1), args, 2, "");
+    return lower_intrinsic(l, "llvm.usub.with.overflow", l->t->i64, args, 2);
 }
 
 /* The trap when too little is left. What is noted is below 0; the trap helper adds the charge. */
@@ -42,6 +39,15 @@ void lower_gas_begin(struct lower *l)
     LLVMBuildStore(l->b, LLVMBuildExtractValue(l->b, l->gas_charge, 0, ""), l->gas_slot);
     l->gas_check = LLVMBuildExtractValue(l->b, l->gas_charge, 1, "");
     exhausted(l);
+}
+
+/* A turn of a loop takes time, which deadlines end. Without this LLVM computes when the counter of
+ * a loop that nothing else ends is below 0, and traps at once. It is no instruction, and passes see
+ * through it; loops without charges have none. */
+static void keep_turns(struct lower *l)
+{
+    if (l->metered)
+        lower_intrinsic(l, "llvm.sideeffect", NULL, NULL, 0);
 }
 
 void lower_gas_end(struct lower *l)
@@ -372,6 +378,7 @@ static void open_loop(struct lower *l, struct sv_blocktype type)
     for (uint32_t i = 0; i < c->nphis; i++)
         lower_push(l, c->phis[i]);
     lower_facts_forget(l);
+    keep_turns(l);
     lower_gas_begin(l);
 }
 

@@ -18,6 +18,7 @@ static const char usage[] =
     "  --make N      N modules made here, not from standard input\n"
     "  --traps N     N modules of traps, each under some frames\n"
     "  --loops N     N modules of counted loops\n"
+    "  --endless N   N modules of loops without an end: a deadline, then limits of gas\n"
     "  --seed N      other modules, other arguments (default 1)\n"
     "  --form N      one form: 1 deterministic, 2 checked, 4 collecting always, 8 metered (a sum)\n"
     "  --optimise N  one level of optimisation\n"
@@ -35,6 +36,7 @@ static const char usage[] =
 #define SMITH_FUEL_NAME "ssvm-fuel"
 #define LIMITS 4 /* runs under a limit of gas */
 #define CALL_MS 20000
+#define ENDLESS_MS 30 /* of what only the deadline ends */
 
 enum form { FORM_DETERMINISTIC = 1, FORM_CHECKED = 2, FORM_STRESS = 4, FORM_METERED = 8 };
 enum { INTERP, NATIVE, TIERS };
@@ -64,7 +66,8 @@ struct side {
 struct subject {
     const uint8_t *bytes;
     size_t len;
-    bool made; /* here: imports, two instances */
+    bool made;    /* here: imports, two instances */
+    bool endless; /* without a limit a deadline must end both sides, or neither */
     unsigned form, level;
     uint64_t seed, limit; /* of gas */
     uint64_t used;
@@ -383,6 +386,11 @@ static void fill_fuel(struct side *s)
         e.global->value.i32 = SMITH_FUEL;
 }
 
+static bool is_endless(const struct subject *j)
+{
+    return j->endless && j->limit == INT64_MAX;
+}
+
 /* False: nothing can be compared from here on. */
 static bool call(struct side *s, const struct subject *j, const struct sv_export *x,
                  struct sv_func *f)
@@ -390,6 +398,7 @@ static bool call(struct side *s, const struct subject *j, const struct sv_export
     static union sv_slot slots[SLOTS_MAX];
     const struct sv_type *type = f->type;
     union sv_slot *slot = slots;
+    uint64_t ms;
     int r, code;
 
     for (uint32_t i = 0; i < type->func.nparams; i++) {
@@ -403,7 +412,8 @@ static bool call(struct side *s, const struct subject *j, const struct sv_export
     sv_buf_printf(&s->log, "%.*s(", (int)x->name.len, x->name.ptr);
     print_values(&s->log, type->func.params, type->func.nparams, slots);
     sv_buf_puts(&s->log, "): ");
-    sv_store_set_deadline(s->store, sv_clock_ns() + CALL_MS * UINT64_C(1000000));
+    ms = is_endless(j) ? ENDLESS_MS : CALL_MS;
+    sv_store_set_deadline(s->store, sv_clock_ns() + ms * UINT64_C(1000000));
     r = sv_func_call(&s->store->thread, f, slots);
     print_outcome(s, r, type, slots);
     code = r == SV_ETRAP ? s->store->thread.trap.code : 0;
@@ -499,7 +509,8 @@ static bool logs_agree(struct side *s, const struct subject *j)
         at++;
     if (a[at] == b[at])
         return true;
-    if (s[INTERP].limited || s[NATIVE].limited)
+    if (is_endless(j) ? s[INTERP].limited && s[NATIVE].limited
+                      : s[INTERP].limited || s[NATIVE].limited)
         return true;
     printf("module %" PRIx64 " form %u level %u limit %" PRIu64 " differs:\n", j->seed, j->form,
            j->level, j->limit);
@@ -523,7 +534,8 @@ static bool both(struct side *s, struct subject *j)
     run.runs++;
     agree = logs_agree(s, j);
     j->used = sv_store_gas_used(s[INTERP].store);
-    run.skipped += s[INTERP].limited || s[NATIVE].limited;
+    if (!is_endless(j))
+        run.skipped += s[INTERP].limited || s[NATIVE].limited;
     for (unsigned tier = 0; tier < TIERS; tier++)
         end_store(&s[tier]);
     return agree;
@@ -587,7 +599,7 @@ static void run_made(uint64_t n, struct make_options o)
     sv_buf_init(&b, MODULE_MAX);
     for (uint64_t i = 0; i < n; i++) {
         uint64_t mix = run.seed * UINT64_C(0x100000001) + i;
-        struct subject j = {.made = true, .seed = make_random(&mix)};
+        struct subject j = {.made = true, .endless = o.endless, .seed = make_random(&mix)};
 
         choose(&j, i);
         o.quiet = !(j.form & FORM_DETERMINISTIC);
@@ -618,7 +630,7 @@ static void run_input(void)
 }
 
 static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps, uint64_t *loops,
-                         struct make_options *o)
+                         uint64_t *endless, struct make_options *o)
 {
     for (int i = 1; i < argc; i++) {
         uint64_t n;
@@ -640,6 +652,8 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
             *traps = n;
         else if (strcmp(argv[i], "--loops") == 0)
             *loops = n;
+        else if (strcmp(argv[i], "--endless") == 0)
+            *endless = n;
         else if (strcmp(argv[i], "--seed") == 0)
             run.seed = n;
         else if (strcmp(argv[i], "--form") == 0)
@@ -660,10 +674,10 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
 int main(int argc, char **argv)
 {
     struct make_options o = {.funcs = 24, .statements = 8};
-    uint64_t make = 0, traps = 0, loops = 0;
+    uint64_t make = 0, traps = 0, loops = 0, endless = 0;
     struct sv_err err = {0};
 
-    if (!read_options(argc, argv, &make, &traps, &loops, &o)) {
+    if (!read_options(argc, argv, &make, &traps, &loops, &endless, &o)) {
         fputs(usage, stderr);
         return 2;
     }
@@ -678,7 +692,11 @@ int main(int argc, char **argv)
     o.loops = true;
     if (loops)
         run_made(loops, o);
-    if (!make && !traps && !loops)
+    o.endless = true;
+    o.statements = 1;
+    if (endless)
+        run_made(endless, o);
+    if (!make && !traps && !loops && !endless)
         run_input();
     for (unsigned i = 0; i < TIERS * 8; i++)
         sv_engine_unref(run.engines[i / 8][i % 8]);

@@ -16,6 +16,7 @@ struct make_options {
     unsigned statements; /* in a body, about */
     bool traps;          /* one trap in each body, of every kind in turn */
     bool loops;          /* counted loops only */
+    bool endless;        /* loops without an end, in their place */
     bool quiet;          /* no float arithmetic: it shows which NaN it made */
 };
 /* Locals of a counted loop, by index; memory 0 has 64-bit addresses. */
@@ -30,5 +31,7 @@ uint64_t make_random(uint64_t *seed);
 void make_module(struct sv_buf *, uint64_t seed, const struct make_options *);
 /* A counted loop, appended to a body (tiers_loop.c). */
 void make_loop(struct sv_buf *, uint64_t *seed, const struct make_loop *);
+/* One that no count ends, and no trap. */
+void make_endless_loop(struct sv_buf *, uint64_t *seed, const struct make_loop *);
 
 #endif

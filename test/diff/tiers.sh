@@ -51,6 +51,8 @@ add loops
 # shellcheck disable=SC2086
 "$build/test/diff-tiers" $loops --plain --form 8 --seed "$seed" --save "$out" >"$out/metered.log" || true
 add metered
+"$build/test/diff-tiers" --endless "$((n * 2))" --funcs 12 --plain --form 8 --seed "$seed" --save "$out" >"$out/endless.log" || true
+add endless
 
 # A short run takes the scripts whose business is control and traps.
 few='/(address|br_table|call.*|if|labels|left-to-right|loop|memory_grow|memory_trap.*|return_call.*|table_.*|traps.*|try_.*|throw.*|unwind|array.*|struct.*)/'

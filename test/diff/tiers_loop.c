@@ -1,7 +1,8 @@
-/* Counted loops for diff-tiers: a counter that goes up or down to a bound, pointers that move, and
- * in some of them blocks and loops whose way is known. Most end as they should; in others a pointer
- * leaves memory on the way, or the counter wraps. What compilers of metered code conclude from the
- * first and the last turn, or from playing all of them, must hold. */
+/* Loops for diff-tiers. Counted ones: a counter that goes up or down to a bound, pointers that
+ * move, and in some of them blocks and loops whose way is known. Most end as they should; in others
+ * a pointer leaves memory on the way, or the counter wraps. What compilers of metered code conclude
+ * from the first and the last turn, or from playing all of them, must hold. And loops without an
+ * end, which a deadline ends, or a limit of gas: compilers may compute neither ahead. */
 #include "tiers.h"
 
 #define PICK(l, a) ((a)[rnd(l, sizeof(a) / sizeof *(a))])
@@ -112,6 +113,17 @@ static void copy_vector(struct loop *l)
     memarg(l);
 }
 
+/* No access. */
+static void compute(struct loop *l)
+{
+    op(l, 0x20, l->o->i32);
+    op(l, 0x20, l->o->counter);
+    byte(l, 0x6c);
+    i32_const(l, 77);
+    byte(l, 0x6a);
+    op(l, 0x21, l->o->i32);
+}
+
 static void work(struct loop *l)
 {
     switch (rnd(l, 8)) {
@@ -134,13 +146,8 @@ static void work(struct loop *l)
     case 6:
         copy_vector(l);
         break;
-    default: /* no access */
-        op(l, 0x20, l->o->i32);
-        op(l, 0x20, l->o->counter);
-        byte(l, 0x6c);
-        i32_const(l, 77);
-        byte(l, 0x6a);
-        op(l, 0x21, l->o->i32);
+    default:
+        compute(l);
         break;
     }
 }
@@ -189,11 +196,26 @@ static void branches(struct loop *l)
     }
 }
 
-static void inner_loop(struct loop *l, bool again)
+static void inner_begin(struct loop *l)
 {
     i32_const(l, 1 + rnd(l, 5));
     op(l, 0x21, l->o->inner);
     op(l, 0x03, 0x40);
+}
+
+static void inner_end(struct loop *l)
+{
+    op(l, 0x20, l->o->inner);
+    i32_const(l, -1);
+    byte(l, 0x6a);
+    op(l, 0x22, l->o->inner);
+    op(l, 0x0d, 0);
+    byte(l, 0x0b);
+}
+
+static void inner_loop(struct loop *l, bool again)
+{
+    inner_begin(l);
     branches(l);
     if (again) {
         op(l, 0x02, 0x40);
@@ -202,12 +224,7 @@ static void inner_loop(struct loop *l, bool again)
         branches(l);
         byte(l, 0x0b);
     }
-    op(l, 0x20, l->o->inner);
-    i32_const(l, -1);
-    byte(l, 0x6a);
-    op(l, 0x22, l->o->inner);
-    op(l, 0x0d, 0);
-    byte(l, 0x0b);
+    inner_end(l);
 }
 
 static void move_pointer(struct loop *l)
@@ -368,5 +385,121 @@ void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
     byte(&l, 0x1a);
     condition(&l);
     op(&l, 0x0d, 0);
+    byte(&l, 0x0b);
+}
+
+/* ---- Loops without an end ---- */
+
+/* What a turn does: nothing that can fail, wherever the counter is. */
+static void turn(struct loop *l)
+{
+    switch (rnd(l, 6)) {
+    case 0:
+        inner_begin(l);
+        compute(l);
+        inner_end(l);
+        break;
+    case 1: /* i64 = i64 * 3 + 1 */
+        op(l, 0x20, l->o->i64);
+        op(l, 0x42, 3);
+        byte(l, 0x7e);
+        op(l, 0x42, 1);
+        byte(l, 0x7c);
+        op(l, 0x21, l->o->i64);
+        break;
+    case 2: /* a store to one place */
+        i32_const(l, 64);
+        if (l->o->memory64)
+            byte(l, 0xad);
+        op(l, 0x20, l->o->i32);
+        byte(l, 0x36);
+        leb(l, 0);
+        leb(l, 0);
+        break;
+    case 3: /* a loop that is left for its first turn */
+        op(l, 0x03, 0x40);
+        i32_const(l, 0);
+        op(l, 0x0d, 0);
+        byte(l, 0x0b);
+        break;
+    default:
+        compute(l);
+        break;
+    }
+}
+
+/* The loop's end, from which it turns again. The bound is 0, and the stride 1. */
+static void turn_again(struct loop *l)
+{
+    switch (rnd(l, 9)) {
+    case 0:
+        i32_const(l, 1);
+        op(l, 0x0d, 0);
+        break;
+    case 1: /* never met: the counter is even */
+        move_counter(l);
+        op(l, 0x20, l->o->counter);
+        i32_const(l, 77);
+        byte(l, 0x47);
+        op(l, 0x0d, 0);
+        break;
+    case 2: /* any number is at or above 0 */
+        move_counter(l);
+        op(l, 0x20, l->o->counter);
+        bound(l);
+        byte(l, 0x4f);
+        op(l, 0x0d, 0);
+        break;
+    case 3: /* met when 64 bits wrap */
+        op(l, 0x20, l->o->i64);
+        op(l, 0x42, 1);
+        byte(l, 0x7c);
+        op(l, 0x22, l->o->i64);
+        op(l, 0x42, 0);
+        byte(l, 0x52);
+        op(l, 0x0d, 0);
+        break;
+    case 4: /* an exit that no turn takes */
+        op(l, 0x20, l->o->bound);
+        op(l, 0x0d, 1);
+        op(l, 0x0c, 0);
+        break;
+    case 5: /* every way leads back */
+        op(l, 0x20, l->o->stride);
+        byte(l, 0x0e);
+        leb(l, 1);
+        leb(l, 0);
+        leb(l, 0);
+        break;
+    case 6: /* from an inner one, which has no turns */
+        op(l, 0x03, 0x40);
+        op(l, 0x0c, 1);
+        byte(l, 0x0b);
+        break;
+    case 7: /* in an inner one */
+        op(l, 0x03, 0x40);
+        op(l, 0x0c, 0);
+        byte(l, 0x0b);
+        break;
+    default:
+        op(l, 0x0c, 0);
+        break;
+    }
+}
+
+void make_endless_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
+{
+    struct loop l = {.b = b, .seed = seed, .o = o, .step = 2};
+
+    begin_at(&l, 2 * rnd(&l, 100), rnd(&l, 2), o->counter);
+    begin_at(&l, 0, rnd(&l, 2), o->bound);
+    begin_at(&l, 1, rnd(&l, 2), o->stride);
+    l.in_local = rnd(&l, 2);
+    op(&l, 0x02, 0x40);
+    op(&l, 0x03, 0x40);
+    for (unsigned i = rnd(&l, 3); i > 0; i--)
+        turn(&l);
+    turn_again(&l);
+    byte(&l, 0x0b);
     byte(&l, 0x0b);
 }

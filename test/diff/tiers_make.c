@@ -1369,7 +1369,7 @@ static void put_objects(struct gen *g)
     op(g, 0x21, L_ARRAY);
 }
 
-static void counted(struct gen *g)
+static void counted(struct gen *g, bool endless)
 {
     struct make_loop o = {.counter = L_COUNTER,
                           .pointer = L_ADDRESS + rnd(g, 2),
@@ -1381,7 +1381,7 @@ static void counted(struct gen *g)
                           .memory64 = g->memory & 4,
                           .ends = g->quiet};
 
-    make_loop(g->b, &g->seed, &o);
+    (endless ? make_endless_loop : make_loop)(g->b, &g->seed, &o);
     op(g, 0x20, o.i32);
     op(g, 0x24, GLOBAL_I32);
     op(g, 0x20, o.i64);
@@ -1413,7 +1413,7 @@ static void body(struct gen *g, unsigned index, const struct make_options *o)
         trap_body(g, index);
     for (unsigned n = o->traps ? 0 : o->statements; n > 0; n--) {
         if (o->loops)
-            counted(g);
+            counted(g, o->endless);
         else
             statement(g, 0);
     }
