@@ -43,7 +43,9 @@ class Output:
     """What a program says, line by line, while it runs."""
 
     def __init__(self, args, **kw):
-        self.p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **kw)
+        # SIGINT is ignored in what a shell runs in the background, and in its children.
+        self.p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                                  preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **kw)
         self.text = ""
         self.more = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
