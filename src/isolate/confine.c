@@ -4,11 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/filter.h"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PATH_SIZE 4096
 #define DATA_MAX ((rlim_t)8 << 30)
@@ -166,58 +163,16 @@ static const int refused[] = {
     SYS_semget,
     SYS_mq_open,
     SYS_setpriority};
-/* Refused unless their first argument is this process (or 0 where that means the same). */
-static const int own_only[] = {SYS_kill, SYS_tgkill, SYS_prlimit64};
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#define FOREIGN_ABI 0x40000000u /* x32 numbers */
-#else
-#define ARCH AUDIT_ARCH_AARCH64
-#define FOREIGN_ABI UINT32_MAX
-#endif
-#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RETURN(v) BPF_STMT(BPF_RET | BPF_K, (v))
-/* Skip `n` when the value is k, or is not. */
-#define SKIP_IF(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (n), 0)
-#define SKIP_UNLESS(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (n))
-
-struct filter {
-    struct sock_filter code[256];
-    unsigned short len;
-};
-
-static void add(struct filter *f, const struct sock_filter *code, size_t n)
-{
-    memcpy(f->code + f->len, code, n * sizeof *code);
-    f->len = (unsigned short)(f->len + n);
-}
-#define ADD(f, ...)                                                                                \
-    add((f), (const struct sock_filter[]){__VA_ARGS__},                                            \
-        sizeof((const struct sock_filter[]){__VA_ARGS__}) / sizeof(struct sock_filter))
 
 static bool confine_calls(void)
 {
-    struct filter f = {.len = 0};
-    struct sock_fprog program = {.filter = f.code};
-    uint32_t self = (uint32_t)getpid();
+    struct sv_filter f;
 
-    ADD(&f, LOAD(arch), SKIP_IF(ARCH, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_ABI, 0, 1), RETURN(ERRNO(EPERM)));
-    for (size_t i = 0; i < COUNT(refused); i++)
-        ADD(&f, SKIP_UNLESS((uint32_t)refused[i], 1), RETURN(ERRNO(EPERM)));
-    for (size_t i = 0; i < COUNT(own_only); i++)
-        ADD(&f, SKIP_UNLESS((uint32_t)own_only[i], 5), LOAD(args[0]), SKIP_IF(self, 2),
-            SKIP_IF(0, 1), RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
-    /* Threads, but no processes. clone3's flags are in memory: libc takes clone when it is not
-     * there. */
-    ADD(&f, SKIP_UNLESS(SYS_clone3, 1), RETURN(ERRNO(ENOSYS)), SKIP_UNLESS(SYS_clone, 3),
-        LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
-        RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
-    program.len = f.len;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 || errno == ENOSYS ||
-           errno == EINVAL;
+    sv_filter_begin(&f);
+    sv_filter_list(&f, refused, COUNT(refused), SV_FILTER_ERRNO(EPERM));
+    sv_filter_own_only(&f);
+    sv_filter_end(&f, SECCOMP_RET_ALLOW);
+    return sv_filter_enter(&f);
 }
 
 static void limit(__rlimit_resource_t what, rlim_t most)

@@ -3,11 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/filter.h"
 
 /* ---- Files ---- */
 
@@ -117,69 +114,21 @@ static const int refused_alone[] = {
     SYS_fork,   SYS_vfork,
 #endif
     SYS_execve, SYS_execveat, SYS_pidfd_send_signal, SYS_rt_sigqueueinfo};
-/* Refused, where no processes may be started, unless their first argument is this process (or 0
- * where that means the same). */
-static const int own_only[] = {SYS_kill, SYS_tgkill, SYS_prlimit64};
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#define FOREIGN_ABI 0x40000000u /* x32 numbers */
-#else
-#define ARCH AUDIT_ARCH_AARCH64
-#define FOREIGN_ABI UINT32_MAX
-#endif
-#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RETURN(v) BPF_STMT(BPF_RET | BPF_K, (v))
-/* Skip `n` when the value is k, or is not. */
-#define SKIP_IF(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (n), 0)
-#define SKIP_UNLESS(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (n))
-
-struct filter {
-    struct sock_filter code[256];
-    unsigned short len;
-};
-
-static void add(struct filter *f, const struct sock_filter *code, size_t n)
-{
-    memcpy(f->code + f->len, code, n * sizeof *code);
-    f->len = (unsigned short)(f->len + n);
-}
-#define ADD(f, ...)                                                                                \
-    add((f), (const struct sock_filter[]){__VA_ARGS__},                                            \
-        sizeof((const struct sock_filter[]){__VA_ARGS__}) / sizeof(struct sock_filter))
-
-static void refuse(struct filter *f, const int *calls, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        ADD(f, SKIP_UNLESS((uint32_t)calls[i], 1), RETURN(ERRNO(EPERM)));
-}
 
 static bool confine_calls(const struct plat_jail *jail)
 {
-    struct filter f = {.len = 0};
-    struct sock_fprog program = {.filter = f.code};
-    uint32_t self = (uint32_t)getpid();
+    struct sv_filter f;
 
-    ADD(&f, LOAD(arch), SKIP_IF(ARCH, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_ABI, 0, 1), RETURN(ERRNO(EPERM)));
-    refuse(&f, refused, SV_COUNT(refused));
+    sv_filter_begin(&f);
+    sv_filter_list(&f, refused, SV_COUNT(refused), SV_FILTER_ERRNO(EPERM));
     if (jail->processes) {
-        ADD(&f, RETURN(SECCOMP_RET_ALLOW));
+        SV_FILTER_ADD(&f, SV_FILTER_RETURN(SECCOMP_RET_ALLOW));
     } else {
-        refuse(&f, refused_alone, SV_COUNT(refused_alone));
-        for (size_t i = 0; i < SV_COUNT(own_only); i++)
-            ADD(&f, SKIP_UNLESS((uint32_t)own_only[i], 5), LOAD(args[0]), SKIP_IF(self, 2),
-                SKIP_IF(0, 1), RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
-        /* Threads, but no processes. clone3's flags are in memory: libc takes clone when it is not
-         * there. */
-        ADD(&f, SKIP_UNLESS(SYS_clone3, 1), RETURN(ERRNO(ENOSYS)), SKIP_UNLESS(SYS_clone, 3),
-            LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
-            RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
+        sv_filter_list(&f, refused_alone, SV_COUNT(refused_alone), SV_FILTER_ERRNO(EPERM));
+        sv_filter_own_only(&f);
+        sv_filter_end(&f, SECCOMP_RET_ALLOW);
     }
-    program.len = f.len;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 || errno == ENOSYS ||
-           errno == EINVAL;
+    return sv_filter_enter(&f);
 }
 
 static void limit(__rlimit_resource_t what, uint64_t most)

@@ -4,10 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/filter.h"
 #include "platform/jail.h"
 
 #define READ_MAX 16
@@ -190,52 +187,18 @@ static const int allowed[] = {
     SYS_accept,
 #endif
 };
-/* Allowed when their first argument is this process, or 0 where that means the same. */
-static const int own_only[] = {SYS_kill, SYS_tgkill, SYS_prlimit64};
-
-#define ERRNO(e) (SECCOMP_RET_ERRNO | (e))
-#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define RETURN(v) BPF_STMT(BPF_RET | BPF_K, (v))
-#define SKIP_IF(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (n), 0)
-#define SKIP_UNLESS(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (n))
-
-struct filter {
-    struct sock_filter code[512];
-    unsigned short len;
-};
-
-static void add(struct filter *f, const struct sock_filter *code, size_t n)
-{
-    memcpy(f->code + f->len, code, n * sizeof *code);
-    f->len = (unsigned short)(f->len + n);
-}
-#define ADD(f, ...)                                                                                \
-    add((f), (const struct sock_filter[]){__VA_ARGS__},                                            \
-        sizeof((const struct sock_filter[]){__VA_ARGS__}) / sizeof(struct sock_filter))
 
 /* The kernel remembers which numbers are allowed whatever the arguments (a bitmap), so the length
  * of the list costs nothing. */
 static bool confine_calls(void)
 {
-    struct filter f = {.len = 0};
-    struct sock_fprog program = {.filter = f.code};
-    uint32_t self = (uint32_t)getpid();
+    struct sv_filter f;
 
-    ADD(&f, LOAD(arch), SKIP_IF(ARCH, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FOREIGN_ABI, 0, 1), RETURN(ERRNO(EPERM)));
-    for (size_t i = 0; i < SV_COUNT(allowed); i++)
-        ADD(&f, SKIP_UNLESS((uint32_t)allowed[i], 1), RETURN(SECCOMP_RET_ALLOW));
-    for (size_t i = 0; i < SV_COUNT(own_only); i++)
-        ADD(&f, SKIP_UNLESS((uint32_t)own_only[i], 5), LOAD(args[0]), SKIP_IF(self, 2),
-            SKIP_IF(0, 1), RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW));
-    /* Threads, but no processes. clone3's flags are in memory: libc takes clone when it is not
-     * there. */
-    ADD(&f, SKIP_UNLESS(SYS_clone3, 1), RETURN(ERRNO(ENOSYS)), SKIP_UNLESS(SYS_clone, 4),
-        LOAD(args[0]), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
-        RETURN(ERRNO(EPERM)), RETURN(SECCOMP_RET_ALLOW), RETURN(ERRNO(EPERM)));
-    program.len = f.len;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 || errno == ENOSYS ||
-           errno == EINVAL;
+    sv_filter_begin(&f);
+    sv_filter_list(&f, allowed, SV_COUNT(allowed), SECCOMP_RET_ALLOW);
+    sv_filter_own_only(&f);
+    sv_filter_end(&f, SV_FILTER_ERRNO(EPERM));
+    return sv_filter_enter(&f);
 }
 
 /* ---- Files ---- */
