@@ -24,11 +24,6 @@ struct ctl_cron_clock {
     bool stopped;
 };
 
-static int64_t now_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 /* ---- What is due ---- */
 
 struct due {
@@ -167,12 +162,12 @@ static void look_at_clock(struct ctl_server *server, bool check)
     int64_t next = INT64_MAX;
     struct tick *t;
 
-    if (ctl_db_read(server->db, NULL, look, &next) < 0 || (next > now_ms() && !check))
+    if (ctl_db_read(server->db, NULL, look, &next) < 0 || (next > sv_clock_wall_ms() && !check))
         return;
     t = sv_alloc_zero(sizeof *t);
     if (!t)
         return;
-    t->now = now_ms();
+    t->now = sv_clock_wall_ms();
     /* A database that does not work now is asked again soon. */
     if (next <= t->now)
         (void)ctl_db_write(server->db, NULL, run_tick, t);
@@ -232,7 +227,7 @@ static int keep(struct ctl_sql *sql, struct sv_err *err, int64_t function,
 static int set_entries(struct ctl_sql *sql, struct sv_err *err, int64_t id,
                        const struct ctl_cron_entry *entries, unsigned n)
 {
-    int64_t now = now_ms();
+    int64_t now = sv_clock_wall_ms();
     struct ctl_cron c;
     int r = 0;
 

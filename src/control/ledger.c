@@ -138,7 +138,7 @@ static int move_position(struct ctl_sql *sql, struct sv_err *err, const struct r
     int r = ctl_sql_run(
         sql, err,
         "update ring_positions set position = $1, seen_ms = $2 where ring = $3 and position = $4",
-        CTL_PARAMS(CTL_INT(ring->next), CTL_INT(sv_clock_wall_ns() / 1000000), CTL_INT(ring->id),
+        CTL_PARAMS(CTL_INT(ring->next), CTL_INT(sv_clock_wall_ms()), CTL_INT(ring->id),
                    CTL_INT(ring->position)));
 
     if (r == 0 && ctl_sql_changes(sql) != 1)
@@ -181,7 +181,7 @@ static int read_position(struct ctl_sql *sql, struct sv_err *err, void *data)
     int r = ctl_sql_run(sql, err,
                         "insert into ring_positions (ring, position, seen_ms) values ($1, 0, $2)"
                         " on conflict (ring) do nothing",
-                        CTL_PARAMS(CTL_INT(ring->id), CTL_INT(sv_clock_wall_ns() / 1000000)));
+                        CTL_PARAMS(CTL_INT(ring->id), CTL_INT(sv_clock_wall_ms())));
 
     if (r == 0)
         r = ctl_sql_run(sql, err, "select position from ring_positions where ring = $1",

@@ -17,11 +17,6 @@ const char *ctl_job_state_name(enum ctl_job_state state)
     return state < CTL_JOB_STATE_COUNT ? state_names[state] : "";
 }
 
-static int64_t now_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 static const char *text(const char *s)
 {
     return s ? s : "";
@@ -56,7 +51,7 @@ int ctl_queue_insert(struct ctl_sql *sql, struct sv_err *err, const struct ctl_j
                                CTL_BLOB(job->body.ptr ? job->body.ptr : "", job->body.len),
                                CTL_TEXT(text(job->trace)), CTL_INT(job->trigger),
                                CTL_INT(job->attempts_max ? job->attempts_max : CTL_JOB_ATTEMPTS),
-                               CTL_INT(due_ms), CTL_INT(now_ms())));
+                               CTL_INT(due_ms), CTL_INT(sv_clock_wall_ms())));
     if (r == 0)
         r = ctl_sql_next(sql, err);
     if (r < 0)
@@ -81,7 +76,7 @@ static int push(struct ctl_sql *sql, struct sv_err *err, void *data)
 int ctl_queue_add(struct ctl_server *server, struct sv_err *err, const struct ctl_job *job,
                   int64_t delay_ms, int64_t *ret_id)
 {
-    struct push p = {job, now_ms() + delay_ms, 0};
+    struct push p = {job, sv_clock_wall_ms() + delay_ms, 0};
     int r;
 
     if (delay_ms < 0 || delay_ms > CTL_JOB_DELAY_MAX_MS)
@@ -285,7 +280,7 @@ static int change(struct ctl_sql *sql, struct sv_err *err, void *data)
                 ? ctl_sql_run(sql, err,
                               "update queue set state = 'waiting', attempts = 0, next_ms = $2 "
                               "where id = $1 and state = 'dead'",
-                              CTL_PARAMS(CTL_INT(c->id), CTL_INT(now_ms())))
+                              CTL_PARAMS(CTL_INT(c->id), CTL_INT(sv_clock_wall_ms())))
                 : ctl_sql_run(sql, err, "delete from queue where id = $1 and state <> 'running'",
                               CTL_PARAMS(CTL_INT(c->id)));
     if (r == 0 && ctl_sql_changes(sql) == 0)

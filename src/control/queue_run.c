@@ -44,11 +44,6 @@ struct ctl_queue {
     unsigned nrunning;
 };
 
-static int64_t now_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 static void delete_running(struct running *j)
 {
     sv_free(j->tenant);
@@ -206,7 +201,7 @@ static int read_next(struct ctl_sql *sql, struct sv_err *err, struct claim *c, i
 static int claim(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct claim *c = data;
-    int64_t now = now_ms();
+    int64_t now = sv_clock_wall_ms();
     unsigned room = c->room;
     int r;
 
@@ -223,7 +218,7 @@ static int claim(struct ctl_sql *sql, struct sv_err *err, void *data)
 static int look(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct claim *c = data;
-    int64_t now = now_ms();
+    int64_t now = sv_clock_wall_ms();
     int r = ctl_sql_run(sql, err,
                         "select (select min(next_ms) from queue where state = 'waiting'), (select "
                         "count(*) from queue where state = 'running' and (lease_ms < $1 or node "
@@ -281,7 +276,7 @@ static int end_job(struct ctl_sql *sql, struct sv_err *err, void *data)
                        CTL_PARAMS(CTL_INT(j->id), CTL_TEXT(e->node), CTL_INT(j->attempts),
                                   CTL_TEXT(dead ? "dead" : "waiting"),
                                   CTL_INT(e->untried ? j->attempts - 1 : j->attempts),
-                                  CTL_INT(now_ms() + e->delay_ms), CTL_TEXT(e->error)));
+                                  CTL_INT(sv_clock_wall_ms() + e->delay_ms), CTL_TEXT(e->error)));
 }
 
 static void fill_request(const struct running *j, struct plat_message *m)
@@ -410,7 +405,7 @@ static void begin(struct ctl_queue *q, struct claim *c)
 /* Wait for a change or a time, at most IDLE_MS. With the lock held. */
 static void wait_for_more(struct ctl_queue *q, int64_t next_ms)
 {
-    int64_t wait = next_ms - now_ms();
+    int64_t wait = next_ms - sv_clock_wall_ms();
     struct timespec until;
 
     if (wait > IDLE_MS)
@@ -443,7 +438,7 @@ static void *run_thread(void *data)
         pthread_mutex_unlock(&q->lock);
         c->next_ms = INT64_MAX;
         r = c->first ? 0 : ctl_db_read(q->server->db, NULL, look, c);
-        if (r == 0 && c->room > 0 && (c->first || c->next_ms <= now_ms())) {
+        if (r == 0 && c->room > 0 && (c->first || c->next_ms <= sv_clock_wall_ms())) {
             r = ctl_db_write(q->server->db, NULL, claim, c);
             if (r == 0) {
                 begin(q, c);
@@ -454,7 +449,7 @@ static void *run_thread(void *data)
         pthread_mutex_lock(&q->lock);
         /* Without room, the end of a job wakes us; a database that is gone, or functions that have
          * enough to do, are looked at again in a while. */
-        wait_for_more(q, r < 0 || q->nrunning > 0 ? now_ms() + IDLE_MS / 10 : c->next_ms);
+        wait_for_more(q, r < 0 || q->nrunning > 0 ? sv_clock_wall_ms() + IDLE_MS / 10 : c->next_ms);
     }
     pthread_mutex_unlock(&q->lock);
     sv_free(c);

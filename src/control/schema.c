@@ -55,9 +55,9 @@ static int make_meta(struct ctl_sql *sql, struct sv_err *err, void *data)
 static int refuse_old_nodes(struct ctl_sql *sql, struct sv_err *err, int64_t target)
 {
     struct sv_str id;
-    int r = ctl_sql_run(
-        sql, err, "select id, schema from nodes where seen_ms > $1 and schema < $2",
-        CTL_PARAMS(CTL_INT(sv_clock_wall_ns() / 1000000 - NODE_LIVES_MS), CTL_INT(target - 1)));
+    int r =
+        ctl_sql_run(sql, err, "select id, schema from nodes where seen_ms > $1 and schema < $2",
+                    CTL_PARAMS(CTL_INT(sv_clock_wall_ms() - NODE_LIVES_MS), CTL_INT(target - 1)));
 
     if (r == 0)
         r = ctl_sql_next(sql, err);

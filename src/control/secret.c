@@ -94,7 +94,7 @@ static int write_secret(struct ctl_sql *sql, struct sv_err *err, void *data)
         "excluded.nonce, ciphertext = excluded.ciphertext, created_ms = "
         "excluded.created_ms",
         CTL_PARAMS(CTL_TEXT(s->tenant), CTL_STR(s->name), CTL_BLOB(s->nonce, NONCE_LEN),
-                   CTL_BLOB(s->sealed.data, s->sealed.len), CTL_INT(sv_clock_wall_ns() / 1000000)));
+                   CTL_BLOB(s->sealed.data, s->sealed.len), CTL_INT(sv_clock_wall_ms())));
 }
 
 int ctl_secret_set(struct ctl_server *server, struct sv_err *err, const char *tenant,

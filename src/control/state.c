@@ -15,11 +15,6 @@
 #define UUID_TEXT 37
 #define EPHEMERAL_TTL_MAX_MS (7ULL * 24 * 3600 * 1000)
 
-int64_t ctl_state_now_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 own char *ctl_state_tenant(struct sv_err *err, const struct plat_message *request)
 {
     struct sv_str s = plat_get(request, PLAT_TAG_TENANT);
@@ -219,7 +214,7 @@ int ctl_state_ephemeral(struct ctl_server *server, struct sv_err *err, struct pl
         .server = server,
         .request = request,
         .ret = ret,
-        .now_ms = ctl_state_now_ms(),
+        .now_ms = sv_clock_wall_ms(),
         .key = plat_get(request, PLAT_TAG_KEY),
         .tenant = ctl_state_tenant(err, request),
     };
@@ -252,7 +247,7 @@ static int sweep(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 void ctl_state_sweep(struct ctl_server *server, void *unused)
 {
-    int64_t now_ms = ctl_state_now_ms();
+    int64_t now_ms = sv_clock_wall_ms();
     struct sv_err err = {0};
 
     (void)unused;

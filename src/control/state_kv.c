@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "control/state.h"
 #include "control/state_tenant.h"
 
@@ -360,7 +361,7 @@ static int read_request(struct sv_err *err, struct kv *kv)
 int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_message *request,
                  struct plat_message *ret)
 {
-    struct kv kv = {.request = request, .ret = ret, .now_ms = ctl_state_now_ms()};
+    struct kv kv = {.request = request, .ret = ret, .now_ms = sv_clock_wall_ms()};
     int r = read_request(err, &kv);
 
     if (r == 0 && kv.verb == KV_GET)
@@ -380,7 +381,7 @@ static int sweep(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 int ctl_state_kv_sweep(struct ctl_server *server, struct sv_err *err)
 {
-    int64_t now_ms = ctl_state_now_ms();
+    int64_t now_ms = sv_clock_wall_ms();
 
     return ctl_db_write(server->db, err, sweep, &now_ms);
 }

@@ -10,7 +10,6 @@
 own char *ctl_state_tenant(struct sv_err *, const struct plat_message *request);
 /* Bytes that a tenant may keep: of `limits`, the row's JSON (NULL: none), and of the request. */
 uint64_t ctl_state_quota(struct sv_str limits, const struct plat_message *request);
-int64_t ctl_state_now_ms(void);
 /* Forget the keys that have expired. */
 int ctl_state_kv_sweep(struct ctl_server *, struct sv_err *);
 

@@ -54,7 +54,7 @@ static int read_node(struct ctl_server *server, struct sv_err *err)
 static int write_seen(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     const struct ctl_server *server = data;
-    int64_t now_ms = (int64_t)(sv_clock_wall_ns() / 1000000);
+    int64_t now_ms = sv_clock_wall_ms();
     int r = ctl_sql_run(
         sql, err,
         "insert into nodes (id, started_ms, seen_ms, schema) values ($1, $2, $2, "

@@ -82,11 +82,6 @@ static unsigned parse_scopes(struct sv_str text)
 
 /* ---- Looking up ---- */
 
-static int64_t wall_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 struct lookup {
     uint8_t digest[SV_SHA256_LEN];
     int64_t now;
@@ -126,7 +121,7 @@ static int read_token(struct ctl_sql *sql, struct sv_err *err, void *data)
 enum ctl_token_result ctl_token_check(struct ctl_server *server, struct sv_err *err,
                                       struct sv_str secret, const char *peer, struct ctl_token *ret)
 {
-    struct lookup lookup = {.now = wall_ms()};
+    struct lookup lookup = {.now = sv_clock_wall_ms()};
 
     ctl_token_digest(secret, lookup.digest);
     if (ctl_throttle_must_wait(peer, lookup.digest))
@@ -212,7 +207,7 @@ int ctl_token_add(struct ctl_server *server, struct sv_err *err, const char *ten
                   const char *name, unsigned scopes, int64_t expires_ms, char *ret, int64_t *ret_id)
 {
     struct change change = {
-        .tenant = tenant, .name = name, .now = wall_ms(), .expires = expires_ms};
+        .tenant = tenant, .name = name, .now = sv_clock_wall_ms(), .expires = expires_ms};
     int r = ctl_token_make(err, ret, change.digest);
 
     write_scopes(scopes, change.scopes);
@@ -262,7 +257,8 @@ done:
 int ctl_token_rotate(struct ctl_server *server, struct sv_err *err, const char *tenant, int64_t id,
                      int64_t grace_ms, char *ret, int64_t *ret_id, int64_t *ret_expires_ms)
 {
-    struct change change = {.tenant = tenant, .id = id, .now = wall_ms(), .grace = grace_ms};
+    struct change change = {
+        .tenant = tenant, .id = id, .now = sv_clock_wall_ms(), .grace = grace_ms};
     int r = ctl_token_make(err, ret, change.digest);
 
     if (r == 0)
@@ -344,7 +340,7 @@ static int read_tokens(struct ctl_sql *sql, struct sv_err *err, void *data)
 int ctl_token_list(struct ctl_server *server, struct sv_err *err, const char *tenant,
                    own json_t **ret)
 {
-    struct list list = {tenant, wall_ms(), NULL};
+    struct list list = {tenant, sv_clock_wall_ms(), NULL};
     int r = ctl_db_read(server->db, err, read_tokens, &list);
 
     if (r < 0)
@@ -383,7 +379,7 @@ static int find_operator(struct ctl_sql *sql, struct sv_err *err, void *data)
 int ctl_token_first(struct ctl_server *server, struct sv_err *err)
 {
     struct change change = {
-        .tenant = CTL_ALL_TENANTS, .name = "first", .now = wall_ms(), .first = true};
+        .tenant = CTL_ALL_TENANTS, .name = "first", .now = sv_clock_wall_ms(), .first = true};
     char secret[CTL_TOKEN_TEXT];
     int r = ctl_token_make(err, secret, change.digest);
 

@@ -7,11 +7,6 @@
 #include "control/shape.h"
 #include "control/token.h"
 
-static int64_t wall_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 /* ---- The server ---- */
 
 int ctl_v1_livez(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)
@@ -87,7 +82,7 @@ static int add_default(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 int ctl_tenant_default(struct ctl_server *server, struct sv_err *err)
 {
-    int64_t now = wall_ms();
+    int64_t now = sv_clock_wall_ms();
 
     return ctl_db_write(server->db, err, add_default, &now);
 }
@@ -120,7 +115,7 @@ static int new_token(struct ctl_request *request, struct ctl_reply *reply, struc
     const char *name = json_string_value(json_object_get(request->json, "name"));
     unsigned scopes = ctl_scopes_read(json_object_get(request->json, "scopes"));
     json_t *seconds = json_object_get(request->json, "expires_in_s");
-    int64_t expires = seconds ? wall_ms() + json_integer_value(seconds) * 1000 : 0, id;
+    int64_t expires = seconds ? sv_clock_wall_ms() + json_integer_value(seconds) * 1000 : 0, id;
     char secret[CTL_TOKEN_TEXT];
     int r;
 

@@ -6,11 +6,6 @@
 #include "control/registry.h"
 #include "control/shape.h"
 
-static int64_t wall_ms(void)
-{
-    return (int64_t)(sv_clock_wall_ns() / 1000000);
-}
-
 struct tenants {
     const char *name; /* NULL: all */
     const char *settings;
@@ -111,7 +106,7 @@ static int write_tenant(struct ctl_sql *sql, struct sv_err *err, void *data)
 static int put_tenant(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err,
                       const char *name, bool is_new)
 {
-    struct tenants tenants = {.name = name, .is_new = is_new, .now = wall_ms()};
+    struct tenants tenants = {.name = name, .is_new = is_new, .now = sv_clock_wall_ms()};
     json_t *limits = json_deep_copy(json_object_get(request->json, "limits"));
     char *text;
     int r;

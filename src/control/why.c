@@ -291,7 +291,7 @@ static int delete_old(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 static void prune_old(struct ctl_server *server, void *data)
 {
-    int64_t before_ms = (int64_t)(sv_clock_wall_ns() / 1000000) - CTL_WHY_DAYS * 86400000LL;
+    int64_t before_ms = sv_clock_wall_ms() - CTL_WHY_DAYS * 86400000LL;
 
     (void)data;
     pthread_mutex_lock(&server->why->write_lock);
