@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "base/library.h"
+#include "host/part.h"
 
 #define GRANT_MIN sizeof(ssvm_state_grant) /* of the first version: all that there is now */
 #define FILES_MIN sizeof(ssvm_state_files)
@@ -42,7 +43,7 @@ own ssvm_error *ssvm_linker_define_state(ssvm_linker *l, const ssvm_state_grant 
         return sv_api_error(SSVM_EUSAGE, "the back end cannot do what ssvm_state_grant grants");
     if (l->grants.state.backend)
         return sv_api_error(SSVM_EUSAGE, "state is defined in this linker already");
-    if (sv_state_module(&err, &module) < 0)
+    if (sv_host_part_module(&err, "host-state.so", "state", &module) < 0)
         return sv_api_error_of(&err);
     l->grants.state = (struct sv_state_grant){.parts = g.parts,
                                               .backend = g.backend,

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "host/part.h"
 #include "sv_build_id.h"
 
 #define HANDLES_DEFAULT 64
@@ -375,5 +376,5 @@ static const struct sv_host_module module = {
     .has = has,
 };
 
-extern __attribute__((visibility("default"))) const struct sv_state_library sv_state_library;
-const struct sv_state_library sv_state_library = {SV_STATE_LIBRARY_VERSION, SV_BUILD_ID, &module};
+static const struct sv_host_module *const modules[] = {&module};
+SV_HOST_PART_IS(modules, NULL);

@@ -1,5 +1,4 @@
-/* State for guests (`ssvm_state`): the grant, and how the module comes from host-state.so, a shared
- * object of its own: who grants no state has no need of it. */
+/* State for guests (`ssvm_state`): the grant. The module is host-state.so. */
 #ifndef SV_HOST_STATE_STATE_H
 #define SV_HOST_STATE_STATE_H
 
@@ -27,17 +26,5 @@ struct sv_state_grant {
     uint64_t max_bytes;                           /* of an argument, and of an answer; 0: 16 MiB */
     void *(*store_data)(const struct sv_store *); /* the embedder's */
 };
-
-/* What host-state.so has: its one symbol. */
-struct sv_state_library {
-    uint32_t version;  /* of this struct and what it uses */
-    const char *build; /* sv_native_build_text of what it was built with */
-    const struct sv_host_module *module;
-};
-#define SV_STATE_LIBRARY_VERSION 1
-#define SV_STATE_LIBRARY_SYMBOL "sv_state_library"
-
-/* The module; the library stays loaded. SV_ENOTFOUND. Any thread. */
-int sv_state_module(struct sv_err *err, const struct sv_host_module **ret);
 
 #endif
