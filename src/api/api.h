@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "host/image/image.h"
+#include "host/meter/meter.h"
 #include "host/nn/nn.h"
 #include "host/state/state.h"
 #include "host/wasi/wasi.h"
@@ -80,7 +81,7 @@ struct sv_api_host {
     const struct sv_host_module *module;
     void *state; /* call->data of its functions in the linker's store */
 };
-#define SV_API_HOSTS_MAX 8
+#define SV_API_HOSTS_MAX 16
 
 struct ssvm_linker {
     ssvm_store *store;

@@ -9,6 +9,7 @@
 
 own ssvm_error *ssvm_linker_new(ssvm_store *s, own ssvm_linker **ret)
 {
+    ssvm_error *error;
     ssvm_linker *l;
 
     if (!s || !ret)
@@ -24,8 +25,12 @@ own ssvm_error *ssvm_linker_new(ssvm_store *s, own ssvm_linker **ret)
         return sv_api_nomem();
     }
     sv_linker_set_explain(l->linker, sv_host_explain, NULL);
-    *ret = l;
-    return NULL;
+    error = sv_api_define_host(l, &sv_host_meter);
+    if (error)
+        ssvm_linker_delete(l);
+    else
+        *ret = l;
+    return error;
 }
 
 void ssvm_linker_delete(own ssvm_linker *l)

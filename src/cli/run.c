@@ -593,6 +593,27 @@ static ssvm_error *define_image(struct run *r)
     return ssvm_linker_define_image(r->linker, &c);
 }
 
+/* Does the module ask the meter for gas? Then it is counted. */
+static bool asks_for_gas(const ssvm_module *m)
+{
+    static const char *const asks[] = {"ssvm_meter.gas_left", "ssvm_meter.gas_used"};
+
+    for (size_t i = 0; i < ssvm_module_nimports(m); i++) {
+        const char *module, *name;
+        size_t module_len, name_len;
+
+        ssvm_module_import(m, i, &module, &module_len, &name, &name_len, NULL);
+        for (size_t k = 0; k < sizeof asks / sizeof asks[0]; k++) {
+            const char *dot = strchr(asks[k], '.');
+
+            if (module_len == (size_t)(dot - asks[k]) && name_len == strlen(dot + 1) &&
+                memcmp(module, asks[k], module_len) == 0 && memcmp(name, dot + 1, name_len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Engine, module, store, linker, instance; 0 or the exit status. */
 static int prepare(struct run *r)
 {
@@ -616,6 +637,8 @@ static int prepare(struct run *r)
     if (ssvm_module_refusal(r->module))
         cli_message("'%s': its native code is not used: %s", r->file,
                     ssvm_module_refusal(r->module));
+    if (r->limits.gas == 0 && asks_for_gas(r->module))
+        r->limits.gas = SSVM_GAS_COUNT;
     e = ssvm_store_new(r->engine, &r->limits, &r->store);
     if (!e)
         e = ssvm_linker_new(r->store, &r->linker);

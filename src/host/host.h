@@ -34,6 +34,8 @@ struct sv_host_module {
     const char *(*holds)(const void *state);
     /* Was this function granted to the state? NULL: all are. */
     bool (*has)(const void *state, const struct sv_host_func *);
+    bool always; /* needs no grant: every linker has it, a store opens it when a function is asked
+                    for */
 };
 
 /* All modules (host/modules.def). */
@@ -41,7 +43,8 @@ extern const struct sv_host_module *const sv_host_modules[];
 extern const unsigned sv_host_nmodules;
 
 /* Open the module for the linker's store and define its functions lazily: a function instance is
- * made only for names that a module imports. */
+ * made only for names that a module imports. A module that is `always` there is opened with the
+ * first of them, and *ret_state, which must live as long as the linker, set then. */
 int sv_host_link(struct sv_err *err, struct sv_linker *, struct sv_store *,
                  const struct sv_host_module *, const void *grant, void **ret_state);
 /* Only open it for the store, which closes it; for who makes the functions himself

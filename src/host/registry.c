@@ -40,6 +40,7 @@ struct opened {
     struct opened *next;
     const struct sv_host_module *module;
     void *state;
+    void **waits; /* not open before a function is asked for: where its state is to go then */
 };
 
 static bool is(struct sv_str s, const char *name)
@@ -177,7 +178,7 @@ static void print_name(char *to, size_t size, const struct sv_import *import)
 static bool define(void *arg, struct sv_store *store, const struct sv_module *module,
                    const struct sv_import *import, struct sv_extern *ret)
 {
-    const struct opened *o = arg;
+    struct opened *o = arg;
     const struct sv_host_func *f;
     const struct sv_type *type;
     char name[NAME_MAX_SHOWN];
@@ -192,6 +193,11 @@ static bool define(void *arg, struct sv_store *store, const struct sv_module *mo
     type = sig_type(store->engine->types, f->sig);
     if (!type)
         return false;
+    if (o->waits && o->module->open(NULL, store, NULL, &o->state) < 0)
+        return false;
+    if (o->waits)
+        *o->waits = o->state;
+    o->waits = NULL;
     print_name(name, sizeof name, import);
     ret->kind = SV_EXTERN_FUNC;
     ret->func = sv_func_new_host(store, type, f->fn, o->state, name, f->cost);
@@ -204,7 +210,8 @@ static void release_states(void *states)
 
     for (; o; o = next) {
         next = o->next;
-        o->module->close(o->state);
+        if (!o->waits)
+            o->module->close(o->state);
         sv_free(o);
     }
 }
@@ -212,7 +219,7 @@ static void release_states(void *states)
 const char *sv_host_holds(const struct sv_store *store)
 {
     for (const struct opened *o = store->host_states; o; o = o->next) {
-        const char *what = o->module->holds ? o->module->holds(o->state) : NULL;
+        const char *what = o->module->holds && !o->waits ? o->module->holds(o->state) : NULL;
 
         if (what)
             return what;
@@ -220,11 +227,12 @@ const char *sv_host_holds(const struct sv_store *store)
     return NULL;
 }
 
+/* `waits`: as in struct opened; NULL: now. */
 static int open_module(struct sv_err *err, struct sv_store *store, const struct sv_host_module *m,
-                       const void *grant, struct opened **ret)
+                       const void *grant, void **waits, struct opened **ret)
 {
     struct opened *o = sv_alloc(sizeof *o);
-    int r;
+    int r = 0;
 
     if (!o) {
         sv_fail_nomem(err, "host module");
@@ -232,7 +240,9 @@ static int open_module(struct sv_err *err, struct sv_store *store, const struct 
     }
     o->module = m;
     o->state = NULL;
-    r = m->open(err, store, grant, &o->state);
+    o->waits = waits;
+    if (!waits)
+        r = m->open(err, store, grant, &o->state);
     if (r != 0) {
         sv_free(o);
         return r;
@@ -249,7 +259,7 @@ int sv_host_open(struct sv_err *err, struct sv_store *store, const struct sv_hos
                  const void *grant, void **ret_state)
 {
     struct opened *o;
-    int r = open_module(err, store, m, grant, &o);
+    int r = open_module(err, store, m, grant, NULL, &o);
 
     if (r == 0)
         *ret_state = o->state;
@@ -260,7 +270,7 @@ int sv_host_link(struct sv_err *err, struct sv_linker *linker, struct sv_store *
                  const struct sv_host_module *m, const void *grant, void **ret_state)
 {
     struct opened *o;
-    int r = open_module(err, store, m, grant, &o);
+    int r = open_module(err, store, m, grant, m->always ? ret_state : NULL, &o);
 
     if (r == 0)
         r = sv_linker_define_lazy(err, linker, define, o);

@@ -150,8 +150,10 @@ void sv_interrupt_begin(struct sv_thread *th)
     uint64_t next;
 
     th->host_base = (uintptr_t)__builtin_frame_address(0);
-    if (th->cpu_left_ns != UINT64_MAX)
+    if (th->cpu_left_ns != UINT64_MAX || th->notes_begin)
         th->cpu_start_ns = sv_clock_thread_ns();
+    if (th->notes_begin)
+        th->wall_start_ns = sv_clock_ns();
     /* The number first, then the look at the flags: sv_store_cancel does it the other way round, so
      * one of us sees the other. */
     atomic_store(&th->os_tid, sv_os_tid());
@@ -161,6 +163,18 @@ void sv_interrupt_begin(struct sv_thread *th)
         return;
     next = check(th, sv_clock_ns());
     arm(&sv_os_self, next);
+}
+
+void sv_interrupt_note_begin(struct sv_thread *th)
+{
+    if (th->notes_begin)
+        return;
+    th->notes_begin = true;
+    if (th->depth == 0)
+        return;
+    th->wall_start_ns = sv_clock_ns();
+    if (th->cpu_left_ns == UINT64_MAX)
+        th->cpu_start_ns = sv_clock_thread_ns();
 }
 
 void sv_interrupt_end(struct sv_thread *th)

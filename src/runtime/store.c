@@ -218,3 +218,12 @@ uint64_t sv_store_gas_used(const struct sv_store *s)
         return 0;
     return th->gas < 0 ? th->gas_limit : th->gas_limit - (uint64_t)th->gas;
 }
+
+uint64_t sv_store_gas_left(const struct sv_store *s)
+{
+    const struct sv_thread *th = &s->thread;
+
+    if (!s->metered || th->gas_limit == INT64_MAX)
+        return UINT64_MAX;
+    return th->gas < 0 ? 0 : (uint64_t)th->gas;
+}

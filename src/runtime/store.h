@@ -117,13 +117,16 @@ struct sv_thread {
     union sv_slot *stack;       /* base */
     size_t stack_size;          /* bytes reserved */
     struct sv_landing *landing; /* innermost landing pad */
+    bool notes_begin;           /* of calls from outside, for the guest's meter */
     uint64_t gas_limit;         /* gas at the start of counting */
     uint64_t host_calls;        /* counted for --stats */
     /* Interruption (interrupt.c) */
-    uint64_t deadline_ns;  /* monotonic, 0 = none */
-    uint64_t cpu_left_ns;  /* CPU time left, UINT64_MAX = no limit */
-    uint64_t cpu_start_ns; /* thread CPU clock at the outermost entry */
-    _Atomic int os_tid;    /* kernel thread inside the outermost call, 0 = none */
+    uint64_t deadline_ns;   /* monotonic, 0 = none */
+    uint64_t cpu_left_ns;   /* CPU time left, UINT64_MAX = no limit */
+    uint64_t cpu_start_ns;  /* thread CPU clock at the outermost entry, where it is limited or told
+                               to the guest */
+    uint64_t wall_start_ns; /* of the outermost entry, where it is told to the guest */
+    _Atomic int os_tid;     /* kernel thread inside the outermost call, 0 = none */
     int owner_tid; /* kernel thread that made the store; the pool clears more carefully when others
                       ran it */
     int wake_fd;   /* eventfd that interrupts poll-like host calls, -1 until asked for */
@@ -154,6 +157,7 @@ struct sv_store {
     struct sv_region *stack_region;  /* thread.stack */
     struct sv_region *native_region; /* native code's stack; NULL: made at the first entry */
     void *host_data;                 /* the embedder's */
+    bool fine_clock;                 /* the guest has clocks of full resolution */
     bool foreign;      /* another OS thread than the maker's has run guest code here */
     void *host_states; /* host/registry.c: per-store states of host modules, with their close
                           functions */
@@ -175,6 +179,7 @@ void sv_store_handle_delete(struct sv_store *, uint32_t handle);
  * Before the first instance. */
 void sv_store_set_gas(struct sv_store *, uint64_t limit);
 uint64_t sv_store_gas_used(const struct sv_store *);
+uint64_t sv_store_gas_left(const struct sv_store *); /* UINT64_MAX = without a limit */
 /* Charge for host calls and bulk operations; false = exhausted (caller returns SV_TRAP_GAS). No-op
  * when not metered. */
 static inline bool sv_gas_charge(struct sv_thread *th, uint64_t units);
@@ -188,6 +193,9 @@ void sv_store_clear_interrupt(struct sv_store *);
 /* CPU time that the guests of the store may still use, all calls together; UINT64_MAX = no limit.
  * While the guest is not running. */
 void sv_store_set_cpu_limit(struct sv_store *, uint64_t cpu_ns);
+/* From the next call from outside on (this one, if there is one) the clocks are noted at its
+ * beginning. */
+void sv_interrupt_note_begin(struct sv_thread *);
 /* For host functions: false, with the trap set, when the guest has been interrupted. Cheap. */
 static inline bool sv_thread_ok(struct sv_thread *th)
 {

@@ -154,7 +154,6 @@ static int wasi_open(struct sv_err *err, struct sv_store *store, const void *gra
     char *at;
     int r;
 
-    (void)store;
     if (!packed_len(g->args, g->nargs, &args_len))
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "too many arguments for the guest");
     if (!packed_len(g->env, g->nenv, &env_len))
@@ -176,6 +175,7 @@ static int wasi_open(struct sv_err *err, struct sv_store *store, const void *gra
     if (w->max < 3)
         w->max = 3;
     w->coarse_clock = g->coarse_clock;
+    store->fine_clock = !g->coarse_clock;
     w->output_left = g->max_output ? g->max_output : UINT64_MAX;
     w->nfiles = w->free_from = 3;
     open_stream(w, 0, &g->in);
