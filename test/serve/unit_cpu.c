@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 #include "base/clock.h"
 #include "serve/cpu.h"
+
+#define ROUNDS_MAX 50
 
 static volatile unsigned sink;
 static _Atomic int stop;
@@ -40,8 +43,10 @@ static void on_signal(int number)
 }
 
 /* The system's clock is read around ours: ours must lie between, but for what an interruption
- * between the two readings of an anchor can cost (some microseconds). */
-static void agrees(unsigned kind)
+ * between the two readings of an anchor can cost (some microseconds), and for what counts for one
+ * of the clocks and not for the other: interrupts, and time that a virtual machine was not given.
+ */
+static bool agrees_once(unsigned kind)
 {
     const struct timespec pause = {.tv_nsec = 50000};
     uint64_t system = sv_clock_thread_ns(), ours = srv_cpu_ns(sv_clock_ns()), worst = 0;
@@ -69,8 +74,17 @@ static void agrees(unsigned kind)
     }
     print_message("kind %u: %llu ns off at worst, of %llu\n", kind, (unsigned long long)worst,
                   (unsigned long long)(sv_clock_thread_ns() - system));
-    /* Stolen time and interrupts may count for one and not for the other. */
-    assert_true(worst < (sv_clock_thread_ns() - system) / 50 + 100000);
+    return worst < (sv_clock_thread_ns() - system) / 50 + 100000;
+}
+
+/* The best of many rounds: what happens to the machine is not ours. A word that the kernel does not
+ * clear is wrong in every one. */
+static void agrees(unsigned kind)
+{
+    for (unsigned i = 0; i < ROUNDS_MAX; i++)
+        if (agrees_once(kind))
+            return;
+    fail_msg("kind %u: in no round did the clocks agree", kind);
 }
 
 static void alone(void **state)
