@@ -80,16 +80,32 @@ static own ssvm_error *read_json(const struct sv_typed *t, size_t arg, ssvm_arg 
     return NULL;
 }
 
-static own ssvm_error *check_args(const struct sv_typed *t)
+/* Into t->copy, where they may be changed. */
+static own ssvm_error *copy_args(struct sv_typed *t)
 {
+    const ssvm_arg *args = t->args;
+    ssvm_error *e = NULL;
+
+    t->copy = t->nargs <= SV_TYPED_FEW ? t->few.copy : sv_alloc_array(t->nargs, sizeof *t->copy);
+    memset(t->few.owned, 0, sizeof t->few.owned);
+    t->owned =
+        t->nargs <= SV_TYPED_FEW ? t->few.owned : sv_alloc_array_zero(t->nargs, sizeof *t->owned);
+    if (!t->copy || !t->owned)
+        return sv_api_nomem();
     for (size_t i = 0; i < t->nargs; i++) {
-        const ssvm_arg *a = &t->args[i];
+        const ssvm_arg *a = &args[i];
         if ((unsigned)a->kind > SSVM_ARG_JSON)
             return sv_typed_arg_error(t, i, "has an unknown kind");
         if (!a->bytes && a->len > 0)
             return sv_typed_arg_error(t, i, "has no bytes");
     }
-    return NULL;
+    for (size_t i = 0; i < t->nargs && !e; i++) {
+        t->copy[i] = args[i];
+        if (args[i].kind == SSVM_ARG_JSON)
+            e = read_json(t, i, &t->copy[i], &t->owned[i]);
+    }
+    t->args = t->copy;
+    return e;
 }
 
 /* ---- The call ---- */
@@ -133,38 +149,41 @@ static void strip_string(ssvm_arg *a)
     a->len -= len;
 }
 
-/* args: t->args, which are ours to change. */
-static own ssvm_error *choose(struct sv_typed *t, ssvm_arg *args, uint32_t index)
+static own ssvm_error *choose(struct sv_typed *t, uint32_t index)
 {
-    const struct sv_export *descriptor = sv_typed_descriptor(t->inst->module, index);
-    struct sv_bindgen_sig *sig;
-    ssvm_error *e;
+    const struct sv_bindgen_sig *sig;
+    ssvm_error *e = sv_typed_know_signature(t, index, &sig);
 
-    if (descriptor) {
-        sig = sv_alloc(sizeof *sig);
-        if (!sig)
-            return sv_api_nomem();
-        e = sv_typed_describe(t->store, t->bindgen, t->inst, descriptor, sig);
-        if (!e)
-            e = sv_typed_call_bindgen(t, sig);
-        sv_free(sig);
+    if (e)
         return e;
-    }
+    if (sig)
+        return sv_typed_call_bindgen(t, sig);
     if (sv_typed_is_wasmedge(t))
         return sv_typed_call_wasmedge(t);
     for (size_t i = 0; i < t->nargs; i++)
-        strip_string(&args[i]);
+        strip_string(&t->copy[i]);
     e = prepare(t);
     return e ? e : sv_typed_call_plain(t);
 }
 
-static void release(struct sv_typed *t)
+static void release(own struct sv_typed *t)
 {
     for (size_t i = 0; i < t->nbuffers; i++) {
         sv_bindgen_array_end(t->bindgen, t->buffers[i].handle);
         sv_free(t->buffers[i].bytes);
     }
     sv_buf_release(&t->out);
+    for (size_t i = 0; t->owned && i < t->nargs; i++)
+        sv_free(t->owned[i]);
+    if (t->owned != t->few.owned)
+        sv_free(t->owned);
+    if (t->copy != t->few.copy)
+        sv_free(t->copy);
+    if (t->buffers != t->few.buffers)
+        sv_free(t->buffers);
+    if (t->flats != t->few.flats)
+        sv_free(t->flats);
+    sv_free(t);
 }
 
 /* Hand the result over, converted to what was wanted where that is possible. */
@@ -197,7 +216,7 @@ static own ssvm_error *finish(struct sv_typed *t, ssvm_result *ret)
 }
 
 /* The part that runs inside the store. */
-static own ssvm_error *run(struct sv_typed *t, ssvm_arg *args, ssvm_result *ret)
+static own ssvm_error *run(struct sv_typed *t, ssvm_result *ret)
 {
     struct sv_extern x;
     struct sv_err err = {0};
@@ -212,8 +231,9 @@ static own ssvm_error *run(struct sv_typed *t, ssvm_arg *args, ssvm_result *ret)
     if (!sv_instance_export_at(t->inst, index, &x))
         return sv_api_nomem();
     t->func = x.func;
-    sv_typed_find_allocator(t);
-    e = choose(t, args, index);
+    e = sv_typed_know_allocator(t);
+    if (!e)
+        e = choose(t, index);
     return e ? e : finish(t, ret);
 }
 
@@ -221,8 +241,6 @@ own ssvm_error *ssvm_instance_call(ssvm_instance *instance, const char *name, co
                                    size_t nargs, ssvm_result_kind want, ssvm_result *ret)
 {
     struct sv_typed *t;
-    ssvm_arg *copy = NULL;
-    char **owned = NULL;
     ssvm_error *e = NULL;
 
     if (!instance || !name || !ret || (nargs && !args) || ret->size != sizeof *ret ||
@@ -233,40 +251,27 @@ own ssvm_error *ssvm_instance_call(ssvm_instance *instance, const char *name, co
     if (nargs > SV_TYPED_ARGS_MAX)
         return sv_api_error(SSVM_EUSAGE, "'%s' is given %zu arguments, at most %d can be", name,
                             nargs, SV_TYPED_ARGS_MAX);
-    /* Too large for the stack of a thread. */
-    t = sv_alloc_zero(sizeof *t);
-    copy = sv_alloc_array_zero(nargs + 1, sizeof *copy);
-    owned = sv_alloc_array_zero(nargs + 1, sizeof *owned);
-    if (!t || !copy || !owned) {
-        e = sv_api_nomem();
-        goto done;
-    }
+    /* Large for the stack of a thread. */
+    t = sv_alloc(sizeof *t);
+    if (!t)
+        return sv_api_nomem();
+    memset(t, 0, offsetof(struct sv_typed, few));
     t->inst = sv_api_instance(instance);
     t->store = sv_api_store_of(t->inst->store);
     t->name = name;
     t->args = args;
     t->nargs = nargs;
     t->want = want;
+    t->flats = t->few.flats;
+    t->buffers = t->few.buffers;
     sv_buf_init(&t->out, SV_TYPED_RESULT_MAX);
-    e = check_args(t);
-    for (size_t i = 0; i < nargs && !e; i++) {
-        copy[i] = args[i];
-        if (args[i].kind == SSVM_ARG_JSON)
-            e = read_json(t, i, &copy[i], &owned[i]);
-    }
-    t->args = copy;
+    e = copy_args(t);
     if (!e)
         e = sv_api_enter(t->store);
     if (!e) {
-        e = run(t, copy, ret);
+        e = run(t, ret);
         sv_api_leave(t->store);
     }
     release(t);
-done:
-    for (size_t i = 0; owned && i < nargs; i++)
-        sv_free(owned[i]);
-    sv_free(owned);
-    sv_free(copy);
-    sv_free(t);
     return e;
 }

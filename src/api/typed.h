@@ -8,6 +8,7 @@
 
 #define SV_TYPED_ARGS_MAX 64
 #define SV_TYPED_FLAT_MAX (SV_TYPED_ARGS_MAX * 4) /* wasm parameters */
+#define SV_TYPED_FEW 4                            /* arguments of most calls, at most */
 #define SV_TYPED_RESULT_MAX ((size_t)1 << 30)     /* bytes of one result */
 #define SV_TYPED_AREA 32                          /* bytes of a return area */
 
@@ -23,27 +24,36 @@ struct sv_typed {
     ssvm_result_kind want;
     struct sv_func *malloc_func, *free_func; /* the guest's allocator, NULL = none */
 
-    /* What the wasm function gets: values, and bytes that become a pointer. */
-    struct sv_typed_flat {
-        enum sv_valkind kind;
-        union sv_slot value;
-        int buffer; /* >= 0: the pointer to this buffer, filled in later */
-    } flats[SV_TYPED_FLAT_MAX];
-    size_t nflats;
-    struct sv_typed_buffer {
-        unsigned char *bytes; /* owned */
-        size_t len;
-        unsigned elem_size, elem_kind; /* enum sv_bindgen_kind */
-        bool mutable;
-        uint32_t handle; /* of the array value of a mutable one, 0 = none */
-        uint32_t ptr;    /* in the guest */
-    } buffers[SV_TYPED_ARGS_MAX];
-    size_t nbuffers;
-
     struct sv_buf out; /* the result's bytes or JSON text */
     ssvm_result_kind kind;
     int64_t i;
     double f;
+
+    /* What the wasm function gets: values, and bytes that become a pointer. */
+    struct sv_typed_flat *flats;
+    struct sv_typed_buffer *buffers;
+    size_t nflats, nbuffers;
+    ssvm_arg *copy; /* args, which point here then */
+    char **owned;   /* text that JSON was turned into, NULL = none */
+    /* Nearly all calls have room in here, and a block that the C library hands out quickly. The
+     * arrays above are elsewhere when they are larger. */
+    struct sv_typed_few {
+        struct sv_typed_flat {
+            enum sv_valkind kind;
+            union sv_slot value;
+            int buffer; /* >= 0: the pointer to this buffer, filled in later */
+        } flats[3 * SV_TYPED_FEW];
+        struct sv_typed_buffer {
+            unsigned char *bytes; /* owned */
+            size_t len;
+            unsigned elem_size, elem_kind; /* enum sv_bindgen_kind */
+            bool mutable;
+            uint32_t handle; /* of the array value of a mutable one, 0 = none */
+            uint32_t ptr;    /* in the guest */
+        } buffers[SV_TYPED_FEW];
+        ssvm_arg copy[SV_TYPED_FEW];
+        char *owned[SV_TYPED_FEW];
+    } few;
 };
 
 /* ---- typed_number.c: kinds are the numeric ones of sv_bindgen_kind, BOOLEAN and CHAR ---- */
@@ -120,9 +130,9 @@ own ssvm_error *sv_typed_push_buffer(struct sv_typed *, own unsigned char *bytes
 
 /* ---- typed_guest.c: the guest's memory and allocator ---- */
 
-/* Find malloc and free by name, or by type where the names were stripped. Leaves them NULL when
- * there are none. */
-void sv_typed_find_allocator(struct sv_typed *);
+/* Find malloc and free by name, or by type where the names were stripped: indexes of exports,
+ * UINT32_MAX when there are none. */
+void sv_typed_find_allocator(const struct sv_module *, uint32_t *ret_malloc, uint32_t *ret_free);
 /* Export of this name that is a function; NULL when there is none. */
 struct sv_func *sv_typed_export(const struct sv_instance *, const char *name);
 /* Memory of the guest; NULL when not inside. Dies at the next call. */
@@ -172,5 +182,14 @@ own ssvm_error *sv_typed_describe(ssvm_store *, struct sv_bindgen *, struct sv_i
 own ssvm_error *sv_typed_signatures(const ssvm_module *,
                                     void (*each)(void *arg, uint32_t index, const char *text),
                                     void *arg);
+
+/* ---- typed_known.c: what is found out once for all instances of a module ---- */
+
+/* Set malloc_func and free_func; NULL where the guest has none. */
+own ssvm_error *sv_typed_know_allocator(struct sv_typed *);
+/* The types of export `index`, which the guest tells at the first call of any instance; that costs
+ * no gas. *ret NULL: it tells nothing. */
+own ssvm_error *sv_typed_know_signature(struct sv_typed *, uint32_t index,
+                                        const struct sv_bindgen_sig **ret);
 
 #endif

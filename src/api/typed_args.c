@@ -58,10 +58,40 @@ static own ssvm_error *mismatch(const struct sv_typed *t, size_t arg, const char
     return sv_typed_arg_error(t, arg, "is wrong: %s %s", text, why);
 }
 
+/* From the few to as many as there can be. */
+static void *enlarge(const void *few, size_t used, size_t all)
+{
+    void *p = sv_alloc(all);
+
+    if (p)
+        memcpy(p, few, used);
+    return p;
+}
+
+static bool make_room(struct sv_typed *t)
+{
+    struct sv_typed_few *few = &t->few;
+
+    if (t->nflats == SV_COUNT(few->flats) && t->flats == few->flats)
+        t->flats = enlarge(few->flats, sizeof few->flats, SV_TYPED_FLAT_MAX * sizeof few->flats[0]);
+    if (t->nbuffers == SV_COUNT(few->buffers) && t->buffers == few->buffers)
+        t->buffers =
+            enlarge(few->buffers, sizeof few->buffers, SV_TYPED_ARGS_MAX * sizeof few->buffers[0]);
+    if (t->flats && t->buffers)
+        return true;
+    if (!t->flats)
+        t->flats = few->flats;
+    if (!t->buffers)
+        t->buffers = few->buffers;
+    return false;
+}
+
 own ssvm_error *sv_typed_push(struct sv_typed *t, enum sv_valkind kind, union sv_slot value)
 {
     if (t->nflats >= SV_TYPED_FLAT_MAX)
         return sv_api_error(SSVM_EUSAGE, "'%s' has too many arguments", t->name);
+    if (!make_room(t))
+        return sv_api_nomem();
     t->flats[t->nflats++] = (struct sv_typed_flat){kind, value, -1};
     return NULL;
 }
@@ -77,6 +107,10 @@ own ssvm_error *sv_typed_push_buffer(struct sv_typed *t, own unsigned char *byte
     if (t->nbuffers >= SV_TYPED_ARGS_MAX || len > UINT32_MAX) {
         sv_free(bytes);
         return sv_api_error(SSVM_ELIMIT, "arguments of '%s' are too many or too large", t->name);
+    }
+    if (!make_room(t)) {
+        sv_free(bytes);
+        return sv_api_nomem();
     }
     t->buffers[t->nbuffers] = (struct sv_typed_buffer){
         .bytes = bytes, .len = len, .elem_size = size, .elem_kind = elem_kind, .mutable = mutable};

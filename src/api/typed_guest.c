@@ -18,51 +18,55 @@ struct sv_func *sv_typed_export(const struct sv_instance *inst, const char *name
                : NULL;
 }
 
-bool sv_typed_takes(const struct sv_func *f, const enum sv_valkind *params, size_t nparams)
+static bool takes(const struct sv_type *type, const enum sv_valkind *params, size_t nparams)
 {
-    if (f->type->func.nparams != nparams)
+    if (type->func.nparams != nparams)
         return false;
     for (size_t i = 0; i < nparams; i++) {
-        if (sv_valtype_kind(f->type->func.params[i]) != params[i])
+        if (sv_valtype_kind(type->func.params[i]) != params[i])
             return false;
     }
     return true;
 }
 
-/* n parameters i32, and a result i32 or none */
-static bool all_i32(const struct sv_func *f, unsigned nparams, unsigned nresults)
+bool sv_typed_takes(const struct sv_func *f, const enum sv_valkind *params, size_t nparams)
 {
-    static const enum sv_valkind i32s[4] = {SV_VAL_I32, SV_VAL_I32, SV_VAL_I32, SV_VAL_I32};
-
-    return sv_typed_takes(f, i32s, nparams) && f->type->func.nresults == nresults &&
-           (nresults == 0 || sv_valtype_kind(f->type->func.results[0]) == SV_VAL_I32);
+    return takes(f->type, params, nparams);
 }
 
-void sv_typed_find_allocator(struct sv_typed *t)
+/* Is the export a function of n parameters i32, and a result i32 or none? */
+static bool all_i32(const struct sv_module *m, const struct sv_export *x, unsigned nparams,
+                    unsigned nresults)
 {
-    const struct sv_module *m = t->inst->module;
-    struct sv_func *f;
+    static const enum sv_valkind i32s[4] = {SV_VAL_I32, SV_VAL_I32, SV_VAL_I32, SV_VAL_I32};
+    const struct sv_type *type;
 
-    f = sv_typed_export(t->inst, "__wbindgen_malloc");
-    if (f && (all_i32(f, 1, 1) || all_i32(f, 2, 1)))
-        t->malloc_func = f;
-    f = sv_typed_export(t->inst, "__wbindgen_free");
-    if (f && (all_i32(f, 2, 0) || all_i32(f, 3, 0)))
-        t->free_func = f;
-    if (t->malloc_func && t->free_func)
-        return;
-    for (uint32_t i = 0; i < m->nexports; i++) {
-        const struct sv_export *x = &m->exports[i];
-        struct sv_extern found;
+    if (!x || x->kind != SV_EXTERN_FUNC)
+        return false;
+    type = m->funcs[x->index].type;
+    return takes(type, i32s, nparams) && type->func.nresults == nresults &&
+           (nresults == 0 || sv_valtype_kind(type->func.results[0]) == SV_VAL_I32);
+}
 
-        if (x->kind != SV_EXTERN_FUNC || x->name.len < sizeof STRIPPED - 1 ||
-            memcmp(x->name.ptr, STRIPPED, sizeof STRIPPED - 1) != 0 ||
-            !sv_instance_export_at(t->inst, i, &found))
+void sv_typed_find_allocator(const struct sv_module *m, uint32_t *ret_malloc, uint32_t *ret_free)
+{
+    const struct sv_export *x = sv_module_export(m, sv_str_of("__wbindgen_malloc"));
+
+    *ret_malloc =
+        all_i32(m, x, 1, 1) || all_i32(m, x, 2, 1) ? (uint32_t)(x - m->exports) : UINT32_MAX;
+    x = sv_module_export(m, sv_str_of("__wbindgen_free"));
+    *ret_free =
+        all_i32(m, x, 2, 0) || all_i32(m, x, 3, 0) ? (uint32_t)(x - m->exports) : UINT32_MAX;
+    for (uint32_t i = 0; i < m->nexports && (*ret_malloc == UINT32_MAX || *ret_free == UINT32_MAX);
+         i++) {
+        x = &m->exports[i];
+        if (x->name.len < sizeof STRIPPED - 1 ||
+            memcmp(x->name.ptr, STRIPPED, sizeof STRIPPED - 1) != 0)
             continue;
-        if (!t->malloc_func && all_i32(found.func, 2, 1))
-            t->malloc_func = found.func;
-        if (!t->free_func && all_i32(found.func, 3, 0))
-            t->free_func = found.func;
+        if (*ret_malloc == UINT32_MAX && all_i32(m, x, 2, 1))
+            *ret_malloc = i;
+        if (*ret_free == UINT32_MAX && all_i32(m, x, 3, 0))
+            *ret_free = i;
     }
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL 1024
+
 #ifdef SV_TORTURE
 #include <stdatomic.h>
 
@@ -60,7 +62,18 @@ void *sv_alloc(size_t size)
 
 void *sv_alloc_zero(size_t size)
 {
-    return fits(&size) ? calloc(1, size) : NULL;
+    void *p;
+
+    if (!fits(&size))
+        return NULL;
+    /* glibc before 2.41 has its per-thread cache for malloc alone. */
+    if (size > SMALL)
+        return calloc(1, size);
+    p = malloc(size);
+    __asm__("" : "+r"(p)); /* or compilers make calloc of it */
+    if (p)
+        memset(p, 0, size);
+    return p;
 }
 
 void *sv_realloc(void *p, size_t size)

@@ -39,7 +39,7 @@ void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
 
     pthread_mutex_lock(&self->lock);
     self->store = store;
-    self->start_ns = srv_clock_ns();
+    self->start_ns = conn->work->request.run_began_ns;
     self->deadline_ns = self->start_ns + limits->wall_ms * NS_PER_MS;
     if (conn->deadline_ns && conn->deadline_ns < self->deadline_ns)
         self->deadline_ns = conn->deadline_ns;

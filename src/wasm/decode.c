@@ -292,6 +292,8 @@ void sv_module_unref(struct sv_module *m)
         m->tier_release(tier_data);
     if (atomic_load(&m->data_images) && m->data_images_release)
         m->data_images_release(m);
+    if (atomic_load(&m->typed) && m->typed_release)
+        m->typed_release(atomic_load(&m->typed));
     for (unsigned i = 0; m->native_release && i < SV_NATIVE_FORMS; i++)
         m->native_release(atomic_load(&m->natives[i]));
     sv_free(atomic_load(&m->names));

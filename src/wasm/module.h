@@ -174,6 +174,9 @@ struct sv_module {
     _Atomic(void *) data_images;
     void (*data_images_release)(void *module);
     _Atomic uint32_t instances;
+    /* What typed calls know of it (api/typed_known.c), made on first use; freed with the module. */
+    _Atomic(void *) typed;
+    void (*typed_release)(void *typed);
 };
 
 struct sv_decode_options {

@@ -254,6 +254,68 @@ static void limits_hold(void **state)
     guest_close(&g);
 }
 
+/* More arguments than there is room for at first. The module, as text:
+ * (module (memory (export "memory") 1)
+ *  (func (export "__wbindgen_malloc") (param i32 i32) (result i32) i32.const 1024)
+ *  (func (export "last") (param, 16 i32) (result i32) local.get 15)
+ *  (func (export "lens") (param, 12 i32) (result i32)
+ *   local.get 11 local.get 9 i32.sub local.get 1 i32.add)) */
+static void many_arguments(void **state)
+{
+    static const char module[] = "\x00\x61\x73\x6d\x01\x00\x00\x00\x01\x2b\x03\x60\x02\x7f\x7f\x01"
+                                 "\x7f\x60\x10\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f"
+                                 "\x7f\x7f\x7f\x01\x7f\x60\x0c\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f"
+                                 "\x7f\x7f\x7f\x01\x7f\x03\x04\x03\x00\x01\x02\x05\x03\x01\x00\x01"
+                                 "\x07\x2c\x04\x06\x6d\x65\x6d\x6f\x72\x79\x02\x00\x11\x5f\x5f\x77"
+                                 "\x62\x69\x6e\x64\x67\x65\x6e\x5f\x6d\x61\x6c\x6c\x6f\x63\x00\x00"
+                                 "\x04\x6c\x61\x73\x74\x00\x01\x04\x6c\x65\x6e\x73\x00\x02\x0a\x17"
+                                 "\x03\x05\x00\x41\x80\x08\x0b\x04\x00\x20\x0f\x0b\x0a\x00\x20\x0b"
+                                 "\x20\x09\x6b\x20\x01\x6a\x0b";
+    struct guest g;
+
+    (void)state;
+    ok(ssvm_engine_new(NULL, &g.engine));
+    ok(ssvm_module_new(g.engine, module, sizeof module - 1, &g.module));
+    ok(ssvm_store_new(g.engine, NULL, &g.store));
+    ok(ssvm_linker_new(g.store, &g.linker));
+    ok(ssvm_linker_instantiate(g.linker, g.module, &g.instance));
+    EXPECT(&g, "last", INT, "16", INT(1), INT(2), INT(3), INT(4), INT(5), INT(6), INT(7), INT(8),
+           INT(9), INT(10), INT(11), INT(12), INT(13), INT(14), INT(15), INT(16));
+    EXPECT(&g, "lens", INT, "3", STRING("a"), STRING("bb"), STRING("c"), STRING("d"),
+           STRING("eeee"), STRING("ffffff"));
+    guest_close(&g);
+}
+
+/* The types are told once; who asks first pays no more than who comes later. */
+static void same_gas(void **state)
+{
+    ssvm_limits limits = SSVM_LIMITS_INIT;
+    ssvm_stats first = SSVM_STATS_INIT, second = SSVM_STATS_INIT;
+    ssvm_instance *instance;
+    ssvm_linker *linker;
+    ssvm_store *store;
+    struct guest g;
+
+    (void)state;
+    limits.gas = SSVM_GAS_COUNT;
+    open_guest(&g, "raw-100", &limits);
+    EXPECT(&g, "say", STRING, "hello Bob", STRING("Bob"));
+    ssvm_store_stats(g.store, &first);
+    ok(ssvm_store_new(g.engine, &limits, &store));
+    ok(ssvm_linker_new(store, &linker));
+    ok(ssvm_linker_define_bindgen(linker));
+    ok(ssvm_linker_instantiate(linker, g.module, &instance));
+    g.instance = instance;
+    EXPECT(&g, "say", STRING, "hello Bob", STRING("Bob"));
+    ssvm_store_stats(store, &second);
+    assert_true(first.gas_used > 0);
+    assert_int_equal(first.gas_used, second.gas_used);
+    assert_int_equal(first.host_calls, second.host_calls);
+    ssvm_linker_delete(linker);
+    ssvm_store_delete(store);
+    guest_close(&g);
+}
+
 static void wasmedge(void **state)
 {
     struct guest g;
@@ -280,6 +342,8 @@ int main(void)
         cmocka_unit_test(memory_stays),
         cmocka_unit_test(two_instances),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(many_arguments),
+        cmocka_unit_test(same_gas),
         cmocka_unit_test(wasmedge),
         cmocka_unit_test(nothing_takes_nothing),
     };
