@@ -330,6 +330,12 @@ static bool has_room(const struct srv_pool *pool, const struct srv_conn *conn,
            atomic_load(&quota->queued) < limits->queue + of_function;
 }
 
+static void wake_watch(struct srv_pool *pool)
+{
+    atomic_store(&pool->asleep, false);
+    pthread_cond_signal(&pool->wake_watch);
+}
+
 static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
 {
     struct srv_share *share;
@@ -339,6 +345,8 @@ static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
     share = find_share(pool, conn);
     if (share && has_room(pool, conn, share)) {
         srv_fair_put(&pool->fair, conn);
+        if (atomic_load(&pool->asleep))
+            wake_watch(pool);
         /* All threads may be busy for now; one that has just ended its call counts too. */
         taken = want_thread(pool) || pool->away > 0 || pool->nthreads > pool->looping;
         if (!taken) /* nobody is there to take it, now or later */
@@ -404,7 +412,6 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     conn->away = true;
     conn->stage = SRV_STAGE_CALL;
     srv_conn_probe(conn);
-    srv_pool_note(&server->pool);
     if (enqueue(&server->pool, conn))
         return SRV_STEP_AWAY;
     conn->away = false;
@@ -420,8 +427,7 @@ void srv_pool_note(struct srv_pool *pool)
     if (!atomic_load(&pool->asleep))
         return;
     pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->asleep, false);
-    pthread_cond_signal(&pool->wake_watch);
+    wake_watch(pool);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -452,11 +458,12 @@ bool srv_pool_part(struct srv_pool *pool, struct srv_loop *loop, uint64_t ticket
     return parted;
 }
 
-/* One look. Whether anything runs. With the lock held. */
+/* One look. Whether anything runs, or is to run: the thread that will take it says nothing to the
+ * watch. With the lock held. */
 static bool look(struct srv_pool *pool)
 {
     struct srv_server *server = pool->server;
-    bool active = pool->away > 0;
+    bool active = pool->away > 0 || pool->fair.queued > 0 || pool->nadrift > 0;
 
     if (pool->nadrift + ready_calls(pool) > pool->waiting + pool->starting)
         (void)want_thread(pool);

@@ -510,6 +510,22 @@ def nice_of(pid):
 
 
 @test
+def deadlines_on_a_busy_machine():
+    """A thread that takes a call long after it was queued is watched all the same: the watch had gone to sleep meanwhile."""
+    with Registry("--workers", "1") as s:
+        s.deploy("short", wasm(SPIN), "name: short\nlimits:\n  deadline: 20ms\n")
+        busy = [subprocess.Popen([sys.executable, "-c", "import time\nt = time.time() + 60\nwhile time.time() < t: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+        try:
+            c = Client(s, 30)
+            for _ in range(30):
+                same(c.request("GET", "/f/short").status, 504)
+        finally:
+            for p in busy:
+                p.kill()
+                p.wait()
+
+
+@test
 def long_calls_go_last():
     """A call that goes on has a lower priority than what others wait for; its thread ends with it."""
     with Registry("--workers", "1", "--calls", "4") as s:
