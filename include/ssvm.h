@@ -381,6 +381,7 @@ typedef struct ssvm_stats {
     uint64_t memory_peak_bytes; /* linear memories */
     uint64_t gc_heap_bytes;
     uint64_t host_calls;
+    uint64_t threads_cpu_ns; /* CPU time of threads that the guest started and that have ended */
 } ssvm_stats;
 #define SSVM_STATS_INIT {.size = sizeof(ssvm_stats)}
 SSVM_API void ssvm_store_stats(const ssvm_store *, ssvm_stats *ret);
@@ -520,6 +521,24 @@ typedef struct ssvm_image_config {
 } ssvm_image_config;
 #define SSVM_IMAGE_CONFIG_INIT {.size = sizeof(ssvm_image_config)}
 SSVM_API own ssvm_error *ssvm_linker_define_image(ssvm_linker *, const ssvm_image_config *config);
+
+/* Threads: `wasi` `thread-spawn` (wasi-threads), and the shared memory that its guests import,
+ * which is made for the store where nobody else defines it. A thread is an OS thread in which a new
+ * instance of the module runs, with a call stack of its own (ssvm_limits.stack_bytes). Memory, CPU
+ * time, the deadline and the gas of the store are limits of all together; of the gas left the
+ * starting thread hands on an equal share for each thread that may still come, and what is left of
+ * it comes back. Threads live as long as the call from outside that started them: when it returns,
+ * or any of them traps or exits, all are ended before ssvm_func_call (or what else called) returns
+ * what the first of them did. Host functions, the embedder's too, are called by one thread at a
+ * time; where WASI waits, or a host function calls the guest, others get their turn.
+ * ssvm_caller_store is then a store of the thread: it has the same data, and is not the embedder's
+ * to keep. Since 0.1. */
+typedef struct ssvm_threads_config {
+    size_t size;
+    uint32_t max; /* at a time, beside the first: 1 to 1024 */
+} ssvm_threads_config;
+#define SSVM_THREADS_CONFIG_INIT {.size = sizeof(ssvm_threads_config)}
+SSVM_API own ssvm_error *ssvm_linker_define_threads(ssvm_linker *, const ssvm_threads_config *);
 
 /* State for guests: the module `ssvm_state` (doc/format/state.md) over a back end of the embedder's
  * (ssvm_state.h). Only the parts that are granted are defined. Needs host-state.so: SSVM_ENOTFOUND.

@@ -12,6 +12,7 @@
 #include "host/meter/meter.h"
 #include "host/nn/nn.h"
 #include "host/state/state.h"
+#include "host/threads/threads.h"
 #include "host/wasi/wasi.h"
 #include "runtime/instance.h"
 #include "runtime/link.h"
@@ -74,6 +75,7 @@ struct sv_api_grants {
     struct sv_nn *nn; /* a reference: of the modules of host/nn; NULL */
     struct sv_image_grant image;
     struct sv_state_grant state;
+    struct sv_threads_grant threads; /* max 0: none */
 };
 
 /* A host module that is granted to a whole linker or template: opened anew in each store. */
@@ -152,7 +154,6 @@ own ssvm_error *sv_api_call(ssvm_store *, struct sv_func *, union sv_slot *args)
 
 /* An embedder's function in a store: call->data of sv_api_enter_host. */
 struct sv_api_thunk {
-    ssvm_store *store;
     ssvm_host_fn fn;
     void *data;
     void (*release)(void *data);

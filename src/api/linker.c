@@ -68,7 +68,8 @@ int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot
     struct sv_api_thunk *t = c->data;
     const struct sv_type *type = c->func->type;
     uint32_t np = type->func.nparams, nr = type->func.nresults;
-    struct ssvm_caller caller = {c, t->store};
+    ssvm_store *s = sv_api_store_of(c->th->store); /* of the thread that calls */
+    struct ssvm_caller caller = {c, s};
     const struct sv_types *types = c->th->store->engine->types;
     ssvm_val fixed[INLINE_VALS], *vals = fixed;
     ssvm_error *error;
@@ -81,7 +82,7 @@ int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot
             return SV_ENOMEM;
     }
     for (i = 0; i < np && r == 0; i++) {
-        if (!sv_api_from_slot(t->store, type->func.params[i], arg, &vals[i]))
+        if (!sv_api_from_slot(s, type->func.params[i], arg, &vals[i]))
             r = SV_ENOMEM;
         arg += sv_valtype_slots(type->func.params[i]);
     }
@@ -91,16 +92,16 @@ int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot
     if (r == 0) {
         error = t->fn(t->data, &caller, vals, vals + np);
         if (error)
-            r = fail_guest(c, t->store, error);
+            r = fail_guest(c, s, error);
     }
     for (i = 0; i < nr && r == 0; i++) {
-        if (!sv_api_to_slot(t->store, type->func.results[i], &vals[np + i], ret))
+        if (!sv_api_to_slot(s, type->func.results[i], &vals[np + i], ret))
             r = sv_call_trap(c, "host function '%s' returned a wrong value", c->func->host.name);
         ret += sv_valtype_slots(type->func.results[i]);
     }
     for (i = 0; i < np; i++) {
         if (vals[i].kind > SSVM_FUNCREF)
-            ssvm_ref_delete(t->store, vals[i].of.ref);
+            ssvm_ref_delete(s, vals[i].of.ref);
     }
     if (vals != fixed)
         sv_free(vals);
@@ -121,7 +122,7 @@ static struct sv_func *new_func(ssvm_store *s, const struct sv_type *type, const
 
     if (!t)
         return NULL;
-    *t = (struct sv_api_thunk){.store = s, .fn = fn, .data = data};
+    *t = (struct sv_api_thunk){.fn = fn, .data = data};
     return sv_func_new_host(s->store, type, sv_api_enter_host, t, name, SV_API_HOST_CALL_COST);
 }
 

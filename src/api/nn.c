@@ -217,6 +217,8 @@ const void *sv_api_host_grant(const struct sv_host_module *m, const struct sv_ap
 {
     if (m == &sv_host_image)
         return &g->image;
+    if (m == &sv_host_threads)
+        return &g->threads;
     if (m == &sv_host_tensorflow || m == &sv_host_tensorflowlite || m == &sv_host_wasi_nn)
         return g->nn;
     return &g->state;

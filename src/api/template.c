@@ -7,7 +7,14 @@
 #define INLINE_IMPORTS 32
 
 /* Whose state a function gets. */
-enum origin { ORIGIN_NONE, ORIGIN_WASI, ORIGIN_BINDGEN, ORIGIN_EMBEDDER, ORIGIN_HOST };
+enum origin {
+    ORIGIN_NONE,
+    ORIGIN_WASI,
+    ORIGIN_BINDGEN,
+    ORIGIN_EMBEDDER,
+    ORIGIN_HOST,
+    ORIGIN_MEMORY /* not a function: a shared memory of the threads' */
+};
 
 /* How to make one import again. */
 struct recipe {
@@ -105,7 +112,10 @@ own ssvm_error *ssvm_template_new(ssvm_linker *l, const ssvm_module *m, own ssvm
     else if (sv_linker_resolve(&err, l->linker, m->module, imports) < 0)
         error = sv_api_error_of(&err);
     for (uint32_t i = 0; i < n && !error; i++) {
-        if (imports[i].kind != SV_EXTERN_FUNC || imports[i].func->inst)
+        if (imports[i].kind == SV_EXTERN_MEMORY && l->grants.threads.max &&
+            imports[i].memory->shared)
+            t->recipes[i].origin = ORIGIN_MEMORY;
+        else if (imports[i].kind != SV_EXTERN_FUNC || imports[i].func->inst)
             error = sv_api_error(SSVM_EUSAGE,
                                  "import %u is not a host function: it belongs to one store", i);
         else if (sv_extern_check(&err, m->module, &m->module->imports[i], &imports[i]) < 0)
@@ -161,7 +171,7 @@ static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_st
 
         if (!thunk)
             return NULL;
-        *thunk = (struct sv_api_thunk){.store = s, .fn = r->embedder, .data = r->data};
+        *thunk = (struct sv_api_thunk){.fn = r->embedder, .data = r->data};
         data = thunk;
     }
     return sv_func_new_host(s->store, r->type, r->fn, data, r->name, r->cost);
@@ -189,6 +199,13 @@ static own ssvm_error *instantiate(const ssvm_template *t, ssvm_store *s, const 
             error = sv_api_error_of(&err);
     }
     for (uint32_t i = 0; i < t->n && !error; i++) {
+        if (t->recipes[i].origin == ORIGIN_MEMORY) {
+            imports[i] = (struct sv_extern){.kind = SV_EXTERN_MEMORY};
+            if (sv_memory_new(&err, s->store, &t->module->memories[t->module->imports[i].index],
+                              NULL, NULL, &imports[i].memory) < 0)
+                error = sv_api_error_of(&err);
+            continue;
+        }
         imports[i] = (struct sv_extern){.kind = SV_EXTERN_FUNC,
                                         .func = make(s, &t->recipes[i], state, host_states)};
         if (!imports[i].func)

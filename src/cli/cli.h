@@ -109,6 +109,7 @@ enum cli_option_id {
     CLI_NN_MODEL,
     CLI_NN_OLD_TYPES,
     CLI_NN_THREADS,
+    CLI_THREADS,
     CLI_MEMORY_LIMIT,
     CLI_MEMORY_PAGES,
     CLI_METERED,

@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 
 #define PAGE_BYTES 65536ull
+#define THREADS_MAX 1024
 #define MS_MAX (1000ull * 60 * 60 * 24 * 366) /* a year */
 #define NAMES_SHOWN 512                       /* bytes of a list of functions in a message */
 #define NAME_SHOWN 200
@@ -37,7 +38,8 @@ struct run {
     ssvm_dir *dirs;
     struct link *links;
     size_t nlinks;
-    ssvm_nn_config nn_config; /* backends NULL: no inference */
+    ssvm_threads_config threads; /* max 0: none */
+    ssvm_nn_config nn_config;    /* backends NULL: no inference */
     ssvm_nn_model *models;
     bool image;
     struct cli_state state;
@@ -272,6 +274,10 @@ static bool set_grant(struct run *r, int id)
         return false;
     case CLI_IMAGE:
         return r->image = true;
+    case CLI_THREADS:
+        good = cli_args_number(&r->args, THREADS_MAX, &n);
+        r->threads.max = (uint32_t)n;
+        return good;
     case CLI_KV:
         r->state.files.kv = value;
         return true;
@@ -650,6 +656,8 @@ static int prepare(struct run *r)
         e = define_nn(r);
     if (!e && r->image)
         e = define_image(r);
+    if (!e && r->threads.max)
+        e = ssvm_linker_define_threads(r->linker, &r->threads);
     if (!e)
         e = cli_state_define(&r->state, r->linker);
     if (e)
@@ -785,6 +793,7 @@ static bool init(struct run *r, int argc, char **argv)
         .dirs = calloc(n, sizeof *r->dirs),
         .links = calloc(n, sizeof *r->links),
         .nn_config = SSVM_NN_CONFIG_INIT,
+        .threads = SSVM_THREADS_CONFIG_INIT,
         .models = calloc(n, sizeof *r->models),
     };
     cli_args_init(&r->args, argc, argv);

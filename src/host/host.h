@@ -32,6 +32,9 @@ struct sv_host_module {
     /* What of the state a snapshot of the guest cannot hold ("an open file"); NULL: nothing. May be
      * NULL. */
     const char *(*holds)(const void *state);
+    /* More than one thread of the guest is going to call, one at a time; while one waits
+     * (sv_threads_let) others do. NULL: nothing to prepare. */
+    int (*share)(struct sv_err *err, void *state);
     /* Was this function granted to the state? NULL: all are. */
     bool (*has)(const void *state, const struct sv_host_func *);
     bool always; /* needs no grant: every linker has it, a store opens it when a function is asked
@@ -51,6 +54,8 @@ int sv_host_link(struct sv_err *err, struct sv_linker *, struct sv_store *,
  * (api/template.c). */
 int sv_host_open(struct sv_err *err, struct sv_store *, const struct sv_host_module *,
                  const void *grant, void **ret_state);
+/* Tell the states of all of the store's host modules that the guest starts threads. */
+int sv_host_share(struct sv_err *err, const struct sv_store *);
 /* What the states of the store's host modules hold that a snapshot cannot; NULL: nothing. */
 const char *sv_host_holds(const struct sv_store *);
 /* The explain function for sv_linker_set_explain: who provides an import, and the exact flag. */
@@ -74,18 +79,11 @@ static inline bool sv_call_slice(struct sv_call *c, uint64_t ptr, uint64_t len, 
 /* What a host function holds for a guest counts as memory of its store; false: over the limit. */
 static inline bool sv_host_take_memory(struct sv_store *s, uint64_t bytes)
 {
-    uint64_t max = s->limits.memory_bytes;
-
-    if (s->memory_used > max || bytes > max - s->memory_used)
-        return false;
-    s->memory_used += bytes;
-    if (s->memory_used > s->peak_memory)
-        s->peak_memory = s->memory_used;
-    return true;
+    return sv_store_take_memory(s, bytes);
 }
 static inline void sv_host_give_memory(struct sv_store *s, uint64_t bytes)
 {
-    s->memory_used -= bytes;
+    sv_store_give_memory(s, bytes);
 }
 /* Trap the guest from a host function: return its result. */
 #define sv_call_trap(c, ...) sv_trap_set((c)->th, SV_TRAP_HOST, __VA_ARGS__)

@@ -227,6 +227,16 @@ const char *sv_host_holds(const struct sv_store *store)
     return NULL;
 }
 
+int sv_host_share(struct sv_err *err, const struct sv_store *store)
+{
+    int r = 0;
+
+    for (const struct opened *o = store->host_states; o && r == 0; o = o->next)
+        if (o->module->share && !o->waits)
+            r = o->module->share(err, o->state);
+    return r;
+}
+
 /* `waits`: as in struct opened; NULL: now. */
 static int open_module(struct sv_err *err, struct sv_store *store, const struct sv_host_module *m,
                        const void *grant, void **waits, struct opened **ret)

@@ -6,6 +6,7 @@
 #include "runtime/exec.h"
 #include "runtime/native.h"
 #include "runtime/signal.h"
+#include "runtime/threads.h"
 
 /* A nested entry is refused when less than this is left of the C stack: room for a tier's C code
  * and the host functions. */
@@ -108,6 +109,7 @@ int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
     const void *ip = th->ip;
     struct sv_entry *entry = th->entry;
     void *host_sp = th->host_sp, *native_sp = th->native_sp;
+    bool held;
     int r;
 
     if (c.outermost) {
@@ -122,11 +124,16 @@ int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
     if (f->store != th->store)
         return sv_trap_set(th, SV_TRAP_HOST, "a function of another store was called");
     th->depth++;
+    held = sv_threads_let(th);
     r = sv_trap_guard(th, run, &c);
+    if (held)
+        sv_threads_take(th);
     if (c.outermost)
         sv_interrupt_end(th);
     if (r == SV_ETRAP || r == SV_EEXCEPTION)
         take_backtrace(th, r);
+    if (c.outermost && th->threads && th->threads->first == th)
+        r = sv_threads_end(th, r);
     th->depth--;
     th->sp = sp;
     th->fp = fp;
@@ -147,7 +154,9 @@ static int enter_host(struct sv_thread *th, struct sv_func *f, union sv_slot *ar
     if (f->cost && !sv_gas_charge(th, f->cost))
         return sv_trap_raise(th, SV_TRAP_GAS);
     th->host_calls++;
+    sv_threads_take(th);
     r = f->host.fn(&c, args, args);
+    sv_threads_let(th);
     switch (r) {
     case SV_OK:
         if (th->trap.code)

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "runtime/signal.h"
+#include "runtime/threads.h"
 
 #define NS_PER_S UINT64_C(1000000000)
 /* A shot that found host code comes again after this long. */
@@ -58,6 +59,20 @@ static void arm(struct sv_os_thread *self, uint64_t at_ns)
         atomic_store_explicit(&self->armed_ns, 0, memory_order_relaxed);
 }
 
+uint64_t sv_thread_cpu_left(struct sv_thread *th)
+{
+    uint64_t now = sv_clock_thread_ns(), used = now - th->cpu_start_ns;
+    struct sv_threads *g = th->threads;
+    int64_t left;
+
+    if (!g)
+        return used < th->cpu_left_ns ? th->cpu_left_ns - used : 0;
+    used = now - th->cpu_seen_ns;
+    th->cpu_seen_ns = now;
+    left = atomic_fetch_sub(&g->cpu_left_ns, (int64_t)used) - (int64_t)used;
+    return left > 0 ? (uint64_t)left : 0;
+}
+
 /* When to look at the thread next; reasons that are due now are set. */
 static uint64_t check(struct sv_thread *th, uint64_t now)
 {
@@ -70,13 +85,15 @@ static uint64_t check(struct sv_thread *th, uint64_t now)
             next = th->deadline_ns;
     }
     if (th->cpu_left_ns != UINT64_MAX) {
-        uint64_t used = sv_clock_thread_ns() - th->cpu_start_ns;
+        uint64_t left = sv_thread_cpu_left(th);
 
-        if (used >= th->cpu_left_ns) {
+        /* Threads use it up together. */
+        if (th->threads && left)
+            left = left / atomic_load(&th->threads->busy) + 1;
+        if (left == 0) {
             atomic_fetch_or(&th->interrupt, SV_INTERRUPT_CPU);
         } else {
             /* A thread cannot use more CPU time than time passes. */
-            uint64_t left = th->cpu_left_ns - used;
             uint64_t at = now + (left > CPU_TICK_MIN_NS ? left : CPU_TICK_MIN_NS);
 
             if (at > now && at < next)
@@ -151,7 +168,7 @@ void sv_interrupt_begin(struct sv_thread *th)
 
     th->host_base = (uintptr_t)__builtin_frame_address(0);
     if (th->cpu_left_ns != UINT64_MAX || th->notes_begin)
-        th->cpu_start_ns = sv_clock_thread_ns();
+        th->cpu_start_ns = th->cpu_seen_ns = sv_clock_thread_ns();
     if (th->notes_begin)
         th->wall_start_ns = sv_clock_ns();
     /* The number first, then the look at the flags: sv_store_cancel does it the other way round, so
@@ -183,9 +200,10 @@ void sv_interrupt_end(struct sv_thread *th)
     if (!sv_thread_ok(th))
         atomic_fetch_and(&th->interrupt, ~(uint32_t)SV_INTERRUPT_OUTER);
     if (th->cpu_left_ns != UINT64_MAX) {
-        uint64_t used = sv_clock_thread_ns() - th->cpu_start_ns;
+        uint64_t left = sv_thread_cpu_left(th);
 
-        th->cpu_left_ns = used < th->cpu_left_ns ? th->cpu_left_ns - used : 0;
+        if (!th->threads) /* else threads.c does, when all have ended */
+            th->cpu_left_ns = left;
     }
 }
 
@@ -253,15 +271,20 @@ void sv_store_set_cpu_limit(struct sv_store *s, uint64_t cpu_ns)
     clear(&s->thread, SV_INTERRUPT_CPU);
 }
 
-void sv_store_cancel(struct sv_store *s)
+void sv_thread_interrupt(struct sv_thread *th, enum sv_interrupt reason)
 {
     int tid;
 
-    atomic_fetch_or(&s->thread.interrupt, SV_INTERRUPT_CANCEL);
-    tid = atomic_load(&s->thread.os_tid);
+    atomic_fetch_or(&th->interrupt, reason);
+    tid = atomic_load(&th->os_tid);
     /* Sent once: a handler that finds host code arms the timer to come again. */
     if (tid)
         syscall(SYS_tgkill, getpid(), tid, SIGURG);
+}
+
+void sv_store_cancel(struct sv_store *s)
+{
+    sv_thread_interrupt(&s->thread, SV_INTERRUPT_CANCEL);
 }
 
 void sv_store_clear_interrupt(struct sv_store *s)

@@ -127,13 +127,13 @@ static void release_memory(struct sv_memory *m)
 static int check_limits(struct sv_err *err, const struct sv_store *s,
                         const struct sv_memory_type *t, uint64_t *ret_size)
 {
-    uint64_t min = t->limits.min, room = s->limits.memory_bytes - s->memory_used;
+    uint64_t min = t->limits.min, used = sv_store_memory_used(s);
 
     if (t->page_shift > 16 || min > address_pages(t))
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET,
                        "memory of %llu pages is larger than the address space",
                        (unsigned long long)min);
-    if (s->memory_used > s->limits.memory_bytes || min > room >> t->page_shift)
+    if (used > s->limits.memory_bytes || min > (s->limits.memory_bytes - used) >> t->page_shift)
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET,
                        "memory of %llu pages exceeds the store's limit of %llu bytes",
                        (unsigned long long)min, (unsigned long long)s->limits.memory_bytes);
@@ -181,7 +181,7 @@ int sv_memory_new(struct sv_err *err, struct sv_store *s, const struct sv_memory
     m->limit_pages = s->limits.memory_bytes >> type->page_shift;
     /* A shared memory may outlive the store: what it may have at most is settled now. */
     if (m->shared)
-        m->limit_pages = (s->limits.memory_bytes - s->memory_used) >> type->page_shift;
+        m->limit_pages = (s->limits.memory_bytes - sv_store_memory_used(s)) >> type->page_shift;
     if (m->limit_pages > m->max_pages)
         m->limit_pages = m->max_pages;
     r = SV_ENOMEM;
@@ -199,12 +199,16 @@ int sv_memory_new(struct sv_err *err, struct sv_store *s, const struct sv_memory
         goto fail;
     }
     atomic_store_explicit(&m->size, size, memory_order_relaxed);
-    r = list_memory(err, s, m);
-    if (r < 0)
+    r = SV_ELIMIT;
+    if (!sv_store_take_memory(s, size)) {
+        sv_fail(err, r, SV_NO_OFFSET, "other threads have used up the store's memory");
         goto fail;
-    s->memory_used += size;
-    if (s->memory_used > s->peak_memory)
-        s->peak_memory = s->memory_used;
+    }
+    r = list_memory(err, s, m);
+    if (r < 0) {
+        sv_store_give_memory(s, size);
+        goto fail;
+    }
     *ret = m;
     return 0;
 fail:
@@ -253,7 +257,7 @@ static bool may_grow(const struct sv_memory *m, uint64_t delta)
 
     if (pages > m->limit_pages || delta > m->limit_pages - pages)
         return false;
-    return !s || delta <= (s->limits.memory_bytes - s->memory_used) >> m->type.page_shift;
+    return !s || delta <= (s->limits.memory_bytes - sv_store_memory_used(s)) >> m->type.page_shift;
 }
 
 static int64_t grow(struct sv_memory *m, uint64_t delta)
@@ -262,21 +266,19 @@ static int64_t grow(struct sv_memory *m, uint64_t delta)
     uint64_t have = round_page(size);
     struct sv_store *s = m->store;
 
-    if (!may_grow(m, delta))
+    if (!may_grow(m, delta) || (s && !sv_store_take_memory(s, bytes)))
         return -1;
-    if (size + bytes > have && !sv_region_grow(m->region, round_page(size + bytes)))
+    if (size + bytes > have && !sv_region_grow(m->region, round_page(size + bytes))) {
+        if (s)
+            sv_store_give_memory(s, bytes);
         return -1;
+    }
     if (!m->huge && size + bytes - (m->type.limits.min << m->type.page_shift) > HUGE_FROM) {
         m->huge = true;
         use_huge(m, size, m->reserved);
     }
     /* Released after the pages are there: who sees the size may use them. */
     atomic_store_explicit(&m->size, size + bytes, memory_order_release);
-    if (s) {
-        s->memory_used += bytes;
-        if (s->memory_used > s->peak_memory)
-            s->peak_memory = s->memory_used;
-    }
     return (int64_t)(size >> m->type.page_shift);
 }
 

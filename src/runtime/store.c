@@ -107,6 +107,7 @@ int sv_store_new(struct sv_err *err, struct sv_engine *e, const struct sv_store_
                        (unsigned long long)l.stack_bytes);
     s->engine = sv_engine_ref(e);
     s->limits = l;
+    s->first = s;
     init_thread(s);
     *ret = s;
     return 0;
@@ -133,6 +134,42 @@ static void empty(struct sv_store *s)
     s->cap_memories = cap_memories;
 }
 
+/* What a thread's own memories and tables counted for in the first one's store. */
+static void give_back(struct sv_store *s)
+{
+    if (s->first == s)
+        return;
+    for (const struct sv_table *t = s->tables; t; t = t->next)
+        sv_store_give_table(s, t->size);
+    for (uint32_t i = 0; i < s->nmemories; i++)
+        if (s->memories[i]->store == s)
+            sv_store_give_memory(s, sv_memory_size(s->memories[i]));
+}
+
+/* Of its shared memories, which belong to no store. */
+static uint64_t shared_growth(const struct sv_store *s)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < s->nmemories; i++) {
+        const struct sv_memory *m = s->memories[i];
+
+        if (m->shared)
+            sum += sv_memory_size(m) - (m->type.limits.min << m->type.page_shift);
+    }
+    return sum;
+}
+
+uint64_t sv_store_memory_now(const struct sv_store *s)
+{
+    return sv_store_memory_used(s) + shared_growth(s);
+}
+
+uint64_t sv_store_memory_peak(const struct sv_store *s)
+{
+    return __atomic_load_n(&s->first->peak_memory, __ATOMIC_RELAXED) + shared_growth(s);
+}
+
 void sv_store_delete(own struct sv_store *s)
 {
     struct sv_engine *e;
@@ -149,6 +186,7 @@ void sv_store_delete(own struct sv_store *s)
     if (s->thread.wake_fd >= 0)
         close(s->thread.wake_fd);
     sv_gc_release(s);
+    give_back(s);
     for (struct sv_table *t = s->tables; t; t = t->next)
         sv_free(t->elems);
     sv_region_note_faults();

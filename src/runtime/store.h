@@ -20,6 +20,7 @@ struct sv_memory;
 struct sv_module;
 struct sv_native;
 struct sv_table;
+struct sv_threads;
 struct sv_tier;
 
 /* What a store may use. One struct for CLI, API and server; 0 never means "none": use the defaults
@@ -66,6 +67,7 @@ enum sv_interrupt {
     SV_INTERRUPT_CPU = 1 << 2,
     SV_INTERRUPT_OUTER =
         1 << 3, /* a guest of another store that called us through its host is to stop */
+    SV_INTERRUPT_ENDED = 1 << 4, /* another thread has ended the guest */
 };
 
 /* An entry from C into guest code: one for each activation, linked inside out. A tier keeps it on
@@ -110,6 +112,8 @@ struct sv_thread {
      * (entry not NULL). */
     struct sv_entry thrown;
 
+    struct sv_threads *threads; /* of the guest, once it has started one (threads.h) */
+    bool in_host;               /* holds threads->host */
     struct sv_store *store;
     struct sv_trap trap;        /* the first one; kept until the next call from outside */
     sv_ref exn;                 /* thrown and not caught: valid with SV_EEXCEPTION */
@@ -125,6 +129,7 @@ struct sv_thread {
     uint64_t cpu_left_ns;   /* CPU time left, UINT64_MAX = no limit */
     uint64_t cpu_start_ns;  /* thread CPU clock at the outermost entry, where it is limited or told
                                to the guest */
+    uint64_t cpu_seen_ns;   /* the same clock, when it was last counted in threads->cpu_left_ns */
     uint64_t wall_start_ns; /* of the outermost entry, where it is told to the guest */
     _Atomic int os_tid;     /* kernel thread inside the outermost call, 0 = none */
     int owner_tid; /* kernel thread that made the store; the pool clears more carefully when others
@@ -147,6 +152,9 @@ struct sv_store {
     uint32_t nmemories, cap_memories;
     struct sv_table *tables; /* list */
     uint32_t ntables;
+    /* The store of the guest's first thread, where memory and tables of all its threads count: by
+     * the functions below. Itself in all others. */
+    struct sv_store *first;
     uint64_t memory_used, table_used;
     struct sv_gc_heap *gc; /* NULL until the first object */
     /* Roots held by the embedder (ssvm_ref, wasm.h objects). */
@@ -163,6 +171,8 @@ struct sv_store {
                           functions */
     void (*host_states_release)(void *);
     uint64_t peak_memory; /* bytes, for --stats */
+    /* Of threads that the guest started and that have ended. */
+    uint64_t threads_host_calls, threads_cpu_ns;
 };
 int sv_store_new(struct sv_err *err, struct sv_engine *, const struct sv_store_limits *,
                  own struct sv_store **ret);
@@ -184,15 +194,65 @@ uint64_t sv_store_gas_left(const struct sv_store *); /* UINT64_MAX = without a l
  * when not metered. */
 static inline bool sv_gas_charge(struct sv_thread *th, uint64_t units);
 
+/* Memory and table elements against the limits; any thread of the guest. false: over the limit. */
+static inline bool sv_count_take(uint64_t *used, uint64_t max, uint64_t n)
+{
+    uint64_t old = __atomic_load_n(used, __ATOMIC_RELAXED);
+
+    do {
+        if (old > max || n > max - old)
+            return false;
+    } while (!__atomic_compare_exchange_n(used, &old, old + n, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return true;
+}
+static inline uint64_t sv_store_memory_used(const struct sv_store *s)
+{
+    return __atomic_load_n(&s->first->memory_used, __ATOMIC_RELAXED);
+}
+static inline bool sv_store_take_memory(struct sv_store *s, uint64_t bytes)
+{
+    struct sv_store *first = s->first;
+    uint64_t used, peak;
+
+    if (!sv_count_take(&first->memory_used, first->limits.memory_bytes, bytes))
+        return false;
+    used = sv_store_memory_used(s);
+    peak = __atomic_load_n(&first->peak_memory, __ATOMIC_RELAXED);
+    while (used > peak && !__atomic_compare_exchange_n(&first->peak_memory, &peak, used, true,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    return true;
+}
+static inline void sv_store_give_memory(struct sv_store *s, uint64_t bytes)
+{
+    __atomic_fetch_sub(&s->first->memory_used, bytes, __ATOMIC_RELAXED);
+}
+static inline bool sv_store_take_table(struct sv_store *s, uint64_t elems)
+{
+    return sv_count_take(&s->first->table_used, s->first->limits.table_elems, elems);
+}
+static inline void sv_store_give_table(struct sv_store *s, uint64_t elems)
+{
+    __atomic_fetch_sub(&s->first->table_used, elems, __ATOMIC_RELAXED);
+}
+/* Memory now, and most at a time, with what its shared memories have grown by. */
+uint64_t sv_store_memory_now(const struct sv_store *);
+uint64_t sv_store_memory_peak(const struct sv_store *);
+
 /* Interruption. A deadline in monotonic ns (0 = none); must be set while the guest is not running.
  */
 void sv_store_set_deadline(struct sv_store *, uint64_t deadline_ns);
 /* Any thread: stop the guest that runs (or the next one to run) with SV_TRAP_CANCELLED. */
 void sv_store_cancel(struct sv_store *);
+/* The same for another reason. The store must live on meanwhile. */
+void sv_thread_interrupt(struct sv_thread *, enum sv_interrupt reason);
 void sv_store_clear_interrupt(struct sv_store *);
 /* CPU time that the guests of the store may still use, all calls together; UINT64_MAX = no limit.
  * While the guest is not running. */
 void sv_store_set_cpu_limit(struct sv_store *, uint64_t cpu_ns);
+/* What is left of it now, where it is limited; for the thread that runs. */
+uint64_t sv_thread_cpu_left(struct sv_thread *);
 /* From the next call from outside on (this one, if there is one) the clocks are noted at its
  * beginning. */
 void sv_interrupt_note_begin(struct sv_thread *);

@@ -35,14 +35,13 @@ int sv_table_new(struct sv_err *err, struct sv_store *s, const struct sv_table_t
     if (s->ntables >= s->limits.tables)
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "more than %u tables in a store",
                        s->limits.tables);
-    if (min > address_elems(type) || s->table_used > s->limits.table_elems ||
-        min > s->limits.table_elems - s->table_used)
+    if (min > address_elems(type) || !sv_store_take_table(s, min))
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET,
                        "table of %llu elements exceeds the store's limit of %llu",
                        (unsigned long long)min, (unsigned long long)s->limits.table_elems);
     t = sv_arena_zero(&s->arena, sizeof *t);
     if (!t)
-        return sv_fail_nomem(err, "a table");
+        goto fail;
     t->type = *type;
     t->max = type->limits.has_max ? type->limits.max : UINT64_MAX;
     if (t->max > address_elems(type))
@@ -52,7 +51,7 @@ int sv_table_new(struct sv_err *err, struct sv_store *s, const struct sv_table_t
     if (min) {
         t->elems = sv_alloc_array_zero(min, sizeof *t->elems);
         if (!t->elems)
-            return sv_fail_nomem(err, "a table");
+            goto fail;
         if (init != SV_REF_NULL)
             fill(t->elems, init, min);
     }
@@ -61,17 +60,20 @@ int sv_table_new(struct sv_err *err, struct sv_store *s, const struct sv_table_t
     t->next = s->tables;
     s->tables = t;
     s->ntables++;
-    s->table_used += min;
     *ret = t;
     return 0;
+fail:
+    sv_store_give_table(s, min);
+    return sv_fail_nomem(err, "a table");
 }
 
 static bool may_grow(const struct sv_table *t, uint64_t delta)
 {
     const struct sv_store *s = t->store;
+    uint64_t used = __atomic_load_n(&s->first->table_used, __ATOMIC_RELAXED);
 
-    return t->size <= t->max && delta <= t->max - t->size &&
-           delta <= s->limits.table_elems - s->table_used;
+    return t->size <= t->max && delta <= t->max - t->size && used <= s->limits.table_elems &&
+           delta <= s->limits.table_elems - used;
 }
 
 int64_t sv_table_grow(struct sv_table *t, uint64_t delta, sv_ref init)
@@ -79,21 +81,22 @@ int64_t sv_table_grow(struct sv_table *t, uint64_t delta, sv_ref init)
     uint64_t old = t->size, size, cap;
     sv_ref *p;
 
-    if (!may_grow(t, delta))
+    if (!may_grow(t, delta) || !sv_store_take_table(t->store, delta))
         return -1;
     size = old + delta;
     if (size > t->cap) {
         cap = t->cap < t->max / 2 ? t->cap * 2 : t->max;
         cap = cap < size ? size : cap;
         p = cap <= SIZE_MAX / sizeof *p ? sv_realloc(t->elems, cap * sizeof *p) : NULL;
-        if (!p)
+        if (!p) {
+            sv_store_give_table(t->store, delta);
             return -1;
+        }
         t->elems = p;
         t->cap = cap;
     }
     fill(t->elems + old, init, delta);
     t->size = size;
-    t->store->table_used += delta;
     return (int64_t)old;
 }
 

@@ -116,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&store, 0, sizeof store);
     store.thread.store = &store;
+    store.first = &store;
     store.thread.wake_fd = -1;
     store.thread.cpu_left_ns = UINT64_MAX;
     store.limits.memory_bytes = 1 << 20;

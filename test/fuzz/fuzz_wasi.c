@@ -155,6 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fill(data, size);
     mem.size = MEMORY;
     store.thread.store = &store;
+    store.first = &store;
     store.thread.wake_fd = -1;
     grant.coarse_clock = flags & 1;
     if (sv_host_wasi.open(&err, &store, &grant, &state) < 0)

@@ -93,7 +93,7 @@ struct request {
  * in shared memory is copied: other threads may write to it. */
 static bool decode(struct state *s, struct sv_thread *th, const struct request *r, bool shared)
 {
-    uint64_t pixels = (uint64_t)r->w * r->h, used = s->store->memory_used;
+    uint64_t pixels = (uint64_t)r->w * r->h, used = sv_store_memory_used(s->store);
     uint64_t room = s->store->limits.memory_bytes - used;
     uint64_t mine = pixels * 3 + (shared ? r->len : 0);
     struct ssvm_image_limits limits = {s->grant.max_side, s->grant.max_pixels, HOLD_MAX};

@@ -41,12 +41,12 @@ static uint64_t cpu_used(const struct sv_call *c)
 
 static uint64_t cpu_left(const struct sv_call *c)
 {
-    uint64_t left = c->th->cpu_left_ns, used;
+    uint64_t left;
 
-    if (left == UINT64_MAX)
+    if (c->th->cpu_left_ns == UINT64_MAX)
         return NONE;
-    used = cpu_since_begin(c);
-    return used < left ? up(c, left - used) : 0;
+    left = sv_thread_cpu_left(c->th);
+    return left ? up(c, left) : 0;
 }
 
 static uint64_t wall_used(const struct sv_call *c)
@@ -65,12 +65,12 @@ static uint64_t wall_left(const struct sv_call *c)
 
 static uint64_t memory_used(const struct sv_call *c)
 {
-    return c->th->store->memory_used;
+    return sv_store_memory_now(c->th->store);
 }
 
 static uint64_t memory_peak(const struct sv_call *c)
 {
-    return c->th->store->peak_memory;
+    return sv_store_memory_peak(c->th->store);
 }
 
 static uint64_t memory_limit(const struct sv_call *c)

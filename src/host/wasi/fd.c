@@ -59,7 +59,7 @@ int sv_wasi_fd_allocate(struct sv_wasi *w, struct sv_call *c, const union sv_slo
 int sv_wasi_fd_close(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
     (void)c;
-    if (arg[0].i32 >= w->nfiles || w->files[arg[0].i32].kind == SV_VFS_FREE)
+    if (!sv_vfs_is_open(w, arg[0].i32))
         return SV_WASI_EBADF;
     return sv_vfs_close(w, arg[0].i32);
 }
@@ -361,6 +361,9 @@ int sv_wasi_fd_renumber(struct sv_wasi *w, struct sv_call *c, const union sv_slo
         r = sv_vfs_find(w, to, 0, &g);
     if (r != 0 || from == to)
         return r;
+    /* Who waits for one of them knows where it is. */
+    if (f->waiting || g->waiting)
+        return SV_WASI_EBUSY;
     sv_vfs_close(w, to);
     *g = *f;
     /* Moved, not copied: nothing of it is released. */

@@ -38,10 +38,10 @@ int sv_vfs_take_iovs(struct sv_call *c, uint32_t ptr, uint32_t count, struct iov
     return 0;
 }
 
-int sv_vfs_again(struct sv_call *c, const struct sv_vfs_file *f, int host_errno, short events)
+int sv_vfs_again(struct sv_call *c, struct sv_vfs_file *f, int host_errno, short events)
 {
     struct pollfd fds[2] = {{.fd = f->fd, .events = events}};
-    int ready;
+    int ready, r;
 
     if (!sv_thread_ok(c->th))
         return sv_thread_interrupted(c->th);
@@ -51,7 +51,11 @@ int sv_vfs_again(struct sv_call *c, const struct sv_vfs_file *f, int host_errno,
         return sv_wasi_errno(host_errno);
     if (f->flags & SV_WASI_FD_NONBLOCK)
         return SV_WASI_EAGAIN;
-    return sv_vfs_wait(c->th, fds, 1, -1, &ready);
+    sv_vfs_hold(f);
+    r = sv_vfs_wait(c->th, fds, 1, -1, &ready);
+    if (!sv_vfs_drop(f) && r == 0)
+        r = SV_WASI_EBADF;
+    return r;
 }
 
 /* ---- the system calls ---- */
@@ -394,6 +398,7 @@ static int cut_to(struct iovec *v, int n, uint64_t max)
 int sv_vfs_write(struct sv_wasi *w, struct sv_call *c, struct sv_vfs_file *f, struct iovec *v,
                  int n, size_t total, int64_t offset, uint32_t *ret_len)
 {
+    bool counted = f->output && w->output_left != UINT64_MAX;
     int r;
 
     *ret_len = 0;
@@ -403,12 +408,14 @@ int sv_vfs_write(struct sv_wasi *w, struct sv_call *c, struct sv_vfs_file *f, st
         return sv_thread_interrupted(c->th);
     if (total == 0)
         return 0;
-    if (f->output && total > w->output_left) {
+    if (counted && total > w->output_left) {
         if (w->output_left == 0)
             return SV_WASI_EDQUOT;
         n = cut_to(v, n, w->output_left);
         total = w->output_left;
     }
+    if (counted) /* now: other threads may write while this one waits */
+        w->output_left -= total;
     if (f->kind == SV_VFS_NULL || f->kind == SV_VFS_BYTES) {
         *ret_len = (uint32_t)total;
         r = 0;
@@ -419,7 +426,7 @@ int sv_vfs_write(struct sv_wasi *w, struct sv_call *c, struct sv_vfs_file *f, st
     } else {
         r = transfer(c, f, v, n, offset, host_write, POLLOUT, ret_len);
     }
-    if (f->output && w->output_left != UINT64_MAX)
-        w->output_left -= *ret_len;
+    if (counted)
+        w->output_left += total - *ret_len;
     return r;
 }

@@ -73,13 +73,14 @@ static int take_sub(const uint8_t *from, bool p0, struct sub *s)
 }
 
 /* One pollfd a descriptor: ppoll takes no more of them than the process may have files. */
-static void add_fd(struct wait *k, struct sub *s, int host_fd, uint32_t *places)
+static void add_fd(struct wait *k, struct sub *s, struct sv_vfs_file *f, uint32_t *places)
 {
     short events = s->type == SV_WASI_EVENT_READ ? POLLIN : POLLOUT;
 
     if (places[s->fd] == NONE) {
         places[s->fd] = k->nfds;
-        k->fds[k->nfds++] = (struct pollfd){.fd = host_fd};
+        sv_vfs_hold(f);
+        k->fds[k->nfds++] = (struct pollfd){.fd = f->fd};
     }
     s->poll = places[s->fd];
     k->fds[s->poll].events |= events;
@@ -95,7 +96,7 @@ static void take_fd(struct sv_wasi *w, struct wait *k, struct sub *s, uint32_t *
         e = SV_WASI_EBADF;
     s->error = (uint16_t)e;
     if (e == 0 && (f->kind == SV_VFS_PIPE || f->kind == SV_VFS_SOCKET))
-        add_fd(k, s, f->fd, places);
+        add_fd(k, s, f, places);
     else
         s->ready = true;
 }
@@ -169,6 +170,9 @@ static bool event_of(const struct sv_wasi *w, const struct wait *k, const struct
         ret->error = SV_WASI_EBADF;
     if (got & POLLHUP)
         ret->flags = SV_WASI_EVENT_HANGUP;
+    /* Closed while we waited. */
+    if (s->poll != NONE && w->files[s->fd].kind == SV_VFS_CLOSED)
+        ret->error = SV_WASI_EBADF;
     if (s->type == SV_WASI_EVENT_READ)
         ret->nbytes = readable(w, &w->files[s->fd]);
     return true;
@@ -226,6 +230,19 @@ static int wait_events(struct sv_wasi *w, struct sv_call *c, struct wait *k, uin
     }
 }
 
+/* Each file was held once, by the first subscription that named it. */
+static void drop_fds(struct sv_wasi *w, const struct wait *k)
+{
+    uint32_t next = 0;
+
+    for (uint32_t i = 0; next < k->nfds; i++) {
+        if (k->subs[i].poll != next)
+            continue;
+        sv_vfs_drop(&w->files[k->subs[i].fd]);
+        next++;
+    }
+}
+
 /* (in, out, nsubscriptions, ret_nevents) */
 static int poll_any(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, bool p0)
 {
@@ -255,6 +272,7 @@ static int poll_any(struct sv_wasi *w, struct sv_call *c, const union sv_slot *a
     r = k.subs && k.fds && places ? take_subs(w, &k, in, p0, places) : SV_WASI_ENOMEM;
     if (r == 0)
         r = wait_events(w, c, &k, out, &n);
+    drop_fds(w, &k);
     if (large) {
         sv_free(k.subs);
         sv_free(k.fds);

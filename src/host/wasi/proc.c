@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include "host/wasi/vfs.h"
+#include "runtime/threads.h"
 
 int sv_wasi_proc_exit(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
@@ -44,10 +45,15 @@ int sv_wasi_proc_raise(struct sv_wasi *w, struct sv_call *c, const union sv_slot
 
 int sv_wasi_sched_yield(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
+    bool held;
+
     (void)w;
     (void)arg;
     if (!sv_thread_ok(c->th))
         return sv_thread_interrupted(c->th);
+    held = sv_threads_let(c->th);
     sched_yield();
+    if (held)
+        sv_threads_take(c->th);
     return 0;
 }

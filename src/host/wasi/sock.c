@@ -1,6 +1,7 @@
 /* The four socket functions of preview1, on descriptors that were granted and are sockets. Opening
  * sockets is another module's. */
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "host/wasi/vfs.h"
 
@@ -42,6 +43,12 @@ int sv_wasi_sock_accept(struct sv_wasi *w, struct sv_call *c, const union sv_slo
         r = sv_vfs_again(c, f, any ? errno : EAGAIN, POLLIN);
         if (r != 0)
             return r;
+    }
+    /* Again: other threads may have taken it. */
+    r = sv_vfs_reserve(w, &slot);
+    if (r != 0) {
+        close(fd);
+        return r;
     }
     like.flags = (uint8_t)flags;
     like.rights = SV_WASI_RIGHTS_SOCKET;

@@ -78,34 +78,83 @@ int sv_vfs_lacking(const struct sv_vfs_file *f, uint32_t need)
     return SV_WASI_ENOTCAPABLE;
 }
 
+static bool resize(struct sv_wasi *w, uint32_t cap)
+{
+    struct sv_vfs_file *files = sv_alloc_array(cap, sizeof *files);
+
+    if (!files)
+        return false;
+    memcpy(files, w->files, w->nfiles * sizeof *files);
+    if (w->files != w->inline_files)
+        sv_free(w->files);
+    w->files = files;
+    w->cap = cap;
+    return true;
+}
+
 int sv_vfs_reserve(struct sv_wasi *w, uint32_t *ret_fd)
 {
-    uint32_t i, cap;
-    struct sv_vfs_file *files;
+    uint32_t i, from = UINT32_MAX;
 
-    for (i = w->free_from; i < w->nfiles; i++)
-        if (w->files[i].kind == SV_VFS_FREE)
+    for (i = w->free_from; i < w->nfiles; i++) {
+        const struct sv_vfs_file *f = &w->files[i];
+
+        if (f->kind == SV_VFS_FREE || (f->kind == SV_VFS_CLOSED && !f->waiting))
             break;
+        if (f->kind == SV_VFS_CLOSED && from == UINT32_MAX)
+            from = i;
+    }
     if (i >= w->max)
         return SV_WASI_EMFILE;
-    if (i == w->cap) {
-        cap = w->cap > w->max / 2 ? w->max : w->cap * 2;
-        files = sv_alloc_array(cap, sizeof *files);
-        if (!files)
-            return SV_WASI_ENOMEM;
-        memcpy(files, w->files, w->nfiles * sizeof *files);
-        if (w->files != w->inline_files)
-            sv_free(w->files);
-        w->files = files;
-        w->cap = cap;
-    }
-    if (i == w->nfiles) {
-        w->files[i].kind = SV_VFS_FREE;
+    if (i == w->cap && !resize(w, w->cap > w->max / 2 ? w->max : w->cap * 2))
+        return SV_WASI_ENOMEM;
+    if (i == w->nfiles)
         w->nfiles++;
-    }
-    w->free_from = i;
+    w->files[i] = (struct sv_vfs_file){.kind = SV_VFS_FREE};
+    w->free_from = from < i ? from : i;
     *ret_fd = i;
     return 0;
+}
+
+int sv_vfs_share(struct sv_err *err, struct sv_wasi *w)
+{
+    if (w->shared)
+        return 0;
+    if (w->max > SV_WASI_FDS_SHARED)
+        w->max = SV_WASI_FDS_SHARED > w->nfiles ? SV_WASI_FDS_SHARED : w->nfiles;
+    if (w->cap < w->max && !resize(w, w->max))
+        return sv_fail_nomem(err, "the descriptors of threads");
+    w->shared = true;
+    return 0;
+}
+
+/* Give back what the host has of it: an errno. */
+static int release(struct sv_vfs_file *f)
+{
+    int r = 0;
+
+    /* A delayed write may fail here; EINTR does not mean that it is still open. */
+    if (f->owned && close(f->fd) != 0 && errno != EINTR)
+        r = sv_wasi_errno(errno);
+    sv_vfs_dir_delete(f->dir);
+    f->dir = NULL;
+    f->owned = false;
+    return r;
+}
+
+void sv_vfs_hold(struct sv_vfs_file *f)
+{
+    f->waiting++;
+}
+
+bool sv_vfs_drop(struct sv_vfs_file *f)
+{
+    f->waiting--;
+    if (f->kind != SV_VFS_CLOSED)
+        return true;
+    if (!f->waiting)
+        release(f);
+    return false;
 }
 
 int sv_vfs_close(struct sv_wasi *w, uint32_t fd)
@@ -113,14 +162,11 @@ int sv_vfs_close(struct sv_wasi *w, uint32_t fd)
     struct sv_vfs_file *f = &w->files[fd];
     int r = 0;
 
-    if (f->kind == SV_VFS_FREE)
+    if (f->kind <= SV_VFS_CLOSED)
         return 0;
-    /* A delayed write may fail here; EINTR does not mean that it is still open. */
-    if (f->owned && close(f->fd) != 0 && errno != EINTR)
-        r = sv_wasi_errno(errno);
-    sv_vfs_dir_delete(f->dir);
-    f->dir = NULL;
-    f->kind = SV_VFS_FREE;
+    f->kind = f->waiting ? SV_VFS_CLOSED : SV_VFS_FREE;
+    if (!f->waiting)
+        r = release(f);
     if (fd < w->free_from)
         w->free_from = fd;
     return r;

@@ -17,6 +17,7 @@
 /* Limits on what a guest can make large. */
 #define SV_WASI_FDS_DEFAULT 1024        /* open descriptors */
 #define SV_WASI_FDS_INLINE 8            /* those that need no memory of their own */
+#define SV_WASI_FDS_SHARED 65536        /* at most, once a guest has threads */
 #define SV_WASI_IOVS_MAX 1024           /* buffers of one call */
 #define SV_WASI_CHUNK ((size_t)1 << 20) /* bytes between two looks at the interruption */
 #define SV_WASI_RANDOM_CHUNK ((size_t)1 << 16)
@@ -30,8 +31,9 @@
 
 enum sv_vfs_kind {
     SV_VFS_FREE,
-    SV_VFS_LAZY, /* a standard stream on a host descriptor, not looked at yet */
-    SV_VFS_FILE, /* regular: never blocks for long */
+    SV_VFS_CLOSED, /* while threads of the guest wait for it: not free yet */
+    SV_VFS_LAZY,   /* a standard stream on a host descriptor, not looked at yet */
+    SV_VFS_FILE,   /* regular: never blocks for long */
     SV_VFS_DIR,
     SV_VFS_PIPE, /* pipes, terminals, devices: may block */
     SV_VFS_SOCKET,
@@ -59,6 +61,7 @@ struct sv_vfs_file {
     bool no_nosignal; /* nor RWF_NOSIGNAL */
     bool asked_limit; /* whether `limited` is known */
     bool limited;     /* the size of files has a limit */
+    uint16_t waiting; /* threads of the guest that wait for it */
     int fd;           /* -1 without one */
     uint32_t rights, inheriting;
     const char *preopen;    /* guest path of a granted directory */
@@ -73,6 +76,7 @@ struct sv_wasi {
     uint32_t nfiles, cap, max;
     uint32_t free_from; /* no free descriptor below */
     uint8_t resolver;   /* enum sv_vfs_resolver */
+    bool shared;        /* by threads: the table does not move any more */
     bool coarse_clock;
     struct sv_wasi_stream streams[3];
     size_t in_pos;        /* of a BYTES stream */
@@ -93,7 +97,8 @@ static inline int sv_wasi_path_errno(int host_errno)
     return e != 0 ? e : SV_WASI_EIO;
 }
 
-/* vfs.c: the table. A struct sv_vfs_file * is valid until the next sv_vfs_reserve. */
+/* vfs.c: the table. A struct sv_vfs_file * is valid until the next sv_vfs_reserve; in a guest with
+ * threads also until one that waits lets others go on (sv_vfs_wait), unless it is held. */
 void sv_vfs_look(struct sv_vfs_file *); /* fill in a LAZY one */
 int sv_vfs_lacking(const struct sv_vfs_file *,
                    uint32_t need);                      /* why `need` is not there: an errno */
@@ -103,6 +108,17 @@ int sv_vfs_close(struct sv_wasi *,
 /* Put an opened host descriptor (owned from now on) into reserved slot `fd`. */
 int sv_vfs_install(struct sv_wasi *, uint32_t fd, int host_fd, const struct sv_vfs_file *like);
 uint8_t sv_vfs_filetype(unsigned mode);
+/* Threads of the guest are going to use the table. */
+int sv_vfs_share(struct sv_err *err, struct sv_wasi *);
+/* Hold a file while this thread waits for it: the host's descriptor stays open. drop: false when
+ * the guest has closed it meanwhile. */
+void sv_vfs_hold(struct sv_vfs_file *);
+bool sv_vfs_drop(struct sv_vfs_file *);
+/* Is there a file behind the guest's descriptor? */
+static inline bool sv_vfs_is_open(const struct sv_wasi *w, uint32_t fd)
+{
+    return fd < w->nfiles && w->files[fd].kind > SV_VFS_CLOSED;
+}
 
 /* The file of a descriptor, with all rights of `need`: an errno. */
 static inline int sv_vfs_find(struct sv_wasi *w, uint32_t fd, uint32_t need,
@@ -111,7 +127,7 @@ static inline int sv_vfs_find(struct sv_wasi *w, uint32_t fd, uint32_t need,
     struct sv_vfs_file *f;
 
     *ret = NULL;
-    if (fd >= w->nfiles || w->files[fd].kind == SV_VFS_FREE)
+    if (!sv_vfs_is_open(w, fd))
         return SV_WASI_EBADF;
     f = &w->files[fd];
     if (f->kind == SV_VFS_LAZY)
@@ -147,10 +163,11 @@ void sv_vfs_hold_signal(struct sv_vfs_hold *, int sig);
 void sv_vfs_drop_signal(struct sv_vfs_hold *, bool raised);
 /* What to do after a failed system call: 0 = try again (after waiting), else an errno or negative.
  */
-int sv_vfs_again(struct sv_call *, const struct sv_vfs_file *, int host_errno, short events);
+int sv_vfs_again(struct sv_call *, struct sv_vfs_file *, int host_errno, short events);
 
 /* wait.c: wait for fds[0..n) (room for one more at [n]) or for timeout_ns (negative: for ever).
- * *ret_ready: how many are ready. 0, or negative when the guest was interrupted. */
+ * *ret_ready: how many are ready. 0, or negative when the guest was interrupted. Other threads of
+ * the guest go on meanwhile: hold the files. */
 int sv_vfs_wait(struct sv_thread *, struct pollfd *fds, unsigned n, int64_t timeout_ns,
                 int *ret_ready);
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "host/wasi/vfs.h"
+#include "runtime/threads.h"
 
 /* The longest sleep in one piece. */
 #define PIECE_NS ((int64_t)3600 * 1000000000)
@@ -35,6 +36,7 @@ int sv_vfs_wait(struct sv_thread *th, struct pollfd *fds, unsigned n, int64_t ti
 {
     uint64_t end = 0, woken;
     unsigned nall = n;
+    bool held;
     int r;
 
     /* What is ready already costs one call. */
@@ -65,7 +67,10 @@ int sv_vfs_wait(struct sv_thread *th, struct pollfd *fds, unsigned n, int64_t ti
         }
         if (left < ns)
             ns = left;
+        held = sv_threads_let(th);
         r = sleep_once(th, fds, nall, ns);
+        if (held)
+            sv_threads_take(th);
         if (r > 0 && nall > n && fds[n].revents) {
             /* Emptied, so that a stale one does not make us spin; `interrupt` is set before it is
              * filled. */

@@ -207,9 +207,14 @@ static const char *wasi_holds(const void *state)
     const struct sv_wasi *w = state;
 
     for (uint32_t i = 3; i < w->nfiles; i++)
-        if (w->files[i].kind != SV_VFS_FREE && !w->files[i].preopen)
+        if (sv_vfs_is_open(w, i) && !w->files[i].preopen)
             return "an open file";
     return NULL;
+}
+
+static int wasi_share(struct sv_err *err, void *state)
+{
+    return sv_vfs_share(err, state);
 }
 
 const struct sv_host_module sv_host_wasi = {
@@ -221,4 +226,5 @@ const struct sv_host_module sv_host_wasi = {
     .open = wasi_open,
     .close = wasi_close,
     .holds = wasi_holds,
+    .share = wasi_share,
 };

@@ -42,6 +42,7 @@ static inline void guest_open(struct guest *g, const struct sv_host_module *m, c
     g->memory.size = GUEST_SIZE;
     g->inst.memory0 = &g->memory;
     g->store.thread.store = &g->store;
+    g->store.first = &g->store;
     g->store.thread.wake_fd = -1;
     g->store.thread.cpu_left_ns = UINT64_MAX;
     g->store.limits.memory_bytes = UINT64_C(1) << 30;
