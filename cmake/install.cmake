@@ -22,6 +22,8 @@ get_property(plugins GLOBAL PROPERTY SV_PLUGINS)
 if(plugins)
   install(TARGETS ${plugins} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/ssvm)
 endif()
+# Beside libssvm.so, which it finds there: clients are given its path.
+install(TARGETS ssvm_evmc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS ssvm_isolate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
 install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h include/ssvm_state.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 

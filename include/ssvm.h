@@ -414,6 +414,9 @@ SSVM_API ssvm_instance *ssvm_caller_instance(ssvm_caller *); /* NULL when the ho
 /* Checked access to the caller's memory 0: NULL when [ptr, ptr + len) is not inside. Dies at the
  * next call into the guest. */
 SSVM_API void *ssvm_caller_slice(ssvm_caller *, uint64_t ptr, uint64_t len);
+/* Charge gas for what the host does. False: there is not so much left, and nothing was charged; the
+ * function should end the guest. True, and nothing, in stores that do not count. Since 0.1. */
+SSVM_API bool ssvm_caller_use_gas(ssvm_caller *, uint64_t gas);
 
 SSVM_API own ssvm_error *ssvm_linker_new(ssvm_store *, own ssvm_linker **ret);
 SSVM_API void ssvm_linker_delete(own ssvm_linker *); /* what it defined lives on in the store */

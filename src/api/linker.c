@@ -224,3 +224,8 @@ void *ssvm_caller_slice(ssvm_caller *c, uint64_t ptr, uint64_t len)
 
     return c && sv_call_slice(c->call, ptr, len, &p) ? p : NULL;
 }
+
+bool ssvm_caller_use_gas(ssvm_caller *c, uint64_t gas)
+{
+    return c && sv_gas_charge(c->call->th, gas);
+}
