@@ -117,7 +117,7 @@ static const int allowed[] = {
     SYS_sched_getparam,
     SYS_sched_getscheduler,
     SYS_getpriority,
-    SYS_setpriority, /* only to give priority up: pool.c */
+    SYS_setpriority, /* pool.c; RLIMIT_NICE is the limit */
     SYS_gettid,
     SYS_getpid,
     SYS_getppid,

@@ -20,6 +20,7 @@ bool srv_log_open(struct srv_log *log, const char *where)
 {
     memset(log, 0, sizeof *log);
     pthread_mutex_init(&log->lock, NULL);
+    pthread_mutex_init(&log->write_lock, NULL);
     log->fd = -1;
     if (strcmp(where, "none") == 0)
         return true;
@@ -43,6 +44,7 @@ void srv_log_close(struct srv_log *log)
     free(log->waiting);
     free(log->writing);
     pthread_mutex_destroy(&log->lock);
+    pthread_mutex_destroy(&log->write_lock);
 }
 
 void srv_log_line(struct srv_log *log, const char *line, size_t len)
@@ -109,6 +111,7 @@ void srv_log_write(struct srv_log *log)
 
     if (log->fd < 0)
         return;
+    pthread_mutex_lock(&log->write_lock);
     pthread_mutex_lock(&log->lock);
     bytes = log->waiting;
     len = log->len;
@@ -125,6 +128,7 @@ void srv_log_write(struct srv_log *log)
                                      "{\"event\":\"log_dropped\",\"lines\":%llu}\n",
                                      (unsigned long long)log->lost)) == 0)
         log->lost = 0;
+    pthread_mutex_unlock(&log->write_lock);
 }
 
 /* ---- Lines ---- */

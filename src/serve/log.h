@@ -1,4 +1,4 @@
-/* The access log: lines of JSON, gathered in memory and written by the watching thread, so that a
+/* The access log: lines of JSON, gathered in memory and written by a thread of its own, so that a
  * slow disk or pipe stops nobody. */
 #ifndef SERVE_LOG_H
 #define SERVE_LOG_H
@@ -15,12 +15,12 @@
 #define SRV_LOG_TEXT_MAX 256 /* bytes of a path or a message in a line */
 
 struct srv_log {
-    int fd; /* -1 = none */
-    pthread_mutex_t lock;
+    int fd;                           /* -1 = none */
+    pthread_mutex_t lock, write_lock; /* the latter first */
     own char *waiting, *writing;
     size_t len;
     uint64_t dropped; /* lines that found no room */
-    /* Of the one thread that writes. */
+    /* Of the thread that writes. */
     uint64_t lost; /* lines that are not in the log, and not yet told there */
     bool torn;     /* the last line was not written whole: a full disk */
 };
@@ -33,7 +33,7 @@ void srv_log_close(struct srv_log *); /* writes what is left */
 void srv_log_line(struct srv_log *, const char *line, size_t len);
 /* Bytes that wait to be written. */
 size_t srv_log_waiting(struct srv_log *);
-/* Write what has gathered; may block. One thread. */
+/* Write what has gathered; may block. */
 void srv_log_write(struct srv_log *);
 /* Something other than a request, for people:
  * {"time":...,"event":...,"function":...,"message":...}. */

@@ -50,6 +50,16 @@ void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* The watch has made it low: with the usual priority again it may go on, if it may have that. */
+static void recover(struct srv_guest *guest)
+{
+    struct srv_thread *thread =
+        (struct srv_thread *)(void *)((char *)guest - offsetof(struct srv_thread, guest));
+
+    if (thread->low)
+        thread->low = !srv_priority_reset(thread->tid);
+}
+
 bool srv_pool_guest_leave(void)
 {
     bool expired;
@@ -57,6 +67,7 @@ bool srv_pool_guest_leave(void)
     pthread_mutex_lock(&self->lock);
     self->store = NULL;
     expired = self->expired;
+    recover(self);
     pthread_mutex_unlock(&self->lock);
     return expired;
 }
@@ -124,6 +135,8 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
              is_spent(&t->guest))) {
             t->guest.expired = true;
             ssvm_store_cancel(t->guest.store);
+            if (t->low) /* or it would hear of it when the others leave it a moment */
+                srv_priority_raise(t->tid);
         }
         pthread_mutex_unlock(&t->guest.lock);
     }
@@ -268,6 +281,7 @@ static void *run_thread(void *arg)
     pthread_getcpuclockid(pthread_self(), &self->cpu_clock);
     pthread_mutex_lock(&pool->lock);
     thread->tid = (pid_t)syscall(SYS_gettid);
+    srv_priority_reset(thread->tid);
     pool->starting--;
     while (!pool->stop && !thread->low) {
         if (pool->nadrift > 0) {
@@ -498,23 +512,44 @@ static void *run_watch(void *arg)
     uint64_t tickets = 0;
     unsigned idle = 0;
 
+    srv_priority_raise((pid_t)syscall(SYS_gettid));
     pthread_mutex_lock(&pool->lock);
     for (unsigned n = 1; !pool->stop; n++) {
         uint64_t now_tickets = atomic_load_explicit(&pool->tickets, memory_order_relaxed);
+        size_t waiting = srv_log_waiting(&pool->server->log);
 
         idle = look(pool) || now_tickets != tickets ? 0 : idle + 1;
         tickets = now_tickets;
-        pthread_mutex_unlock(&pool->lock);
-        if (n % SRV_WATCH_LOG == 0 || idle > SRV_WATCH_IDLE ||
-            srv_log_waiting(&pool->server->log) > WATCH_LOG_BYTES)
-            srv_log_write(&pool->server->log);
-        if (idle <= SRV_WATCH_IDLE)
-            nanosleep(&pause, NULL);
-        pthread_mutex_lock(&pool->lock);
-        if (idle > SRV_WATCH_IDLE && srv_log_waiting(&pool->server->log) == 0) {
+        if (n % SRV_WATCH_LOG == 0 || idle > SRV_WATCH_IDLE || waiting > WATCH_LOG_BYTES) {
+            pool->log_due = true;
+            pthread_cond_signal(&pool->write_log);
+        }
+        if (idle > SRV_WATCH_IDLE && waiting == 0) {
             sleep_watch(pool);
             idle = 0;
+        } else {
+            pthread_mutex_unlock(&pool->lock);
+            nanosleep(&pause, NULL);
+            pthread_mutex_lock(&pool->lock);
         }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+/* The log has a thread of its own: a disk may block, and deadlines go on. */
+static void *run_log(void *arg)
+{
+    struct srv_pool *pool = arg;
+
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stop) {
+        if (!pool->log_due)
+            pthread_cond_wait(&pool->write_log, &pool->lock);
+        pool->log_due = false;
+        pthread_mutex_unlock(&pool->lock);
+        srv_log_write(&pool->server->log);
+        pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -535,6 +570,7 @@ bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
     pthread_cond_init(&pool->wake_watch, NULL);
+    pthread_cond_init(&pool->write_log, NULL);
     pthread_condattr_t clock;
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -542,7 +578,8 @@ bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
     pthread_condattr_destroy(&clock);
     pool->adrift = calloc(n, sizeof(struct srv_loop *));
     pool->seen = calloc(n, sizeof *pool->seen);
-    if (!pool->adrift || !pool->seen || !start_thread(&pool->watch, run_watch, pool))
+    if (!pool->adrift || !pool->seen || !start_thread(&pool->log_writer, run_log, pool) ||
+        !start_thread(&pool->watch, run_watch, pool))
         return false;
     pthread_mutex_lock(&pool->lock);
     for (unsigned i = 0; i < n; i++) {
@@ -587,8 +624,10 @@ void srv_pool_stop(struct srv_pool *pool)
     pool->stop = true;
     pthread_cond_broadcast(&pool->more);
     pthread_cond_signal(&pool->wake_watch);
+    pthread_cond_signal(&pool->write_log);
     pthread_mutex_unlock(&pool->lock);
     pthread_join(pool->watch, NULL);
+    pthread_join(pool->log_writer, NULL);
     while ((thread = pool->threads)) {
         pool->threads = thread->next;
         pthread_join(thread->id, NULL);

@@ -6,8 +6,9 @@
  * milliseconds: a thread that is still in the same call loses its loop to another thread, finishes
  * the call, and gives the connection back. Calls of functions that are known to be long go to a
  * thread of the pool at once. A thread whose call goes on for long gets a lower priority, so that
- * loops, short calls and the watch go first; since it cannot have the old one back, it ends with
- * the call. */
+ * loops, short calls and the watch go first; since it may not have the old one back, it ends with
+ * the call. When the call's time is over the thread goes before all others, where the kernel lets
+ * it: it has the call to end. */
 #ifndef SERVE_POOL_H
 #define SERVE_POOL_H
 
@@ -60,8 +61,9 @@ struct srv_pool {
     unsigned nadrift;
     uint64_t *seen; /* by loop: ticket at the last look of the watch */
     bool stop;
-    pthread_t watch;
-    pthread_cond_t wake_watch;
+    pthread_t watch, log_writer;
+    pthread_cond_t wake_watch, write_log;
+    bool log_due;
     _Atomic bool asleep; /* the watch is */
     _Atomic uint64_t tickets;
     _Atomic unsigned busy; /* `away`, for those without the lock */

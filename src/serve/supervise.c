@@ -19,6 +19,7 @@
 #include "serve/data.h"
 #include "serve/listen.h"
 #include "serve/loop.h"
+#include "serve/priority.h"
 #include "serve/status.h"
 #include "serve/supervisor.h"
 #include "serve/worker.h"
@@ -626,6 +627,7 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     if (!prepare(s, server))
         return SRV_STATUS_USAGE;
     raise_files();
+    srv_priority_allow();
     open_signals(s);
     *s->server = *server;
     server->config = (struct srv_config){0}; /* moved */

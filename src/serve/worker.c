@@ -21,6 +21,7 @@
 #include "serve/link.h"
 #include "serve/listen.h"
 #include "serve/loop.h"
+#include "serve/priority.h"
 #include "serve/process.h"
 #include "serve/registry.h"
 #include "serve/status.h"
@@ -370,6 +371,7 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     prctl(PR_SET_NAME, "ssvm-worker"); /* the kernel knows only which descriptor we came from */
     server->crash = getenv(SRV_TEST_CRASH);
     block_signals(&signals);
+    srv_priority_init();
     raise_files(server);
     count_loops(server);
     share_address_space(server);
