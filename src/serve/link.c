@@ -8,6 +8,7 @@
 
 #include "platform/table.h"
 #include "serve/invoke.h"
+#include "serve/loop.h"
 #include "serve/registry.h"
 
 #define STACK_BYTES (512U << 10) /* of a reading thread */
@@ -56,6 +57,17 @@ static void answer_done(struct plat_channel *channel, const struct plat_message 
     plat_message_release(&answer);
 }
 
+static void beat(struct srv_server *server, struct plat_channel *channel)
+{
+    struct plat_message m;
+
+    if (!srv_loops_beat(server))
+        return;
+    plat_message_init(&m, PLAT_BEAT);
+    (void)plat_channel_send(channel, NULL, &m, true);
+    plat_message_release(&m);
+}
+
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
     struct srv_link *link = data;
@@ -72,6 +84,9 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
         break;
     case PLAT_ASK_STATUS:
         srv_live_ask(link->server, channel, m);
+        break;
+    case PLAT_BEAT:
+        beat(link->server, channel);
         break;
     case PLAT_HELLO: /* the channel itself has reset the calls */
         break;

@@ -117,6 +117,21 @@ void srv_loop_give(struct srv_loop *loop, struct srv_conn *conn)
         srv_loop_wake(loop);
 }
 
+/* A loop whose thread makes a call may be anywhere: the watch takes it away from there. */
+bool srv_loops_beat(struct srv_server *server)
+{
+    uint64_t asked = atomic_load(&server->beat);
+    bool all = true;
+
+    for (unsigned i = 0; i < server->nloops; i++)
+        all = all && (atomic_load(&server->loops[i].beat) == asked ||
+                      atomic_load(&server->loops[i].guest) != 0);
+    atomic_store(&server->beat, asked + 1);
+    for (unsigned i = 0; i < server->nloops; i++)
+        srv_loop_wake(&server->loops[i]);
+    return all;
+}
+
 /* ---- Timers ---- */
 
 static uint64_t patience_ms(const struct srv_config *config, enum srv_timer timer)
@@ -284,6 +299,9 @@ bool srv_loop_run(struct srv_loop *loop)
             if (atomic_load_explicit(&loop->nopen, memory_order_relaxed) == 0)
                 return false;
         }
+        atomic_store_explicit(&loop->beat,
+                              atomic_load_explicit(&loop->server->beat, memory_order_relaxed),
+                              memory_order_relaxed);
         loop->at = 0;
         n = epoll_wait(loop->epoll, loop->events, SRV_LOOP_EVENTS, next_timeout(loop));
         loop->nevents = n > 0 ? (unsigned)n : 0;

@@ -41,6 +41,7 @@ struct srv_loop {
     struct srv_conn *calling; /* whose call the loop's thread makes; whoever takes the loop from it
                                  looks after the client */
     _Atomic uint64_t nopen;   /* connections of this loop */
+    _Atomic uint64_t beat;    /* of the server's, the last that was seen */
     /* Shared with other threads. */
     _Atomic uint64_t
         guest; /* ticket of the call that the owner makes on the loop's thread, 0 = none */
@@ -56,6 +57,8 @@ bool srv_loop_run(struct srv_loop *);
 /* Give a connection back to its loop. Any thread. */
 void srv_loop_give(struct srv_loop *, struct srv_conn *);
 void srv_loop_wake(struct srv_loop *);
+/* Have all loops gone round since the last time that this was asked? Any thread, one at a time. */
+bool srv_loops_beat(struct srv_server *);
 
 /* Patience with a connection; replaces the timer that is set. */
 void srv_loop_set_timer(struct srv_loop *, struct srv_conn *, enum srv_timer);

@@ -45,8 +45,10 @@ int main(int argc, char **argv)
         argc--;
         break;
     }
-    if (role.kind == SRV_ROLE_SUPERVISOR && !role.test)
+    if (role.kind == SRV_ROLE_SUPERVISOR && !role.test) {
         unsetenv(SRV_TEST_CRASH);
+        unsetenv(SRV_TEST_HANG);
+    }
     status = run(&server, &role, argc, argv);
     srv_config_release(&server.config);
     return status;

@@ -413,6 +413,8 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
 
     if (server->crash && strcmp(request->path, server->crash) == 0)
         crash();
+    while (server->hang && strcmp(request->path, server->hang) == 0)
+        pause();
     if (request->route == SRV_ROUTE_FORWARD)
         return srv_forward_ask(conn);
     if (request->route != SRV_ROUTE_FUNCTION)

@@ -55,6 +55,7 @@ struct srv_server {
     _Atomic unsigned nested;  /* functions that wait for others */
     _Atomic uint64_t bodies;  /* bytes of large request bodies held */
     _Atomic uint64_t next_id; /* request ids */
+    _Atomic uint64_t beat;    /* what loops that go round have seen */
     _Atomic bool retiring;    /* another generation takes the new connections */
     _Atomic bool running;     /* the loops are there */
     _Atomic bool draining;
@@ -65,7 +66,7 @@ struct srv_server {
     own struct plat_ring *records; /* of finished requests, for control; NULL: nobody counts them */
     _Atomic uint64_t records_lost, records_gave_up_ns; /* record.c's: the ring stayed full */
     _Atomic uint64_t failures, failures_second;        /* that were told in that second */
-    const char *crash; /* tests: the path that crashes the worker; NULL = none */
+    const char *crash, *hang; /* tests: the path that crashes the worker, or stops a loop; NULL */
 };
 
 #endif

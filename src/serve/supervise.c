@@ -35,6 +35,8 @@
 #define CLOSE_AFTER_MS 50 /* from the end's begin: workers have taken what waited at the door */
 #define FDS_FIXED 3       /* that the loop looks at, beside those of workers */
 #define RETRY_MS 20       /* to tell control what found no room */
+#define BEAT_MS 2000      /* workers show that their loops go round so often */
+#define BEATS_MISSED 5    /* without one of them a worker hangs */
 
 static bool is_current(const struct srv_supervisor *s, const struct srv_slot *slot)
 {
@@ -317,7 +319,10 @@ void srv_supervise_take(void *data, struct plat_channel *channel, struct plat_me
         s->functions = (uint32_t)functions;
         s->broken = (uint32_t)broken;
         slot->state = SRV_SLOT_READY;
+        slot->silent = 0;
         note_ready(s);
+    } else if (m->kind == PLAT_BEAT) {
+        slot->silent = 0;
     }
 }
 
@@ -468,6 +473,28 @@ static void take_signals(struct srv_supervisor *s)
     take_ends(s);
 }
 
+/* Who hangs is no use: another one takes the connections that wait at the door. What is counted are
+ * beats rather than time: when the machine stood still, nobody could have answered. */
+static void ask_for_beats(struct srv_supervisor *s)
+{
+    for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
+        struct srv_slot *slot = &s->slots[i];
+        struct plat_message m;
+
+        if (slot->state != SRV_SLOT_READY)
+            continue;
+        if (slot->silent == BEATS_MISSED) {
+            fprintf(stderr, "ssvm-serve: worker (process %d) hangs: it is killed\n",
+                    (int)slot->life.pid);
+            kill(slot->life.pid, SIGKILL);
+        }
+        slot->silent++;
+        plat_message_init(&m, PLAT_BEAT);
+        (void)plat_channel_send(slot->link, NULL, &m, true);
+        plat_message_release(&m);
+    }
+}
+
 static void sooner(uint64_t *next, uint64_t due)
 {
     if (due != 0 && due < *next)
@@ -481,6 +508,10 @@ static uint64_t take_time(struct srv_supervisor *s)
 
     if (s->close_ns && s->close_ns <= now)
         close_addresses(s);
+    if (s->started && s->beat_ns <= now) {
+        ask_for_beats(s);
+        s->beat_ns = now + BEAT_MS * NS_PER_MS;
+    }
     if (s->kill_ns && s->kill_ns <= now) {
         kill(s->control.pid, SIGKILL);
         s->kill_ns = 0;
@@ -503,6 +534,7 @@ static uint64_t take_time(struct srv_supervisor *s)
     sooner(&next, s->control.due_ns);
     sooner(&next, s->kill_ns);
     sooner(&next, s->close_ns);
+    sooner(&next, s->beat_ns);
     if (!srv_tell_control(s))
         sooner(&next, now + RETRY_MS * NS_PER_MS);
     return next;

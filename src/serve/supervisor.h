@@ -36,6 +36,7 @@ struct srv_slot {
     uint64_t kill_ns; /* when it has drained for too long, 0 = never */
     bool ring_told;   /* control has the ring */
     bool told;        /* and knows who writes there */
+    unsigned silent;  /* beats asked for since the last one that came */
 };
 
 /* A compiler that runs for a worker, or waits for its turn (pid 0). */
@@ -72,6 +73,7 @@ struct srv_supervisor {
     int status;        /* to exit with */
     uint64_t close_ns; /* when the addresses are given up, 0 = not yet */
     uint64_t kill_ns;  /* when whatever is left is killed */
+    uint64_t beat_ns;  /* when workers are asked for a beat */
     uint32_t functions, broken;
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */

@@ -370,6 +370,7 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
 
     prctl(PR_SET_NAME, "ssvm-worker"); /* the kernel knows only which descriptor we came from */
     server->crash = getenv(SRV_TEST_CRASH);
+    server->hang = getenv(SRV_TEST_HANG);
     block_signals(&signals);
     srv_priority_init();
     raise_files(server);

@@ -5,8 +5,9 @@
 #include "serve/server.h"
 
 #define SRV_TEST_CRASH                                                                             \
-    "SSVM_TEST_CRASH" /* environment: the path whose request crashes a worker                      \
-                       */
+    "SSVM_TEST_CRASH"                  /* environment: the path whose request crashes a worker     \
+                                        */
+#define SRV_TEST_HANG "SSVM_TEST_HANG" /* likewise, whose request stops an event loop */
 
 /* What the supervisor gives it. */
 struct srv_role {

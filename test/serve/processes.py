@@ -166,6 +166,25 @@ def crashed_worker():
 
 
 @test
+def hanging_worker():
+    """A request that stops an event loop for ever: its worker is replaced, and no other."""
+    with Server("--workers", "2", "--loops", "1", "--role=test", env=dict(os.environ, SSVM_TEST_HANG="/f/hang/say")) as s:
+        s.function("hello").function("hello", "hello").function("hang", "hello")
+        before = set(s.processes("ssvm-worker"))
+        same(len(before), 2)
+        try:
+            s.call("POST", "/f/hang/say", b"x")
+            assert False, "it was answered"
+        except (OSError, EOFError):
+            pass
+        until("there are two again", lambda: len(s.processes("ssvm-worker")) == 2)
+        same(len(before & set(s.processes("ssvm-worker"))), 1)
+        assert "hangs: it is killed" in output(s)
+        for _ in range(20):
+            same(s.get("/f/hello/say?x=1").status, 200)
+
+
+@test
 def killed_control():
     """Functions that need no state do not notice; there is a new one at once."""
     with Server() as s:
