@@ -583,6 +583,30 @@ typedef struct ssvm_state_files {
 SSVM_API own ssvm_error *ssvm_state_files_open(const ssvm_state_files *, ssvm_state_grant *ret);
 SSVM_API void ssvm_state_files_close(ssvm_state_grant *);
 
+/* Sockets for guests (doc/format/sockets.md): what they may open, by lists, or by a back end of the
+ * embedder's (ssvm_socket.h) instead. Works on the descriptors of WASI, which is defined before.
+ * All that is pointed to lives as long as the linker, its store and templates. Needs
+ * host-socket.so: SSVM_ENOTFOUND; a list with what is no address: SSVM_EUSAGE. Since 0.1. */
+struct ssvm_socket_backend;
+typedef struct ssvm_sockets {
+    size_t size;
+    /* Where guests may connect and send to: "HOST:PORT", "*.HOST:PORT" (those below), "*:PORT", an
+     * address ("10.0.0.1:5432", "[::1]:80") or a network ("10.0.0.0/8:*"); PORT `*`: any. Names
+     * reach addresses of the internet only: those of this machine and of private networks must be
+     * named by number, or `localhost`. */
+    const char *const *connect;
+    size_t nconnect;
+    /* Where they may wait for connections and datagrams: "ADDR:PORT"; ADDR a number, `localhost` or
+     * `*`; PORT 0: one that is free. */
+    const char *const *listen;
+    size_t nlisten;
+    bool af_unix; /* AF_UNIX, at paths in the folders that the guest has */
+    const struct ssvm_socket_backend *backend; /* NULL: by the lists */
+    void *data;                                /* for the back end */
+} ssvm_sockets;
+#define SSVM_SOCKETS_INIT {.size = sizeof(ssvm_sockets)}
+SSVM_API own ssvm_error *ssvm_linker_define_sockets(ssvm_linker *, const ssvm_sockets *);
+
 /* Instantiate: resolves imports (the error names each missing one, who provides it and the flag),
  * runs active segments and `start`. The instance belongs to the store. */
 SSVM_API own ssvm_error *ssvm_linker_instantiate(ssvm_linker *, const ssvm_module *,

@@ -11,6 +11,7 @@
 #include "host/image/image.h"
 #include "host/meter/meter.h"
 #include "host/nn/nn.h"
+#include "host/socket/socket.h"
 #include "host/state/state.h"
 #include "host/threads/threads.h"
 #include "host/wasi/wasi.h"
@@ -76,6 +77,7 @@ struct sv_api_grants {
     struct sv_image_grant image;
     struct sv_state_grant state;
     struct sv_threads_grant threads; /* max 0: none */
+    struct sv_socket_grant sockets;
 };
 
 /* A host module that is granted to a whole linker or template: opened anew in each store. */

@@ -221,6 +221,8 @@ const void *sv_api_host_grant(const struct sv_host_module *m, const struct sv_ap
         return &g->threads;
     if (m == &sv_host_tensorflow || m == &sv_host_tensorflowlite || m == &sv_host_wasi_nn)
         return g->nn;
+    if (strcmp(m->id, "sockets") == 0)
+        return &g->sockets;
     return &g->state;
 }
 

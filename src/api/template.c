@@ -76,6 +76,7 @@ static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const s
         ret->origin = ORIGIN_HOST;
         ret->host = host;
         t->hosts[host] = l->hosts[host].module;
+        t->has_wasi = t->has_wasi || t->hosts[host]->on_wasi;
     } else if (f->host.data) {
         return sv_api_error(SSVM_EUSAGE, "import '%s' cannot be part of a template", f->host.name);
     }

@@ -74,8 +74,11 @@ enum cli_option_id {
     CLI_GROUP,
     CLI_ENABLE, /* value: the feature's name */
     CLI_DISABLE,
+    CLI_ALLOW_AF_UNIX,
     CLI_ALLOW_COMMAND,
+    CLI_ALLOW_CONNECT,
     CLI_ALLOW_HTTP,
+    CLI_ALLOW_LISTEN,
     CLI_CACHE,
     CLI_CPU,
     CLI_CPU_LIMIT,
@@ -208,6 +211,17 @@ bool cli_state_add_secret(struct cli_state *, const struct cli_args *); /* false
 bool cli_state_add_host(struct cli_state *, const char *host);
 /* Nothing granted: nothing is opened. */
 own ssvm_error *cli_state_define(struct cli_state *, ssvm_linker *);
+
+/* What --allow-connect, --allow-listen and --allow-af-unix grant, each at most n times. */
+struct cli_sockets {
+    ssvm_sockets grant;
+    const char **connect, **listen;
+};
+bool cli_sockets_init(struct cli_sockets *, size_t n); /* false: out of memory */
+void cli_sockets_release(struct cli_sockets *);
+bool cli_sockets_add(struct cli_sockets *, const char *address, bool listen);
+/* Nothing granted: nothing is opened. */
+own ssvm_error *cli_sockets_define(struct cli_sockets *, ssvm_linker *);
 
 /* The name nearest to `name`, of `n` names at `names` (stride bytes apart), or NULL when none is
  * near. */

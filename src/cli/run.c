@@ -43,6 +43,7 @@ struct run {
     ssvm_nn_model *models;
     bool image;
     struct cli_state state;
+    struct cli_sockets sockets;
     char disable[DISABLE_MAX];
     const char *invoke, *file;
     const char *profile; /* --profile */
@@ -286,6 +287,12 @@ static bool set_grant(struct run *r, int id)
         return true;
     case CLI_SECRET:
         return cli_state_add_secret(&r->state, &r->args);
+    case CLI_ALLOW_CONNECT:
+        return cli_sockets_add(&r->sockets, value, false);
+    case CLI_ALLOW_LISTEN:
+        return cli_sockets_add(&r->sockets, value, true);
+    case CLI_ALLOW_AF_UNIX:
+        return r->sockets.grant.af_unix = true;
     case CLI_ALLOW_HTTP:
         return cli_state_add_host(&r->state, value);
     case CLI_NN:
@@ -660,6 +667,8 @@ static int prepare(struct run *r)
         e = ssvm_linker_define_threads(r->linker, &r->threads);
     if (!e)
         e = cli_state_define(&r->state, r->linker);
+    if (!e)
+        e = cli_sockets_define(&r->sockets, r->linker);
     if (e)
         return cli_error(NULL, e);
     status = r->profile ? start_profile(r) : 0;
@@ -776,6 +785,7 @@ static int release(struct run *r, int status)
     free(r->dirs);
     free(r->links);
     free(r->models);
+    cli_sockets_release(&r->sockets);
     return status;
 }
 
@@ -802,8 +812,8 @@ static bool init(struct run *r, int argc, char **argv)
     r->wasi.dirs = r->dirs;
     r->wasi.args = r->guest_args;
     r->nn_config.models = r->models;
-    return cli_state_init(&r->state, n) && r->env && r->guest_args && r->dirs && r->links &&
-           r->models;
+    return cli_state_init(&r->state, n) && cli_sockets_init(&r->sockets, n) && r->env &&
+           r->guest_args && r->dirs && r->links && r->models;
 }
 
 /* FILE and what follows it. -1 = go on; else the exit status. */

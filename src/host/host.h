@@ -35,6 +35,7 @@ struct sv_host_module {
     /* More than one thread of the guest is going to call, one at a time; while one waits
      * (sv_threads_let) others do. NULL: nothing to prepare. */
     int (*share)(struct sv_err *err, void *state);
+    bool on_wasi; /* works on the descriptors of WASI, which is opened before it */
     /* Was this function granted to the state? NULL: all are. */
     bool (*has)(const void *state, const struct sv_host_func *);
     bool always; /* needs no grant: every linker has it, a store opens it when a function is asked
@@ -56,6 +57,8 @@ int sv_host_open(struct sv_err *err, struct sv_store *, const struct sv_host_mod
                  const void *grant, void **ret_state);
 /* Tell the states of all of the store's host modules that the guest starts threads. */
 int sv_host_share(struct sv_err *err, const struct sv_store *);
+/* The state of this module in the store; NULL: it is not open there. */
+void *sv_host_state(const struct sv_store *, const struct sv_host_module *);
 /* What the states of the store's host modules hold that a snapshot cannot; NULL: nothing. */
 const char *sv_host_holds(const struct sv_store *);
 /* The explain function for sv_linker_set_explain: who provides an import, and the exact flag. */

@@ -4,9 +4,10 @@
 #include <dlfcn.h>
 
 #include "base/library.h"
+#include "host/wasi/vfs.h"
 #include "runtime/native.h"
 
-static const struct sv_host_services services = {.trap = sv_trap_set};
+static const struct sv_host_services services = {.trap = sv_trap_set, .vfs = &sv_vfs_services};
 
 static const struct sv_host_module *find(const struct sv_host_part *part, const char *id)
 {

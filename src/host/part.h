@@ -7,10 +7,13 @@
 
 #include "host/host.h"
 
+struct sv_vfs_services;
+
 /* What the library does for its parts. */
 struct sv_host_services {
     int (*trap)(struct sv_thread *, int code, const char *format, ...)
         __attribute__((format(printf, 3, 4))); /* sv_trap_set */
+    const struct sv_vfs_services *vfs;         /* host/wasi/vfs.h */
 };
 
 /* What a part has: its one symbol, SV_HOST_PART_SYMBOL. */

@@ -175,6 +175,20 @@ static void print_name(char *to, size_t size, const struct sv_import *import)
              (int)import->name.len, import->name.ptr);
 }
 
+/* Has another open module of the store this function, with this type? */
+static bool others_have(const struct sv_store *store, const struct opened *but,
+                        const struct sv_import *import, const struct sv_type *type)
+{
+    for (const struct opened *o = store->host_states; o; o = o->next) {
+        const struct sv_host_func *f =
+            o == but ? NULL : find_func(o->module, import->module, import->name, type);
+
+        if (f && sig_matches(f->sig, type))
+            return true;
+    }
+    return false;
+}
+
 static bool define(void *arg, struct sv_store *store, const struct sv_module *module,
                    const struct sv_import *import, struct sv_extern *ret)
 {
@@ -190,6 +204,8 @@ static bool define(void *arg, struct sv_store *store, const struct sv_module *mo
     if (!f || (o->module->has && !o->module->has(o->state, f)))
         return false;
     /* Of another type: define it as it is, so that the linker tells what was expected and found. */
+    if (!sig_matches(f->sig, type) && others_have(store, o, import, type))
+        return false;
     type = sig_type(store->engine->types, f->sig);
     if (!type)
         return false;
@@ -214,6 +230,14 @@ static void release_states(void *states)
             o->module->close(o->state);
         sv_free(o);
     }
+}
+
+void *sv_host_state(const struct sv_store *store, const struct sv_host_module *m)
+{
+    for (const struct opened *o = store->host_states; o; o = o->next)
+        if (o->module == m)
+            return o->state;
+    return NULL;
 }
 
 const char *sv_host_holds(const struct sv_store *store)
@@ -307,6 +331,14 @@ void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct
         sv_buf_printf(ret, "it is part of '%s', which was not granted: %s", m->id, m->grant);
         return;
     }
+    /* Of a module of which a part is elsewhere. */
+    for (i = 0; i < SV_COUNT(known_modules); i++)
+        if (is(module, known_modules[i].module) && known_modules[i].prefix[0] &&
+            begins(name, known_modules[i].prefix)) {
+            sv_buf_printf(ret, "it is part of %s: %s", known_modules[i].what,
+                          known_modules[i].then);
+            return;
+        }
     for (i = 0; i < sv_host_nmodules; i++)
         for (j = 0; j < SV_HOST_NAMES_MAX && sv_host_modules[i]->names[j].module; j++)
             if (is(module, sv_host_modules[i]->names[j].module)) {

@@ -38,9 +38,24 @@ int sv_vfs_take_iovs(struct sv_call *c, uint32_t ptr, uint32_t count, struct iov
     return 0;
 }
 
+/* How long a call on this socket may wait: what the guest has set, which the kernel keeps. */
+static int64_t time_limit(const struct sv_vfs_file *f, short events)
+{
+    struct timeval t = {0};
+    socklen_t len = sizeof t;
+
+    if (!f->timed ||
+        getsockopt(f->fd, SOL_SOCKET, events & POLLIN ? SO_RCVTIMEO : SO_SNDTIMEO, &t, &len) != 0)
+        return -1;
+    if (t.tv_sec >= INT32_MAX || (t.tv_sec == 0 && t.tv_usec == 0))
+        return -1;
+    return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_usec * 1000;
+}
+
 int sv_vfs_again(struct sv_call *c, struct sv_vfs_file *f, int host_errno, short events)
 {
     struct pollfd fds[2] = {{.fd = f->fd, .events = events}};
+    int64_t limit;
     int ready, r;
 
     if (!sv_thread_ok(c->th))
@@ -51,11 +66,12 @@ int sv_vfs_again(struct sv_call *c, struct sv_vfs_file *f, int host_errno, short
         return sv_wasi_errno(host_errno);
     if (f->flags & SV_WASI_FD_NONBLOCK)
         return SV_WASI_EAGAIN;
+    limit = time_limit(f, events);
     sv_vfs_hold(f);
-    r = sv_vfs_wait(c->th, fds, 1, -1, &ready);
+    r = sv_vfs_wait(c->th, fds, 1, limit, &ready);
     if (!sv_vfs_drop(f) && r == 0)
-        r = SV_WASI_EBADF;
-    return r;
+        return SV_WASI_EBADF;
+    return r == 0 && ready == 0 && limit > 0 ? SV_WASI_EAGAIN : r;
 }
 
 /* ---- the system calls ---- */

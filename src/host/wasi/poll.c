@@ -26,6 +26,8 @@ struct wait {
     uint32_t nsubs;
     struct pollfd *fds; /* one more than nsubs */
     unsigned nfds;
+    sv_vfs_wait_fn *wait; /* NULL: sv_vfs_wait */
+    void *wait_arg;
 };
 
 static uint64_t now_of(uint8_t clock)
@@ -221,7 +223,9 @@ static int wait_events(struct sv_wasi *w, struct sv_call *c, struct wait *k, uin
     for (;;) {
         int64_t ns = first_ns(k);
 
-        r = sv_vfs_wait(c->th, k->fds, k->nfds, ns == INT64_MAX ? -1 : ns, &ready);
+        ns = ns == INT64_MAX ? -1 : ns;
+        r = k->wait ? k->wait(k->wait_arg, c->th, k->fds, k->nfds, ns, &ready)
+                    : sv_vfs_wait(c->th, k->fds, k->nfds, ns, &ready);
         if (r != 0)
             return r;
         *ret_n = put_events(w, k, out);
@@ -244,12 +248,17 @@ static void drop_fds(struct sv_wasi *w, const struct wait *k)
 }
 
 /* (in, out, nsubscriptions, ret_nevents) */
-static int poll_any(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, bool p0)
+int sv_vfs_poll(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg, bool p0,
+                sv_vfs_wait_fn *wait, void *wait_arg)
 {
     struct sub inline_subs[SUBS_INLINE];
     struct pollfd inline_fds[SUBS_INLINE + 1];
     uint32_t inline_places[4 * SUBS_INLINE], *places = inline_places;
-    struct wait k = {.subs = inline_subs, .nsubs = arg[2].i32, .fds = inline_fds};
+    struct wait k = {.subs = inline_subs,
+                     .nsubs = arg[2].i32,
+                     .fds = inline_fds,
+                     .wait = wait,
+                     .wait_arg = wait_arg};
     size_t in_size =
         p0 ? sizeof(struct sv_wasi_abi_subscription_p0) : sizeof(struct sv_wasi_abi_subscription);
     bool large = k.nsubs > SUBS_INLINE || w->nfiles > SV_COUNT(inline_places);
@@ -285,10 +294,10 @@ static int poll_any(struct sv_wasi *w, struct sv_call *c, const union sv_slot *a
 
 int sv_wasi_poll_oneoff(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
-    return poll_any(w, c, arg, false);
+    return sv_vfs_poll(w, c, arg, false, NULL, NULL);
 }
 
 int sv_wasi_poll_oneoff_p0(struct sv_wasi *w, struct sv_call *c, const union sv_slot *arg)
 {
-    return poll_any(w, c, arg, true);
+    return sv_vfs_poll(w, c, arg, true, NULL, NULL);
 }

@@ -182,6 +182,7 @@ int sv_vfs_install(struct sv_wasi *w, uint32_t fd, int host_fd, const struct sv_
         close(host_fd);
         return sv_wasi_errno(e);
     }
+    w->installs++;
     *f = *like;
     f->fd = host_fd;
     f->owned = true;
@@ -199,3 +200,29 @@ int sv_vfs_install(struct sv_wasi *w, uint32_t fd, int host_fd, const struct sv_
     f->inheriting = 0;
     return 0;
 }
+
+static struct sv_wasi *of_store(const struct sv_store *s)
+{
+    return sv_host_state(s, &sv_host_wasi);
+}
+
+static int find(struct sv_wasi *w, uint32_t fd, uint32_t need, struct sv_vfs_file **ret)
+{
+    return sv_vfs_find(w, fd, need, ret);
+}
+
+const struct sv_vfs_services sv_vfs_services = {
+    .of_store = of_store,
+    .find = find,
+    .reserve = sv_vfs_reserve,
+    .install = sv_vfs_install,
+    .open_beneath = sv_vfs_open_beneath,
+    .take_iovs = sv_vfs_take_iovs,
+    .write = sv_vfs_write,
+    .again = sv_vfs_again,
+    .wait = sv_vfs_wait,
+    .poll = sv_vfs_poll,
+    .hold = sv_vfs_hold,
+    .drop = sv_vfs_drop,
+    .error = sv_wasi_errno,
+};

@@ -62,6 +62,8 @@ struct sv_vfs_file {
     bool asked_limit; /* whether `limited` is known */
     bool limited;     /* the size of files has a limit */
     uint16_t waiting; /* threads of the guest that wait for it */
+    bool timed;       /* a socket with a time limit on its transfers (SO_RCVTIMEO, SO_SNDTIMEO) */
+    bool answers;     /* a datagram socket at a granted address: may answer who writes to it */
     int fd;           /* -1 without one */
     uint32_t rights, inheriting;
     const char *preopen;    /* guest path of a granted directory */
@@ -75,6 +77,7 @@ struct sv_wasi {
     struct sv_vfs_file *files; /* inline_files or allocated */
     uint32_t nfiles, cap, max;
     uint32_t free_from; /* no free descriptor below */
+    uint32_t installs;  /* descriptors put in since the start */
     uint8_t resolver;   /* enum sv_vfs_resolver */
     bool shared;        /* by threads: the table does not move any more */
     bool coarse_clock;
@@ -170,6 +173,36 @@ int sv_vfs_again(struct sv_call *, struct sv_vfs_file *, int host_errno, short e
  * the guest go on meanwhile: hold the files. */
 int sv_vfs_wait(struct sv_thread *, struct pollfd *fds, unsigned n, int64_t timeout_ns,
                 int *ret_ready);
+
+/* poll.c: the two poll_oneoff. `wait` in place of sv_vfs_wait, of which it has the rules; NULL:
+ * that.
+ */
+typedef int sv_vfs_wait_fn(void *arg, struct sv_thread *, struct pollfd *fds, unsigned n,
+                           int64_t timeout_ns, int *ret_ready);
+int sv_vfs_poll(struct sv_wasi *, struct sv_call *, const union sv_slot *arg, bool p0,
+                sv_vfs_wait_fn *wait, void *wait_arg);
+
+/* vfs.c: what a part (host/part.h) that adds kinds of descriptors gets of all this. */
+struct sv_vfs_services {
+    struct sv_wasi *(*of_store)(const struct sv_store *); /* NULL: the store has no WASI */
+    int (*find)(struct sv_wasi *, uint32_t fd, uint32_t need, struct sv_vfs_file **ret);
+    int (*reserve)(struct sv_wasi *, uint32_t *ret_fd);
+    int (*install)(struct sv_wasi *, uint32_t fd, int host_fd, const struct sv_vfs_file *like);
+    int (*open_beneath)(struct sv_wasi *, int dirfd, const char *path, int flags, unsigned mode);
+    int (*take_iovs)(struct sv_call *, uint32_t ptr, uint32_t count, struct iovec *v,
+                     size_t *ret_total);
+    int (*write)(struct sv_wasi *, struct sv_call *, struct sv_vfs_file *, struct iovec *v, int n,
+                 size_t total, int64_t offset, uint32_t *ret_len);
+    int (*again)(struct sv_call *, struct sv_vfs_file *, int host_errno, short events);
+    int (*wait)(struct sv_thread *, struct pollfd *fds, unsigned n, int64_t timeout_ns,
+                int *ret_ready);
+    int (*poll)(struct sv_wasi *, struct sv_call *, const union sv_slot *arg, bool p0,
+                sv_vfs_wait_fn *wait, void *wait_arg);
+    void (*hold)(struct sv_vfs_file *);
+    bool (*drop)(struct sv_vfs_file *);
+    int (*error)(int host_errno); /* sv_wasi_errno */
+};
+extern const struct sv_vfs_services sv_vfs_services;
 
 /* tty.c: make `len` bytes harmless for a terminal; out has room for SV_VFS_TTY_GROWTH * (len + 4).
  * Returns the bytes made. */

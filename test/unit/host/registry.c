@@ -111,7 +111,9 @@ static void explains(void **state)
         const char *module, *name, *contains;
     } cases[] = {
         {"wasi_snapshot_preview1", "fd_write", "--dir"},
-        {"wasi_snapshot_preview1", "sock_open", "no function 'sock_open' in this version"},
+        {"wasi_snapshot_preview1", "sock_open", "--allow-connect HOST:PORT"},
+        {"wasi_snapshot_preview1", "sock_none", "sockets"},
+        {"wasi_snapshot_preview1", "fd_none", "no function 'fd_none' in this version"},
         {"ssvm_process", "ssvm_process_run", "not built into this version"},
         {"wasmedge_image", "load_jpg", "--image"},
         {"wbg", "__wbindgen_throw", "typed calls"},

@@ -1,0 +1,26 @@
+/* Names to addresses, by the system's resolver, with a wait that can end: the question is asked on
+ * a thread of its own, which is left behind when nobody waits any more. Decides nothing. */
+#ifndef OUTBOUND_RESOLVE_H
+#define OUTBOUND_RESOLVE_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* Wait until fd can be read: 0, ETIMEDOUT, EINTR. NULL: by poll, until deadline_ns. */
+struct out_wait {
+    int (*fn)(void *arg, int fd);
+    void *arg;
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
+};
+
+struct out_query {
+    const char *node, *service; /* NULL: none */
+    int family, type, flags;    /* as getaddrinfo has them */
+};
+
+/* The number of addresses, or -errno: -ENOENT, -ENODATA, -EPROTONOSUPPORT, -EAGAIN, -EAFNOSUPPORT,
+ * -ENOMEM, -EIO, or what the wait said. Addresses that are none of IPv4 or IPv6 are left out. */
+int out_resolve(const struct out_wait *, const struct out_query *, struct sockaddr_storage *ret,
+                unsigned max);
+
+#endif
