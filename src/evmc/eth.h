@@ -73,6 +73,8 @@ struct eth_frame {
     bool count;          /* the store counts gas; else `gas` is what is left */
     int64_t gas, refund;
     uint64_t memory_below; /* of the executions that wait for this one */
+    unsigned level;        /* their number */
+    uintptr_t stack_low;   /* where the thread's stack ends; 0: not asked, 1: unknown */
     struct evmc_tx_context tx;
     bool has_tx;
     struct evmc_result returned; /* of the last call; what returnDataCopy reads */

@@ -5,6 +5,10 @@
 
 #define STACK_BYTES (UINT64_C(256) << 10) /* of wasm; there may be 1024 of them */
 #define TABLE_ELEMS 100000
+/* An execution needs so much of the thread's stack, its host included; asked for from this level
+ * on, because the answer may cost more than a short contract. */
+#define STACK_ROOM (128u << 10)
+#define STACK_LEVEL 8
 
 int64_t eth_frame_gas(const struct eth_frame *f)
 {
@@ -52,6 +56,8 @@ static void push(struct eth_frame *f)
     for (const struct eth_frame *below = vm->frames; below; below = below->next) {
         if (pthread_equal(below->thread, f->thread)) {
             f->memory_below = below->memory_below + memory_of(below);
+            f->level = below->level + 1;
+            f->stack_low = below->stack_low;
             break;
         }
     }
@@ -69,6 +75,34 @@ static void pop(struct eth_frame *f)
         p = &(*p)->next;
     *p = f->next;
     pthread_mutex_unlock(&f->vm->mutex);
+}
+
+static uintptr_t find_stack(void)
+{
+    pthread_attr_t attr;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    size_t size = 0;
+    void *low = NULL;
+
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return 1;
+    if (pthread_attr_getstack(&attr, &low, &size) != 0)
+        size = 0;
+    pthread_attr_destroy(&attr);
+    /* Elsewhere: a host that runs on stacks of its own making. */
+    return here - (uintptr_t)low < size ? (uintptr_t)low : 1;
+}
+
+/* Calls inside of calls use the thread's stack, which a contract must not bring to its end. */
+static bool is_stack_low(struct eth_frame *f)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    if (f->level < STACK_LEVEL)
+        return false;
+    if (!f->stack_low)
+        f->stack_low = find_stack();
+    return here > f->stack_low && here - f->stack_low < STACK_ROOM;
 }
 
 /* What a host may not ask for; 0: nothing is wrong. */
@@ -214,7 +248,7 @@ struct evmc_result eth_execute(struct evmc_vm *vm, const struct evmc_host_interf
     f.gas = msg->gas;
     push(&f);
     f.count = f.vm->options.count;
-    r = eth_contract_find(f.vm, code, code_size, &c);
+    r = is_stack_low(&f) ? EVMC_INTERNAL_ERROR : eth_contract_find(f.vm, code, code_size, &c);
     if (r == 0)
         r = run(&f, c);
     if (r == 0)

@@ -82,11 +82,15 @@ installed() { # FILE...
         [ -e "$f" ] || { echo "not installed: $f" && return 1; }
     done
 }
-check "installed files" installed "$inst/bin/ssvm" "$libdir"/libssvm.{a,so,so.0,so.0.1.0} "$inst"/include/{ssvm,wasm}.h \
+check "installed files" installed "$inst/bin/ssvm" "$libdir"/libssvm{,-evmc}.so "$libdir"/libssvm.{a,so.0,so.0.1.0} "$inst"/include/{ssvm,wasm}.h \
     "$libdir/pkgconfig/ssvm.pc" "$libdir"/cmake/ssvm/ssvmConfig{,Version}.cmake "$inst/share/man/man3/ssvm.3" \
     "$inst/share/bash-completion/completions/ssvm" "$inst/libexec/ssvm/ssvm-serve"
 soname() { readelf -d "$libdir/libssvm.so" | grep -q 'SONAME.*\[libssvm\.so\.0\]'; }
 check "soname" soname
+finds_library() { # a client loads it by its path, and it finds what it needs beside itself
+    env -u LD_LIBRARY_PATH ldd "$libdir/libssvm-evmc.so" | grep -F "libssvm.so.0 => $libdir/libssvm.so.0 "
+}
+check "libssvm-evmc.so finds libssvm.so" finds_library
 needed() { # of a plain build: nothing but libc, libm and the loader
     local extra
     extra=$(readelf -d "$libdir/libssvm.so" | grep NEEDED | grep -vE '\[(libc|libm|libpthread|ld-linux[-a-z0-9_]*)\.so' || true)

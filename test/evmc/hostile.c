@@ -1,4 +1,5 @@
 /* Contracts that want to break out or never to end, and hosts that talk nonsense. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -40,6 +41,36 @@ static void check_depth(struct evmc_vm *vm)
     run_release(&r);
     host_release(&h);
     free(s);
+}
+
+/* The same on a thread whose stack cannot hold 1024 calls: the machine says so, and lives. */
+static void *run_deep(void *arg)
+{
+    struct script *s = calloc(1, sizeof *s);
+    struct host h;
+    struct run r;
+
+    probe_init(&h, arg);
+    step_number(s, DEEP, INT64_MAX, 8);
+    r = probe_run(&h, s, INT64_MAX, 0);
+    CHECK_EQ(r.result.status_code, EVMC_INTERNAL_ERROR);
+    CHECK(h.deepest > 20 && h.deepest < 1024);
+    run_release(&r);
+    host_release(&h);
+    free(s);
+    return NULL;
+}
+
+static void check_small_stack(struct evmc_vm *vm)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 512 << 10);
+    CHECK_EQ(pthread_create(&thread, &attr, run_deep, vm), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
 }
 
 static struct run run_plain(struct evmc_vm *vm, enum step step, int64_t gas)
@@ -433,6 +464,7 @@ static void check_option_while_running(struct evmc_vm *vm)
 void test_hostile(struct evmc_vm *vm)
 {
     check_depth(vm);
+    check_small_stack(vm);
     check_traps(vm);
     check_instruction_gas(vm);
     check_callee_loops(vm);

@@ -89,7 +89,7 @@ else
     echo "there is no LLVM 22: native code skipped"
     skipped=$((skipped + 1))
 fi
-run_tests --fuzz "${EVMC_CALLS:-20000}"
+run_tests --fuzz "${EVMC_CALLS:-10000}"
 grep -E '^(seed|[0-9]+ calls)' "$scratch/log"
 
 echo "$passed passed, $failed failed, $skipped skipped"
