@@ -57,7 +57,7 @@ END
 python3 server.py &
 server=$!
 trap 'kill $server' EXIT
-for _ in $(seq 100); do [ -e port ] || sleep 0.05; done
+for _ in $(seq 1200); do [ -e port ] || sleep 0.05; done
 url=http://127.0.0.1:$(cat port)
 echo secret >token
 at() { # PATH VERB...

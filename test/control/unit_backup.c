@@ -233,7 +233,7 @@ static void from_postgresql_to_sqlite(void **state)
 struct busy {
     struct ctl_server *server;
     _Atomic bool stop;
-    unsigned written;
+    _Atomic unsigned written;
 };
 
 static void *write_on(void *data)
@@ -278,7 +278,8 @@ static void while_others_write(void **state)
     open_server(&to, "busy-to", NULL);
     fill(&from);
     assert_int_equal(pthread_create(&thread, NULL, write_on, &busy), 0);
-    usleep(20000);
+    while (busy.written == 0)
+        usleep(1000);
     snprintf(path, sizeof path, "%s/busy/../busy.backup", root);
     assert_int_equal(ctl_backup_write(&from, &err, path, true), SV_EIO); /* no such folder */
     err = (struct sv_err){0};

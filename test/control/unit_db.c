@@ -140,8 +140,7 @@ static _Atomic unsigned noted;
 
 static void note(void *data, const char *what)
 {
-    (void)data;
-    noted += what && strcmp(what, "functions") == 0;
+    noted += what && strcmp(what, data) == 0;
 }
 
 static int notify(struct ctl_sql *sql, struct sv_err *err, void *data)
@@ -154,14 +153,20 @@ static int notify(struct ctl_sql *sql, struct sv_err *err, void *data)
 static void watchers_are_told(void **state)
 {
     struct sv_err err = {0};
-    char what[] = "functions";
+    static char early[] = "early", what[] = "functions";
 
     (void)state;
     noted = 0;
-    ctl_db_watch(db, note, NULL);
-    usleep(300000); /* by then it listens to other nodes */
+    ctl_db_watch(db, note, early);
+    for (int i = 0; i < 1200 && !noted; i++) { /* until it listens to other nodes */
+        assert_int_equal(ctl_db_write(db, &err, notify, early), 0);
+        usleep(50000);
+    }
+    assert_true(noted > 0);
+    noted = 0;
+    ctl_db_watch(db, note, what);
     assert_int_equal(ctl_db_write(db, &err, notify, what), 0);
-    for (int i = 0; i < 100 && !noted; i++)
+    for (int i = 0; i < 6000 && !noted; i++)
         usleep(10000);
     assert_int_equal(noted, 1);
 }

@@ -507,8 +507,8 @@ static void test_restart(void **state)
     before = tables;
     assert_int_equal(ctl_registry_start(&server, &err), 0);
     assert_int_equal(ctl_publish_start(&server, &err), 0);
-    for (unsigned i = 0; i < 1000 && tables == before; i++)
-        usleep(1000);
+    for (unsigned i = 0; i < 6000 && tables == before; i++)
+        usleep(10000);
     expect_weights("back", 1, (uint32_t[]){2}, (uint32_t[]){CTL_WEIGHT_ALL});
     f = ctl_registry_find(&server, "default", "hello");
     assert_string_equal(f->description, "greets");

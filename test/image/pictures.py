@@ -138,7 +138,7 @@ def close(got, want, most=1):
     assert off <= most, f"{off} apart"
 
 
-def refuses(part, data, limit_s=2.0, **options):
+def refuses(part, data, limit_s=20.0, **options):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
     try:

@@ -88,7 +88,7 @@ static inline int fake_count(const char *name)
 /* Until all that was left behind has ended. */
 static inline void wait_idle(struct sv_nn *nn)
 {
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 60000; i++) {
         uint32_t n;
 
         pthread_mutex_lock(&nn->workers.lock);

@@ -85,7 +85,7 @@ static void make_pair(int fds[2])
 
 static void wait_for(const _Atomic unsigned *count, unsigned n)
 {
-    for (int i = 0; i < 2000 && atomic_load(count) < n; i++)
+    for (int i = 0; i < 60000 && atomic_load(count) < n; i++)
         usleep(1000);
     assert_true(atomic_load(count) >= n);
 }

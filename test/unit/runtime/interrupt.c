@@ -11,7 +11,7 @@
 #include "../tsan.h"
 
 #define MS UINT64_C(1000000)
-#define LATE_MS 2000 /* "never" for a test; the bar of 10 ms is bench's */
+#define LATE_MS 60000 /* "never" for a test; the bar of 10 ms is bench's */
 
 /* Loops for ever in guest code. */
 GUEST int guest_spin(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
@@ -107,7 +107,7 @@ static void test_cpu_limit(void **state)
     assert_int_equal(spin(s), SV_ETRAP);
     assert_int_equal(s->thread.trap.code, SV_TRAP_CPU_LIMIT);
     assert_true(sv_clock_thread_ns() - start >= 19 * MS);
-    assert_true(sv_clock_thread_ns() - start < 1000 * MS);
+    assert_true(sv_clock_thread_ns() - start < LATE_MS * MS);
     assert_int_equal(spin(s), SV_ETRAP);
     assert_int_equal(s->thread.trap.code, SV_TRAP_CPU_LIMIT);
     sv_store_delete(s);
@@ -193,7 +193,7 @@ static void test_many_short_calls(void **state)
 
     (void)state;
     for (int i = 0; i < 20000; i++) {
-        sv_store_set_deadline(s, sv_clock_ns() + 500 * MS);
+        sv_store_set_deadline(s, sv_clock_ns() + LATE_MS * MS);
         assert_int_equal(sv_func_call(&s->thread, f, none), 0);
     }
     start = sv_clock_ns();

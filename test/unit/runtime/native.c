@@ -532,7 +532,7 @@ static void test_interrupt(void **state)
         sv_store_set_deadline(w.s, start + 5 * MS);
         assert_int_equal(call(w.inst, SPIN, 0, &v), SV_ETRAP);
         assert_int_equal(w.s->thread.trap.code, SV_TRAP_DEADLINE);
-        assert_true(sv_clock_ns() - start < 2000 * MS);
+        assert_true(sv_clock_ns() - start < 60000 * MS);
         assert_int_equal(w.s->thread.trap.nframes, 1);
         assert_int_equal(w.s->thread.trap.frames[0].func, SPIN);
         assert_int_equal(w.s->thread.trap.frames[0].offset, 0xee);
@@ -556,10 +556,11 @@ static void test_interrupted_anywhere(void **state)
     if (TSAN)
         return;
     open_world(&w, codes, SV_NATIVE_EXCEPTIONS, false);
-    for (uint64_t i = 0; i < 300; i++) {
+    /* A busy machine may be late for a call before it has begun. */
+    for (uint64_t i = 0; i < 300 || (known <= 250 && i < 6000); i++) {
         const struct sv_trap *t = &w.s->thread.trap;
 
-        sv_store_set_deadline(w.s, sv_clock_ns() + 20000 + i * 997);
+        sv_store_set_deadline(w.s, sv_clock_ns() + 20000 + i % 300 * 997);
         assert_int_equal(call(w.inst, FIB, 45, &v), SV_ETRAP);
         assert_int_equal(t->code, SV_TRAP_DEADLINE);
         for (uint32_t k = 0; k < t->nframes; k++)
