@@ -158,16 +158,22 @@ int cln_deploy_send(struct cln_server *server, const struct cln_project *project
 
 static int show(json_t *json)
 {
-    const char *name = "?", *digest = "", *url = "", *note = "";
+    const char *name = "?", *digest = "", *url = "", *note = "", *key = "";
     json_int_t number = 0;
     int is_new = 1;
 
-    json_unpack(json, "{s?s,s?I,s?s,s?s,s?s,s?b}", "function", &name, "number", &number, "digest",
-                &digest, "url", &url, "note", &note, "is_new", &is_new);
+    json_unpack(json, "{s?s,s?I,s?s,s?s,s?s,s?b,s?s}", "function", &name, "number", &number,
+                "digest", &digest, "url", &url, "note", &note, "is_new", &is_new, "usage_key",
+                &key);
     if (*note)
         cln_message("%s", note);
     printf("%s: version %lld (%.12s)%s\n%s\n", name, (long long)number, digest,
            is_new ? "" : ", which was there already", url);
+    if (*key) {
+        printf("usage key, shown this once (callers send it as SSVM-Usage-Key): ");
+        cln_print(key, strlen(key));
+        putchar('\n');
+    }
     return cln_finish(0);
 }
 

@@ -12,6 +12,8 @@
 #define FAILURE_TRIES 5
 #define FAILURE_WAIT_US 100000
 #define SECRET_MAX ((size_t)64 << 10)
+/* Numbers as the server wrote them: decimals with so many digits survive a double. */
+#define DECIMALS JSON_REAL_PRECISION(15)
 
 static const char *text_of(json_t *object, const char *key)
 {
@@ -39,7 +41,7 @@ static int ask_and_show(struct cln_server *server, const char *what, struct sv_b
     int status = cln_server_ask(server, what, "GET", sv_buf_cstr(path), NULL, &json);
 
     if (status == 0 && as_json) {
-        json_dumpf(json, stdout, JSON_INDENT(2));
+        json_dumpf(json, stdout, JSON_INDENT(2) | DECIMALS);
         putchar('\n');
     } else if (status == 0) {
         show(json);
@@ -248,7 +250,7 @@ static void show_lines(json_t *page, bool as_json, struct cln_server *quiet)
         if (quiet && is_expected(line))
             continue;
         if (as_json) {
-            json_dumpf(line, stdout, JSON_COMPACT);
+            json_dumpf(line, stdout, JSON_COMPACT | DECIMALS);
             putchar('\n');
         } else {
             show_line(line);

@@ -169,7 +169,8 @@ bool ctl_request_may(const struct ctl_request *request, enum ctl_scope scope)
 
 int ctl_reply_json(struct ctl_reply *reply, int status, own json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text =
+        json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
 
     json_decref(json);
     sv_buf_clear(&reply->body);

@@ -32,10 +32,11 @@ struct work {
     struct sv_buf site;   /* its static files, packed */
     struct ctl_prepared prepared;
     char name_buf[PLAT_NAME_MAX + 1];
+    char key[CTL_UUID_TEXT]; /* that the function gets if it has none; "": none is asked for */
     /* Of the transaction. */
     uint64_t id;
     uint32_t number;
-    bool is_new;
+    bool is_new, key_set;
 };
 
 /* ---- What is asked ---- */
@@ -80,6 +81,8 @@ static int check_manifest(struct work *w, struct sv_err *err)
                     "the manifest is of the function '%s', not of '%s'", m.name, w->in->name);
     else
         snprintf(w->name_buf, sizeof w->name_buf, "%s", m.name);
+    if (r == 0 && m.usage_key && !w->in->no_key)
+        r = ctl_uuid_new(err, w->key);
     plat_manifest_release(&m);
     w->name = w->name_buf;
     return r;
@@ -202,11 +205,30 @@ static int switch_over(struct ctl_sql *sql, struct sv_err *err, struct work *w)
         CTL_PARAMS(CTL_INT(w->id), CTL_INT((int64_t)w->number - CTL_VERSIONS_KEPT)));
 }
 
+/* The manifest wants callers to show a key: nobody calls it without before it is there. */
+static int make_key(struct ctl_sql *sql, struct sv_err *err, struct work *w)
+{
+    uint8_t digest[SV_SHA256_LEN];
+    int r;
+
+    w->key_set = false;
+    if (!w->key[0])
+        return 0;
+    sv_sha256(w->key, strlen(w->key), digest);
+    r = ctl_sql_run(sql, err,
+                    "update functions set usage_key = $2 where id = $1 and usage_key is null",
+                    CTL_PARAMS(CTL_INT(w->id), CTL_BLOB(digest, sizeof digest)));
+    w->key_set = r == 0 && ctl_sql_changes(sql) > 0;
+    return r;
+}
+
 static int transact(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct work *w = data;
     int r = make_function(sql, err, w);
 
+    if (r >= 0)
+        r = make_key(sql, err, w);
     if (r >= 0)
         r = make_version(sql, err, w);
     if (r >= 0)
@@ -350,6 +372,8 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
                                      .number = w.number,
                                      .is_new = w.is_new,
                                      .prepared_us = us};
+        if (w.key_set)
+            memcpy(ret->usage_key, w.key, sizeof ret->usage_key);
         if (!ret->function)
             r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the function was deleted meanwhile");
     }

@@ -2,6 +2,7 @@
 #ifndef CONTROL_DEPLOY_H
 #define CONTROL_DEPLOY_H
 
+#include "control/key.h"
 #include "control/registry.h"
 #include "control/site.h"
 
@@ -18,6 +19,7 @@ struct ctl_deploy {
     const char *alias; /* give it this alias; NULL: none */
     bool no_switch;    /* it gets no requests but by its alias or digest */
     bool no_native;    /* native code is made behind its first calls, not now */
+    bool no_key;       /* whoever asks is not told one: `usage-key: on` makes none */
 };
 
 struct ctl_deployed {
@@ -25,6 +27,9 @@ struct ctl_deployed {
     uint32_t number;
     bool is_new;          /* no version with these bytes and manifest was there */
     uint64_t prepared_us; /* validated, initialised, compiled, tried out */
+    /* The manifest asks for one, and the function had none: this is it, and is never told again.
+     * Else "". */
+    char usage_key[CTL_UUID_TEXT];
 };
 
 /* SV_EUSAGE: name, manifest or options are wrong; SV_ELIMIT: too large; SV_EMALFORMED, SV_EINVALID,

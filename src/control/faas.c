@@ -236,8 +236,10 @@ int ctl_faas_update(struct ctl_request *request, struct ctl_reply *reply, struct
     function = find_owned(request, reply, err, &r);
     if (!function)
         return r;
-    deploy = (struct ctl_deploy){
-        .tenant = function->tenant, .name = function->name, .module = request->body};
+    deploy = (struct ctl_deploy){.tenant = function->tenant,
+                                 .name = function->name,
+                                 .module = request->body,
+                                 .no_key = true};
     if (request->body.len == 0)
         r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "the body is empty: it is the module");
     else

@@ -222,6 +222,9 @@ static int run(struct sv_err *err, struct files *f, char *const argv[], int time
     if (status == -1)
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "it took longer than %d seconds",
                        timeout_ms / 1000);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) /* by somebody else: not the module's */
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                       "the process that prepared it was killed: try again");
     if (WIFSIGNALED(status))
         return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "the process was ended by signal %d (%s)",
                        WTERMSIG(status), strsignal(WTERMSIG(status)));

@@ -254,6 +254,17 @@ static int agree(struct ctl_sql *sql, struct sv_err *err, void *data)
     return write_check(sql, err, c->mine);
 }
 
+/* 1: they agree already. */
+static int do_agree(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct check *c = data;
+    int r = ctl_sql_run(sql, err, "select value from meta where key = 'key_check'", CTL_NO_PARAMS);
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    return r <= 0 ? r : sv_str_eq(ctl_sql_str(sql, 0), sv_str_of(c->mine));
+}
+
 int ctl_secret_check(struct ctl_server *server, struct sv_err *err)
 {
     struct check c = {.shared = ctl_db_is_shared(server->db)};
@@ -262,7 +273,11 @@ int ctl_secret_check(struct ctl_server *server, struct sv_err *err)
     int r;
 
     key_check(server->key, c.mine);
-    r = ctl_db_write(server->db, err, agree, &c);
+    r = ctl_db_read(server->db, err, do_agree, &c);
+    if (r > 0)
+        memcpy(c.others, c.mine, sizeof c.others);
+    else if (r == 0)
+        r = ctl_db_write(server->db, err, agree, &c);
     if (r < 0)
         return r;
     if (strcmp(c.others, c.mine) == 0) {

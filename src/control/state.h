@@ -72,6 +72,9 @@ int ctl_state_kv(struct ctl_server *, struct sv_err *, struct plat_message *requ
 int ctl_state_sql(struct ctl_server *, struct sv_err *, struct plat_message *request,
                   struct plat_message *ret);
 
+/* All that the tenant has in its database is gone; it may have none. */
+int ctl_state_sql_drop(struct ctl_server *, struct sv_err *, const char *tenant);
+
 /* NAME -> VALUE, or 404. */
 int ctl_state_secret(struct ctl_server *, struct sv_err *, struct plat_message *request,
                      struct plat_message *ret);

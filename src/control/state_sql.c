@@ -293,3 +293,12 @@ done:
     sv_free(tenant);
     return r;
 }
+
+int ctl_state_sql_drop(struct ctl_server *server, struct sv_err *err, const char *tenant)
+{
+#ifdef CTL_HAS_PQ
+    if (ctl_db_is_shared(server->db))
+        return ctl_sql_drop_schema(server, err, tenant);
+#endif
+    return ctl_sql_drop_file(server, err, tenant);
+}

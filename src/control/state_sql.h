@@ -45,7 +45,9 @@ int ctl_sql_too_full(const struct ctl_tenant_sql *, struct sv_err *);
 
 /* Where the database is SQLite: a file for each tenant. */
 int ctl_sql_in_file(struct ctl_server *, struct sv_err *, struct ctl_tenant_sql *);
+int ctl_sql_drop_file(struct ctl_server *, struct sv_err *, const char *tenant);
 /* Where it is PostgreSQL: a schema for each, of a role of its own. */
 int ctl_sql_in_schema(struct ctl_server *, struct sv_err *, struct ctl_tenant_sql *);
+int ctl_sql_drop_schema(struct ctl_server *, struct sv_err *, const char *tenant);
 
 #endif

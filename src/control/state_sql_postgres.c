@@ -568,3 +568,48 @@ int ctl_sql_in_schema(struct ctl_server *server, struct sv_err *err, struct ctl_
     } while (r == CONFLICT && sv_clock_ns() < deadline_ns);
     return r == CONFLICT ? ctl_sql_too_slow(q, err) : r;
 }
+
+static int drop_role(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    static const char *const steps[] = {"drop schema if exists %s cascade",
+                                        "drop owned by %s cascade", "drop role %s"};
+    const struct role *role = data;
+    char text[128];
+    int r = ctl_sql_run(sql, err, "select 1 from pg_roles where rolname = $1",
+                        CTL_PARAMS(CTL_TEXT(role->name)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r <= 0)
+        return r;
+    r = 0;
+    for (size_t i = 0; r == 0 && i < SV_COUNT(steps); i++) {
+        snprintf(text, sizeof text, steps[i], role->name);
+        r = ctl_sql_run(sql, err, text, CTL_NO_PARAMS);
+    }
+    return r;
+}
+
+int ctl_sql_drop_schema(struct ctl_server *server, struct sv_err *err, const char *tenant)
+{
+    struct session *mine = NULL, **at, *s;
+    struct role role;
+
+    name_role(server, tenant, &role);
+    pthread_mutex_lock(&idle.mutex);
+    for (at = &idle.first; (s = *at);) {
+        if (strcmp(s->role, role.name) == 0) {
+            *at = s->next;
+            s->next = mine;
+            mine = s;
+        } else {
+            at = &s->next;
+        }
+    }
+    pthread_mutex_unlock(&idle.mutex);
+    while ((s = mine)) {
+        mine = s->next;
+        session_close(s);
+    }
+    return ctl_db_write(server->db, err, drop_role, &role);
+}

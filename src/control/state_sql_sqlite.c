@@ -463,3 +463,36 @@ int ctl_sql_in_file(struct ctl_server *server, struct sv_err *err, struct ctl_te
         give(file);
     return r;
 }
+
+/* Whoever has it open still writes to a file without a name. */
+int ctl_sql_drop_file(struct ctl_server *server, struct sv_err *err, const char *tenant)
+{
+    static const char *const ends[] = {"-wal", "-shm", ""};
+    char name[NAME_TEXT], path[NAME_TEXT + 16];
+    struct file *mine = NULL, **at, *file;
+    int r = 0;
+
+    name_file(tenant, name);
+    pthread_mutex_lock(&idle.mutex);
+    for (at = &idle.first; (file = *at);) {
+        if (strcmp(file->name, name) == 0) {
+            *at = file->next;
+            file->next = mine;
+            mine = file;
+        } else {
+            at = &file->next;
+        }
+    }
+    pthread_mutex_unlock(&idle.mutex);
+    while ((file = mine)) {
+        mine = file->next;
+        file_close(file);
+    }
+    for (size_t i = 0; i < SV_COUNT(ends); i++) {
+        snprintf(path, sizeof path, "sql/%s%s", name, ends[i]);
+        if (unlinkat(server->data_fd, path, 0) < 0 && errno != ENOENT)
+            r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "sql: cannot remove the tenant's database: %s",
+                        strerror(errno));
+    }
+    return r;
+}

@@ -17,7 +17,9 @@
 #include "control/state.h"
 
 #define LOCK_WAIT_MS 10000 /* for the control process before us, which ends */
+#define LOCK_PAUSE_MS 5    /* between two looks whether the one before us has ended */
 #define SEEN_EVERY_MS 10000
+#define SEEN_LATE_MS 5000
 #define NODE_FORGOTTEN_MS (24LL * 3600 * 1000)
 #define SWEEP_EVERY_MS 60000
 
@@ -31,11 +33,11 @@ int ctl_store_lock(struct ctl_server *server, struct sv_err *err, unsigned wait_
     if (server->lock_fd < 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write to the data folder '%s': %s",
                        server->data, strerror(errno));
-    for (unsigned waited = 0; fcntl(server->lock_fd, F_SETLK, &lock) < 0; waited += 50) {
+    for (unsigned waited = 0; fcntl(server->lock_fd, F_SETLK, &lock) < 0; waited += LOCK_PAUSE_MS) {
         if (waited >= wait_ms)
             return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "another server uses the data folder '%s'",
                            server->data);
-        usleep(50000);
+        usleep(LOCK_PAUSE_MS * 1000);
     }
     return 0;
 }
@@ -65,6 +67,33 @@ static int write_seen(struct ctl_sql *sql, struct sv_err *err, void *data)
     return r < 0 ? r
                  : ctl_sql_run(sql, err, "delete from nodes where seen_ms < $1",
                                CTL_PARAMS(CTL_INT(now_ms - NODE_FORGOTTEN_MS)));
+}
+
+/* 1: it was seen a moment ago, before it was killed, by a program of this version. */
+static int is_seen(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct ctl_server *server = data;
+    int64_t now_ms = sv_clock_wall_ms(), seen_ms;
+    int r = ctl_sql_run(sql, err, "select seen_ms, schema from nodes where id = $1",
+                        CTL_PARAMS(CTL_TEXT(server->node)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r <= 0)
+        return r;
+    seen_ms = ctl_sql_int(sql, 0);
+    return seen_ms <= now_ms && seen_ms > now_ms - SEEN_EVERY_MS - SEEN_LATE_MS &&
+           ctl_sql_int(sql, 1) == (int64_t)ctl_schema_version();
+}
+
+/* The others have to know us before we take a job: what a node has that they do not is free. */
+static int begin_to_be_seen(struct ctl_server *server, struct sv_err *err)
+{
+    int r = ctl_db_read(server->db, err, is_seen, server);
+
+    if (r == 0)
+        r = ctl_db_write(server->db, err, write_seen, server);
+    return r < 0 ? r : 0;
 }
 
 static void be_seen(struct ctl_server *server, void *unused)
@@ -104,7 +133,7 @@ int ctl_store_start(struct ctl_server *server, struct sv_err *err)
     if (r == 0)
         r = ctl_secret_check(server, err);
     if (r == 0)
-        r = ctl_db_write(server->db, err, write_seen, server);
+        r = begin_to_be_seen(server, err);
     if (r == 0)
         r = ctl_pool_every(server, SEEN_EVERY_MS, be_seen, NULL);
     if (r == 0)

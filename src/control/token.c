@@ -288,22 +288,6 @@ int ctl_token_revoke(struct ctl_server *server, struct sv_err *err, const char *
     return ctl_db_write(server->db, err, delete_token, &change);
 }
 
-int ctl_uuid_new(struct sv_err *err, char ret[CTL_UUID_TEXT])
-{
-    uint8_t b[16];
-    int r = ctl_random(err, b, sizeof b);
-
-    if (r < 0)
-        return r;
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4 (RFC 9562) */
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    snprintf(ret, CTL_UUID_TEXT,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-             b[15]);
-    return 0;
-}
-
 /* ---- Lists ---- */
 
 struct list {

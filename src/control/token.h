@@ -42,10 +42,6 @@ int ctl_token_list(struct ctl_server *, struct sv_err *, const char *tenant, own
  * DATA/admin-token. */
 int ctl_token_first(struct ctl_server *, struct sv_err *);
 
-#define CTL_UUID_TEXT 37
-/* A random UUID: usage keys and admin keys of functions. */
-int ctl_uuid_new(struct sv_err *, char ret[CTL_UUID_TEXT]);
-
 /* "read,state" as bits, from an array of words; the words of bits. */
 unsigned ctl_scopes_read(const json_t *words);
 own json_t *ctl_scopes_json(unsigned scopes);

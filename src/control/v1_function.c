@@ -156,6 +156,10 @@ static int answer_deployed(struct ctl_request *request, struct ctl_reply *reply,
                              "prepared_us", (json_int_t)deployed->prepared_us, "note",
                              ctl_json_str(sv_str_of(version->note ? version->note : "")));
     }
+    if (json && deployed->usage_key[0]) {
+        json_object_set_new(json, "usage_key", json_string(deployed->usage_key));
+        ctl_reply_field(reply, "Cache-Control", "no-store");
+    }
     ctl_function_unref(function);
     return ctl_reply_json(reply, reply->status, json);
 }

@@ -5,6 +5,7 @@
 #include "control/api.h"
 #include "control/registry.h"
 #include "control/shape.h"
+#include "control/state.h"
 
 struct tenants {
     const char *name; /* NULL: all */
@@ -178,6 +179,8 @@ int ctl_v1_tenants_delete(struct ctl_request *request, struct ctl_reply *reply, 
         return ctl_reply_error(reply, request, 409, "default_tenant", "the tenant '%s' always is",
                                CTL_DEFAULT_TENANT);
     r = delete_functions(request->server, err, request->tenant);
+    if (r == 0)
+        r = ctl_state_sql_drop(request->server, err, request->tenant);
     if (r == 0)
         r = ctl_db_write(request->server->db, err, delete_tenant, (void *)request->tenant);
     return r;

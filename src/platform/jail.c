@@ -131,28 +131,29 @@ static bool confine_calls(const struct plat_jail *jail)
     return sv_filter_enter(&f);
 }
 
-static void limit(__rlimit_resource_t what, uint64_t most)
+/* grace: how much more it may have before the kernel kills without a word. */
+static void limit(__rlimit_resource_t what, uint64_t most, uint64_t grace)
 {
     struct rlimit l;
 
     if (getrlimit(what, &l) != 0)
         return;
     l.rlim_cur = l.rlim_cur < most ? l.rlim_cur : most;
-    l.rlim_max = l.rlim_cur;
+    l.rlim_max = l.rlim_cur + grace < l.rlim_max ? l.rlim_cur + grace : l.rlim_max;
     setrlimit(what, &l);
 }
 
 int plat_jail_enter(struct sv_err *err, const struct plat_jail *jail)
 {
-    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CORE, 0, 0);
 #ifndef SSVM_SANITIZED /* whose shadow is far more */
     if (jail->data_bytes)
-        limit(RLIMIT_DATA, jail->data_bytes);
+        limit(RLIMIT_DATA, jail->data_bytes, 0);
 #endif
     if (jail->cpu_seconds)
-        limit(RLIMIT_CPU, jail->cpu_seconds);
+        limit(RLIMIT_CPU, jail->cpu_seconds, 1); /* SIGXCPU tells it from what others kill */
     if (jail->file_bytes)
-        limit(RLIMIT_FSIZE, jail->file_bytes);
+        limit(RLIMIT_FSIZE, jail->file_bytes, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || !confine_files(jail) || !confine_calls(jail))
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "the process cannot be confined: %s",
                        strerror(errno));

@@ -369,7 +369,7 @@ static bool is_route_path(const char *path)
     return is_inside(path + 1);
 }
 
-/* HOST, *.HOST; and :PORT where that is allowed. */
+/* HOST, *.HOST; and where requests are made, "*", with :PORT, and a network: ADDRESS/BITS. */
 static bool is_host(const char *host, bool port)
 {
     size_t len = strlen(host), digits = 0;
@@ -381,10 +381,12 @@ static bool is_host(const char *host, bool port)
         p += strspn(p + 1, "0123456789abcdefABCDEF:.") + 1;
         if (*p++ != ']')
             return false;
+    } else if (port && p == host && *p == '*' && (!p[1] || p[1] == ':')) {
+        p++;
     } else {
         p += strspn(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.");
     }
-    if (*p == ':' && port) {
+    if ((*p == ':' || *p == '/') && port) {
         digits = strspn(p + 1, "0123456789");
         p += digits + 1;
         return digits > 0 && digits < 6 && !*p;
@@ -458,7 +460,8 @@ static void check_whole(struct reader *r, const struct plat_manifest *m,
     for (uint32_t i = 0; i < hosts->n; i++) {
         if (!is_host(hosts->at[i], true))
             complain(r, line_of(root, "grants"),
-                     "'allow-http' takes HOST, HOST:PORT or *.DOMAIN, not '%s'", hosts->at[i]);
+                     "'allow-http' takes HOST, HOST:PORT, *.DOMAIN, ADDRESS/BITS or *, not '%s'",
+                     hosts->at[i]);
     }
     for (uint32_t i = 0; i < m->grants.secret.n; i++) {
         if (!plat_name_valid(m->grants.secret.at[i], strlen(m->grants.secret.at[i])))

@@ -16,7 +16,7 @@
 #include "serve/tls.h"
 
 #define BACKLOG 4096
-#define BIND_TRIES 50
+#define BIND_TRIES 300
 
 static const char refusal[] =
     "HTTP/1.1 503 Service Unavailable\r\nServer: ssvm\r\nContent-Type: application/json\r\n"

@@ -22,6 +22,7 @@ ANSWERS = {
     "colour": (400, error("bad", "\x1b[31mred\x07 \u009b1m")),
     "deep": (200, b"[" * 100000),
     "wrong": (200, b'{"functions": [3, {"name": 5, "targets": "x"}], "tenant": []}'),
+    "used": (200, b'{"usage":[{"time":"t","tenant":"a","calls":3,"byte_seconds":541162.157}]}'),
     "good": (200, json.dumps({"tenant": "*", "functions": [{"name": "a", "url": "http://x/f/a", "keyed": False, "targets": [
         {"number": 2, "digest": "00", "weight": 9000, "aliases": ["live"]}, {"number": 3, "digest": "01", "weight": 1000, "aliases": []}]}]}).encode()),
 }
@@ -86,6 +87,8 @@ check "redirections are not followed" 1 "" "listing: " at redirect functions --t
 check "with the token" 1 "" "" grep -q stolen asked.txt
 check "functions" 0 $'a: version 2 90.00% @live, version 3 10.00%  http://x/f/a\n' "" at good functions
 check "as JSON" 0 "*" "" bash -c '"$@" | python3 -m json.tool' bash "$SSVM" functions --json --server "$url/good" --token-file token
+check "usage" 0 $'time=t tenant=a calls=3 byte_seconds=541162.157 \n' "" at used usage --tenant a
+check "usage as JSON: the server's digits" 0 "*" "" bash -c '"$@" | grep -q "\"byte_seconds\": 541162.157$"' bash "$SSVM" usage --json --server "$url/used" --token-file token --tenant a
 check "the token is sent" 0 "*" "" grep -q "GET /good/v1/tenants/default/functions Bearer secret" asked.txt
 check "names are encoded" 0 "*" "" at good functions --tenant 'a/../b?c'
 check "all of them" 0 "*" "" grep -q "GET /good/v1/tenants/a%2F..%2Fb%3Fc/functions " asked.txt

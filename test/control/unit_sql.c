@@ -394,6 +394,22 @@ static void values_have_their_types(void **state)
     assert_string_equal(text, "b,n: x'raw' null; =0|");
 }
 
+static void it_goes_with_its_tenant(void **state)
+{
+    struct sv_err err = {0};
+
+    (void)state;
+    tenant = "gone";
+    assert_int_equal(one("create table a (n integer)"), 0);
+    assert_int_equal(one("insert into a values (5)"), 0);
+    assert_int_equal(ctl_state_sql_drop(&server, &err, "gone"), 0);
+    assert_int_equal(one("select n from a"), SV_EGUEST);
+    assert_int_equal(one("create table a (n integer)"), 0);
+    assert_int_equal(ctl_state_sql_drop(&server, &err, "gone"), 0);
+    assert_int_equal(ctl_state_sql_drop(&server, &err, "gone"), 0); /* has none */
+    tenant = "t";
+}
+
 static void the_server_comes_back(void **state)
 {
     (void)state;
@@ -444,7 +460,8 @@ static int close_server(void **state)
 #define BOTH                                                                                       \
     cmocka_unit_test(gives_what_there_is), cmocka_unit_test(a_request_is_all_or_nothing),          \
         cmocka_unit_test(tenants_have_their_own), cmocka_unit_test(many_take_turns),               \
-        cmocka_unit_test(it_ends_in_time), cmocka_unit_test(it_keeps_to_its_size)
+        cmocka_unit_test(it_ends_in_time), cmocka_unit_test(it_keeps_to_its_size),                 \
+        cmocka_unit_test(it_goes_with_its_tenant)
 
 int main(void)
 {

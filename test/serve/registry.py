@@ -312,6 +312,12 @@ def keys():
             same((r.status, r.code()), (401, "usage_key"))
         for name in ("SSVM-Usage-Key", "ssvm_usage_key", "SSVM_Usage_Key"):
             same(s.get("/f/a", fields=[(name, key)]).body, b"one")
+        # A manifest that asks for one: it is made with the first version, and told once.
+        key = s.deploy("b", say("two"), "name: b\nusage-key: on\n")["usage_key"]
+        same((s.get("/f/b").status, s.get("/f/b", fields=[("SSVM-Usage-Key", key)]).body), (401, b"two"))
+        same("usage_key" in s.deploy("b", say("three"), "name: b\nusage-key: on\n"), False)
+        same(s.get("/f/b", fields=[("SSVM-Usage-Key", key)]).body, b"three")
+        key = s.ask("PUT", "/v1/tenants/default/functions/a/key")["usage_key"]
         other = s.ask("PUT", "/v1/tenants/default/functions/a/key")["usage_key"]
         same(s.get("/f/a", fields=[("SSVM-Usage-Key", key)]).status, 401)
         same(s.get("/f/a", fields=[("SSVM-Usage-Key", other)]).status, 200)

@@ -34,7 +34,8 @@ static const char whole[] = "name: shop\n"
                             "  kv: on\n"
                             "  sql: off\n"
                             "  secret: API_KEY\n"
-                            "  allow-http: [api.example.org, '*.example.net:8443']\n"
+                            "  allow-http: [api.example.org, '*.example.net:8443',\n"
+                            "    '*', '*:81', 10.0.0.0/8]\n"
                             "limits: {deadline: 2s, memory: 64M, gas: 1000000, rate: 50}\n"
                             "triggers:\n"
                             "  cron:\n"
@@ -146,7 +147,8 @@ static void grants(void **state)
     read(&m, whole);
     assert_true(plat_manifest_grants(&m, note, &lines));
     assert_string_equal(lines.text, "env GREETING=hi: there\nenv N=3\nkv\nsecret API_KEY\n"
-                                    "allow-http api.example.org\nallow-http *.example.net:8443\n");
+                                    "allow-http api.example.org\nallow-http *.example.net:8443\n"
+                                    "allow-http *\nallow-http *:81\nallow-http 10.0.0.0/8\n");
     plat_manifest_release(&m);
 }
 
@@ -188,6 +190,8 @@ static void mistakes(void **state)
         {"name: a\nmodule: a\ngrants: {kv: maybe}\n", "m.yaml:3: 'kv' is on or off"},
         {"name: a\nmodule: a\ngrants: {allow-http: 'http://a'}\n", "m.yaml:3: 'allow-http' takes"},
         {"name: a\nmodule: a\ngrants: {allow-http: ['a:1:2']}\n", "m.yaml:3: 'allow-http' takes"},
+        {"name: a\nmodule: a\ngrants: {allow-http: ['*a']}\n", "m.yaml:3: 'allow-http' takes"},
+        {"name: a\nmodule: a\ngrants: {allow-http: ['*.*']}\n", "m.yaml:3: 'allow-http' takes"},
         {"name: a\nmodule: a\ntriggers: {cron: [{schedule: '@daily', missed: no}]}\n",
          "m.yaml:3: 'missed' is one of once|skip"},
         {"name: a\nmodule: a\ntriggers: {cron: ['* *']}\n", "m.yaml:3: 'schedule' has five fields"},
