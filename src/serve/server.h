@@ -17,6 +17,7 @@
 
 struct srv_loop;
 struct srv_registry;
+struct srv_tickets;
 struct srv_tls;
 struct srv_link;
 struct plat_ring;
@@ -37,7 +38,8 @@ struct srv_server {
     int root;                                         /* DIR, O_PATH */
     struct srv_listener listeners[SRV_LISTENERS_MAX]; /* shared by the loops */
     unsigned nlisteners;
-    own struct srv_tls *tls; /* NULL: no address is served with it */
+    own struct srv_tls *tls;               /* NULL: no address is served with it */
+    own const struct srv_tickets *tickets; /* keys that workers share; NULL: each has its own */
     /* Sockets that listen already, from another process or generation: `where` "" fits anything;
      * fd -1: taken. */
     struct srv_listener inherited[SRV_LISTENERS_MAX];

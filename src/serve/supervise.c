@@ -22,6 +22,7 @@
 #include "serve/priority.h"
 #include "serve/status.h"
 #include "serve/supervisor.h"
+#include "serve/ticket.h"
 #include "serve/worker.h"
 
 #define NS_PER_MS ((uint64_t)1000000)
@@ -508,6 +509,10 @@ static uint64_t take_time(struct srv_supervisor *s)
 
     if (s->close_ns && s->close_ns <= now)
         close_addresses(s);
+    if (s->tickets && s->rotate_ns <= now) {
+        srv_tickets_rotate(s->tickets);
+        s->rotate_ns = now + SRV_TICKET_ROTATE_S * 1000 * NS_PER_MS;
+    }
     if (s->started && s->beat_ns <= now) {
         ask_for_beats(s);
         s->beat_ns = now + BEAT_MS * NS_PER_MS;
@@ -535,6 +540,7 @@ static uint64_t take_time(struct srv_supervisor *s)
     sooner(&next, s->kill_ns);
     sooner(&next, s->close_ns);
     sooner(&next, s->beat_ns);
+    sooner(&next, s->rotate_ns);
     if (!srv_tell_control(s))
         sooner(&next, now + RETRY_MS * NS_PER_MS);
     return next;
@@ -642,6 +648,7 @@ static bool prepare(struct srv_supervisor *s, struct srv_server *server)
         s->slots[i].supervisor = s;
         s->slots[i].ring = s->slots[i].worker_end = s->slots[i].control_end = -1;
     }
+    s->tickets = srv_tickets_new(&s->ticket_fd);
     return srv_user_find(&s->user, server->config.user);
 }
 

@@ -65,13 +65,14 @@ static pid_t spawn_worker(struct srv_supervisor *s, struct srv_slot *slot, int l
     srv_process_fd(&p, link);
     srv_process_fd(&p, slot->worker_end);
     srv_process_fd(&p, slot->ring);
+    srv_process_fd(&p, s->ticket_fd);
     for (unsigned i = 0; i < server->nlisteners; i++) {
         srv_process_fd(&p, server->listeners[i].fd);
         len += (size_t)snprintf(listeners + len, sizeof listeners - len, "%d,",
                                 server->listeners[i].fd);
     }
-    srv_process_arg(&p, "--role=worker:%d:%d:%d:%d:%s", link, slot->worker_end, slot->ring,
-                    announce, listeners);
+    srv_process_arg(&p, "--role=worker:%d:%d:%d:%d:%d:%s", link, slot->worker_end, slot->ring,
+                    s->ticket_fd, announce, listeners);
     srv_process_arg(&p, "%s", server->config.dir);
     srv_config_each(&server->config, add_option, &p);
     p.patient = true;

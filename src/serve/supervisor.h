@@ -70,10 +70,13 @@ struct srv_supervisor {
     bool reloading;      /* the workers of `generation` are not all ready yet */
     bool reload_again;   /* asked for meanwhile */
     bool ending;
-    int status;        /* to exit with */
-    uint64_t close_ns; /* when the addresses are given up, 0 = not yet */
-    uint64_t kill_ns;  /* when whatever is left is killed */
-    uint64_t beat_ns;  /* when workers are asked for a beat */
+    int status;                      /* to exit with */
+    uint64_t close_ns;               /* when the addresses are given up, 0 = not yet */
+    uint64_t kill_ns;                /* when whatever is left is killed */
+    uint64_t beat_ns;                /* when workers are asked for a beat */
+    own struct srv_tickets *tickets; /* keys for workers; NULL: none */
+    int ticket_fd;
+    uint64_t rotate_ns; /* when there is to be another key */
     uint32_t functions, broken;
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */

@@ -2,7 +2,9 @@
 #include "serve/tls.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <pthread.h>
@@ -16,6 +18,7 @@
 
 #include "serve/h2.h"
 #include "serve/loop.h"
+#include "serve/ticket.h"
 
 #define CHECK_NS 1000000000U /* between two looks at the files */
 #define RECORD_MAX 16384     /* bytes of content in a record of TLS */
@@ -30,6 +33,7 @@ struct stamp { /* tells two states of a file apart */
 
 struct srv_tls {
     const char *cert, *key; /* files */
+    const struct srv_tickets *tickets;
     BIO_METHOD *method;
     pthread_mutex_t lock; /* of the rest */
     SSL_CTX *context;
@@ -106,6 +110,43 @@ static void check_dates(const SSL_CTX *context, const char *path)
         fprintf(stderr, "ssvm-serve: the certificate '%s' is not valid yet\n", path);
 }
 
+/* ---- Session tickets ---- */
+
+static bool use_key(const struct srv_ticket_key *key, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                    EVP_MAC_CTX *mac, bool seal)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key->mac, sizeof key->mac),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_END};
+
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, seal) == 1 &&
+           EVP_MAC_CTX_set_params(mac, params) == 1;
+}
+
+/* OpenSSL's: 1: done; 2: opened with an old key, make a new ticket; 0: it is none of ours; -1: an
+ * error. */
+static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                      EVP_MAC_CTX *mac, int seal)
+{
+    const struct srv_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct srv_ticket_key keys[SRV_TICKET_KEYS];
+    int r = 0;
+
+    srv_tickets_read(tls->tickets, keys);
+    if (seal) {
+        memcpy(name, keys[0].name, sizeof keys[0].name);
+        r = RAND_bytes(iv, EVP_MAX_IV_LENGTH) == 1 && use_key(&keys[0], iv, cipher, mac, true) ? 1
+                                                                                               : -1;
+    }
+    for (int i = 0; i < SRV_TICKET_KEYS && !seal && r == 0; i++) {
+        if (memcmp(name, keys[i].name, sizeof keys[i].name) == 0)
+            r = !use_key(&keys[i], iv, cipher, mac, false) ? -1 : i == 0 ? 1 : 2;
+    }
+    OPENSSL_cleanse(keys, sizeof keys);
+    return r;
+}
+
 static SSL_CTX *new_context(const struct srv_tls *tls, char *why)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -123,6 +164,10 @@ static SSL_CTX *new_context(const struct srv_tls *tls, char *why)
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
+    if (tls->tickets) {
+        SSL_CTX_set_app_data(context, (void *)tls);
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key);
+    }
     SSL_CTX_set_default_passwd_cb(context, no_password);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     if (SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1) {
@@ -406,6 +451,7 @@ bool srv_tls_init(struct srv_server *server)
         return false;
     tls->cert = server->config.tls_cert;
     tls->key = server->config.tls_key;
+    tls->tickets = server->tickets;
     pthread_mutex_init(&tls->lock, NULL);
     stamp_of(tls->cert, &tls->cert_stamp);
     stamp_of(tls->key, &tls->key_stamp);

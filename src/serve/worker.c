@@ -25,6 +25,7 @@
 #include "serve/process.h"
 #include "serve/registry.h"
 #include "serve/status.h"
+#include "serve/ticket.h"
 #include "serve/tls.h"
 
 #define FILES_KEPT 64               /* descriptors beside those of connections */
@@ -300,8 +301,8 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
 {
     int kind = SRV_ROLE_WORKER, announce, n = 0;
 
-    *role =
-        (struct srv_role){.kind = SRV_ROLE_SUPERVISOR, .link = -1, .control = -1, .records = -1};
+    *role = (struct srv_role){
+        .kind = SRV_ROLE_SUPERVISOR, .link = -1, .control = -1, .records = -1, .tickets = -1};
     if (strcmp(text, "jail") == 0) {
         role->kind = SRV_ROLE_JAIL;
         return true;
@@ -309,8 +310,8 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
     role->test = strcmp(text, "test") == 0;
     if (role->test)
         return true;
-    if (sscanf(text, "worker:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
-               &announce, &n) != 4 ||
+    if (sscanf(text, "worker:%d:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
+               &role->tickets, &announce, &n) != 5 ||
         n == 0)
         return false;
     role->kind = kind;
@@ -357,6 +358,7 @@ static bool enter(struct srv_server *server, const struct srv_role *role)
 
     if (strcmp(server->config.data, "none") != 0)
         snprintf(server->data, sizeof server->data, "%s", server->config.data);
+    server->tickets = srv_tickets_open(role->tickets);
     return srv_worker_open_root(server) && srv_listen_open(server) && srv_tls_init(server) &&
            srv_log_open(&server->log, server->config.log) && map_records(server, role->records) &&
            srv_jail_enter(server, strcmp(cache, "none") != 0 ? cache : NULL);
@@ -402,6 +404,7 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     status = wait_for_end(server, &signals);
     srv_log_close(&server->log);
     srv_tls_release(server);
+    srv_tickets_close(server->tickets);
     close_parts(server);
     return status;
 }

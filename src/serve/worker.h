@@ -12,9 +12,9 @@
 /* What the supervisor gives it. */
 struct srv_role {
     enum { SRV_ROLE_SUPERVISOR, SRV_ROLE_WORKER, SRV_ROLE_JAIL } kind;
-    int link, control, records; /* descriptors; -1 = none */
-    bool announce;              /* print the functions: the first of all */
-    bool test;                  /* of the supervisor: the tests' environment is heard */
+    int link, control, records, tickets; /* descriptors; -1 = none */
+    bool announce;                       /* print the functions: the first of all */
+    bool test;                           /* of the supervisor: the tests' environment is heard */
 };
 
 /* The rest of `--role=...`, a hidden argument; listeners go to server->inherited. False:

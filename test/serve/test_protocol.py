@@ -8,6 +8,7 @@ import http.client
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -119,6 +120,34 @@ def tls_requests():
         c.close()
         env = subprocess.run(["curl", "-sk", "--http1.1", s.url("/a.txt"), "-w", "%{http_version}"], stdout=subprocess.PIPE, check=True).stdout
         same(env, b"abc1.1")
+
+
+@test
+def tls_sessions():
+    """A session goes on with any worker: those that are there now were not when it began."""
+    def connect(session=None):
+        with socket.create_connection(("127.0.0.1", s.tls), PATIENCE) as plain, context.wrap_socket(plain, session=session) as c:
+            c.sendall(b"GET /a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            text = b""
+            while part := c.recv(4096):
+                text += part
+            assert text.endswith(b"abc"), text
+            return c.session, c.session_reused
+
+    with Tls("--workers", "2") as s:
+        s.write("site/a.txt", "abc")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = trusting()
+            context.minimum_version = context.maximum_version = version
+            session, reused = connect()
+            same(reused, False, version)
+            same(connect(session)[1], True, version)
+            before = set(s.processes("ssvm-worker"))
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            until("there are new workers", lambda: len(set(s.processes("ssvm-worker")) - before) == 2)
+            for _ in range(4):
+                same(connect(session)[1], True, version)
 
 
 @test
