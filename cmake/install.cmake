@@ -24,8 +24,8 @@ if(plugins)
 endif()
 # Beside libssvm.so, which it finds there: clients are given its path.
 install(TARGETS ssvm_evmc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS ssvm_isolate RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
-install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h include/ssvm_state.h include/ssvm_socket.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS ssvm_isolate ssvm_keeper RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/ssvm)
+install(FILES include/ssvm.h include/wasm.h include/ssvm_nn.h include/ssvm_state.h include/ssvm_socket.h include/ssvm_process.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # Paths in both package files are relative to the file itself, so that a tree can be moved after it was installed.
 install(EXPORT ssvmTargets NAMESPACE ssvm:: DESTINATION ${SSVM_CMAKE_DIR})

@@ -566,6 +566,9 @@ typedef struct ssvm_state_grant {
 } ssvm_state_grant;
 #define SSVM_STATE_GRANT_INIT {.size = sizeof(ssvm_state_grant)}
 SSVM_API own ssvm_error *ssvm_linker_define_state(ssvm_linker *, const ssvm_state_grant *);
+/* Storage of the published crate: `ssvm_native`, `wasmedge_native` (doc/format/storage.md), over
+ * keys and values of the same kind of grant; its parts are not looked at, nor max_handles. */
+SSVM_API own ssvm_error *ssvm_linker_define_storage(ssvm_linker *, const ssvm_state_grant *);
 /* The back end over files, of programs without a server: state-file.so, which brings SQLite and
  * curl. One may be used by any number of stores and threads. */
 typedef struct ssvm_state_files {
@@ -606,6 +609,34 @@ typedef struct ssvm_sockets {
 } ssvm_sockets;
 #define SSVM_SOCKETS_INIT {.size = sizeof(ssvm_sockets)}
 SSVM_API own ssvm_error *ssvm_linker_define_sockets(ssvm_linker *, const ssvm_sockets *);
+
+/* Native commands: `ssvm_process`, `wasmedge_process` (doc/format/process.md). A command is run
+ * without a shell, gets the variables that the guest gives it and no descriptor beside its standard
+ * streams, cannot gain privileges, and ends with all that it has started: at its time limit, at the
+ * guest's, when the guest ends and when this process does. Needs host-process.so: SSVM_ENOTFOUND.
+ * Since 0.1. */
+typedef struct ssvm_process ssvm_process;
+typedef struct ssvm_process_config {
+    size_t size;
+    /* What guests may run: names, looked up now, and paths. A guest may use the name or the full
+     * path. Such a command gets no variable that makes programs load or run something (LD_PRELOAD,
+     * PATH, ...). */
+    const char *const *commands;
+    size_t ncommands;
+    bool all; /* whatever guests ask for */
+    const char
+        *path; /* where names are looked up, as in $PATH; NULL: /usr/local/bin:/usr/bin:/bin */
+    uint64_t max_bytes; /* of what a run is made of, and of what it writes; 0: 16 MiB */
+    /* Runs the commands (ssvm_process.h), and decides by itself what is allowed; NULL: they run
+     * here. */
+    const struct ssvm_process_backend *backend;
+    void *data; /* for the back end; lives as long as the stores and templates */
+} ssvm_process_config;
+#define SSVM_PROCESS_CONFIG_INIT {.size = sizeof(ssvm_process_config)}
+/* For any number of linkers and threads. A command that is not there is SSVM_ENOTFOUND. */
+SSVM_API own ssvm_error *ssvm_process_new(const ssvm_process_config *, own ssvm_process **ret);
+SSVM_API void ssvm_process_delete(own ssvm_process *); /* those that use it keep it */
+SSVM_API own ssvm_error *ssvm_linker_define_process(ssvm_linker *, ssvm_process *);
 
 /* Instantiate: resolves imports (the error names each missing one, who provides it and the flag),
  * runs active segments and `start`. The instance belongs to the store. */

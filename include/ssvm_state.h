@@ -18,6 +18,8 @@ extern "C" {
 
 #define SSVM_STATE_ABI 1
 #define SSVM_STATE_ERROR_MAX 256
+/* Keys of the records of `ssvm_native` (doc/format/storage.md): this, then the guest's 32 bytes. */
+#define SSVM_STATE_STORAGE_PREFIX "storage/"
 
 /* What a call says when it fails; guests know the numbers. */
 #define SSVM_STATE_CODES(C)                                                                        \

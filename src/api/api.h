@@ -11,6 +11,7 @@
 #include "host/image/image.h"
 #include "host/meter/meter.h"
 #include "host/nn/nn.h"
+#include "host/process/process.h"
 #include "host/socket/socket.h"
 #include "host/state/state.h"
 #include "host/threads/threads.h"
@@ -75,9 +76,10 @@ struct ssvm_store {
 struct sv_api_grants {
     struct sv_nn *nn; /* a reference: of the modules of host/nn; NULL */
     struct sv_image_grant image;
-    struct sv_state_grant state;
+    struct sv_state_grant state, storage;
     struct sv_threads_grant threads; /* max 0: none */
     struct sv_socket_grant sockets;
+    struct sv_process *process; /* a reference; NULL */
 };
 
 /* A host module that is granted to a whole linker or template: opened anew in each store. */
@@ -138,6 +140,9 @@ own ssvm_error *sv_api_error_call(ssvm_store *, const struct sv_err *err, int r)
 
 /* ---- nn.c ---- */
 
+/* For a template, which lives longer than the linker; and the end of either. */
+void sv_api_grants_copy(struct sv_api_grants *ret, const struct sv_api_grants *);
+void sv_api_grants_release(struct sv_api_grants *);
 /* What a module of ssvm_linker.hosts is opened with. */
 const void *sv_api_host_grant(const struct sv_host_module *, const struct sv_api_grants *);
 /* Define such a module, whose grant is in the linker's. */

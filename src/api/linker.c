@@ -38,7 +38,7 @@ void ssvm_linker_delete(own ssvm_linker *l)
     if (!l)
         return;
     sv_linker_delete(l->linker);
-    sv_nn_unref(l->grants.nn);
+    sv_api_grants_release(&l->grants);
     sv_free(l);
 }
 

@@ -223,7 +223,24 @@ const void *sv_api_host_grant(const struct sv_host_module *m, const struct sv_ap
         return g->nn;
     if (strcmp(m->id, "sockets") == 0)
         return &g->sockets;
-    return &g->state;
+    if (g->process && m == &g->process->module->host)
+        return g->process;
+    return strcmp(m->id, "storage") == 0 ? &g->storage : &g->state;
+}
+
+void sv_api_grants_copy(struct sv_api_grants *ret, const struct sv_api_grants *g)
+{
+    *ret = *g;
+    if (g->nn)
+        sv_nn_ref(g->nn);
+    if (g->process)
+        sv_process_ref(g->process);
+}
+
+void sv_api_grants_release(struct sv_api_grants *g)
+{
+    sv_nn_unref(g->nn);
+    sv_process_unref(g->process);
 }
 
 own ssvm_error *sv_api_define_host(ssvm_linker *l, const struct sv_host_module *m)

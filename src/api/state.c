@@ -28,30 +28,44 @@ static bool can(const struct ssvm_state_backend *b, unsigned parts)
            (!(parts & SSVM_STATE_CALL) || b->call);
 }
 
-own ssvm_error *ssvm_linker_define_state(ssvm_linker *l, const ssvm_state_grant *grant)
+/* Read a grant, of these parts (0: its own), to the linker's `ret`, and define the module. */
+static own ssvm_error *define(ssvm_linker *l, const ssvm_state_grant *grant, unsigned parts,
+                              const char *id, struct sv_state_grant *ret)
 {
     ssvm_state_grant g = SSVM_STATE_GRANT_INIT;
     const struct sv_host_module *module;
     struct sv_err err = {0};
 
-    if (!l || !grant)
-        return sv_api_error(SSVM_EUSAGE, "ssvm_linker_define_state needs a linker and a grant");
     if (!sv_api_copy_sized(&g, sizeof g, grant, GRANT_MIN))
         return sv_api_error(SSVM_EUSAGE,
                             "ssvm_state_grant has a size that this library does not know");
-    if (!can(g.backend, g.parts))
+    if (!can(g.backend, parts ? parts : g.parts))
         return sv_api_error(SSVM_EUSAGE, "the back end cannot do what ssvm_state_grant grants");
-    if (l->grants.state.backend)
-        return sv_api_error(SSVM_EUSAGE, "state is defined in this linker already");
-    if (sv_host_part_module(&err, "host-state.so", "state", &module) < 0)
+    if (ret->store_data)
+        return sv_api_error(SSVM_EUSAGE, "%s is defined in this linker already", id);
+    if (sv_host_part_module(&err, "host-state.so", id, &module) < 0)
         return sv_api_error_of(&err);
-    l->grants.state = (struct sv_state_grant){.parts = g.parts,
-                                              .backend = g.backend,
-                                              .data = g.data,
-                                              .max_handles = g.max_handles,
-                                              .max_bytes = g.max_bytes,
-                                              .store_data = store_data};
+    *ret = (struct sv_state_grant){.parts = g.parts,
+                                   .backend = g.backend,
+                                   .data = g.data,
+                                   .max_handles = g.max_handles,
+                                   .max_bytes = g.max_bytes,
+                                   .store_data = store_data};
     return sv_api_define_host(l, module);
+}
+
+own ssvm_error *ssvm_linker_define_state(ssvm_linker *l, const ssvm_state_grant *grant)
+{
+    if (!l || !grant)
+        return sv_api_error(SSVM_EUSAGE, "ssvm_linker_define_state needs a linker and a grant");
+    return define(l, grant, 0, "state", &l->grants.state);
+}
+
+own ssvm_error *ssvm_linker_define_storage(ssvm_linker *l, const ssvm_state_grant *grant)
+{
+    if (!l || !grant)
+        return sv_api_error(SSVM_EUSAGE, "ssvm_linker_define_storage needs a linker and a grant");
+    return define(l, grant, SSVM_STATE_KV, "storage", &l->grants.storage);
 }
 
 own ssvm_error *ssvm_state_files_open(const ssvm_state_files *files, ssvm_state_grant *ret)

@@ -103,9 +103,7 @@ own ssvm_error *ssvm_template_new(ssvm_linker *l, const ssvm_module *m, own ssvm
     sv_arena_init(&t->arena, 0);
     t->engine = sv_engine_ref(m->engine);
     t->module = sv_module_ref(m->module);
-    t->grants = l->grants;
-    if (l->grants.nn)
-        sv_nn_ref(l->grants.nn);
+    sv_api_grants_copy(&t->grants, &l->grants);
     t->n = n;
     imports = sv_alloc_array_zero(n ? n : 1, sizeof *imports);
     if (!imports)
@@ -136,7 +134,7 @@ void ssvm_template_delete(own ssvm_template *t)
 {
     if (!t)
         return;
-    sv_nn_unref(t->grants.nn);
+    sv_api_grants_release(&t->grants);
     sv_module_unref(t->module);
     sv_engine_unref(t->engine);
     sv_arena_release(&t->arena);

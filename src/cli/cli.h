@@ -76,6 +76,7 @@ enum cli_option_id {
     CLI_DISABLE,
     CLI_ALLOW_AF_UNIX,
     CLI_ALLOW_COMMAND,
+    CLI_ALLOW_COMMAND_ALL,
     CLI_ALLOW_CONNECT,
     CLI_ALLOW_HTTP,
     CLI_ALLOW_LISTEN,
@@ -126,6 +127,7 @@ enum cli_option_id {
     CLI_RESULT,
     CLI_SECRET,
     CLI_SQL,
+    CLI_STORAGE,
     CLI_STACK_LIMIT,
     CLI_STATS,
     CLI_TARGET,
@@ -198,10 +200,10 @@ void cli_values_release(struct cli_values *);
  */
 bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len);
 
-/* What --kv, --sql, --secret and --allow-http grant, each at most n times. */
+/* What --kv, --sql, --secret, --allow-http and --storage grant, each at most n times. */
 struct cli_state {
-    ssvm_state_files files;
-    ssvm_state_grant grant;
+    ssvm_state_files files, storage; /* storage: its kv */
+    ssvm_state_grant grant, storage_grant;
     char **secrets; /* owned */
     const char **hosts;
 };
@@ -222,6 +224,18 @@ void cli_sockets_release(struct cli_sockets *);
 bool cli_sockets_add(struct cli_sockets *, const char *address, bool listen);
 /* Nothing granted: nothing is opened. */
 own ssvm_error *cli_sockets_define(struct cli_sockets *, ssvm_linker *);
+
+/* What --allow-command and --allow-command-all grant. */
+struct cli_process {
+    ssvm_process_config config;
+    const char **commands;
+    ssvm_process *process;
+};
+bool cli_process_init(struct cli_process *, size_t n); /* of n at most; false: out of memory */
+void cli_process_release(struct cli_process *);
+bool cli_process_allow(struct cli_process *, const char *command); /* NULL: all */
+/* Nothing granted: nothing is opened. */
+own ssvm_error *cli_process_define(struct cli_process *, ssvm_linker *);
 
 /* The name nearest to `name`, of `n` names at `names` (stride bytes apart), or NULL when none is
  * near. */

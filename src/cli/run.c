@@ -44,6 +44,7 @@ struct run {
     bool image;
     struct cli_state state;
     struct cli_sockets sockets;
+    struct cli_process process;
     char disable[DISABLE_MAX];
     const char *invoke, *file;
     const char *profile; /* --profile */
@@ -270,9 +271,9 @@ static bool set_grant(struct run *r, int id)
     case CLI_INHERIT_ENV:
         return inherit_env(r, value);
     case CLI_ALLOW_COMMAND:
-        cli_message("option '--%s': native commands are not in this build yet",
-                    r->args.option->name);
-        return false;
+        return cli_process_allow(&r->process, value);
+    case CLI_ALLOW_COMMAND_ALL:
+        return cli_process_allow(&r->process, NULL);
     case CLI_IMAGE:
         return r->image = true;
     case CLI_THREADS:
@@ -284,6 +285,9 @@ static bool set_grant(struct run *r, int id)
         return true;
     case CLI_SQL:
         r->state.files.sql = value;
+        return true;
+    case CLI_STORAGE:
+        r->state.storage.kv = value;
         return true;
     case CLI_SECRET:
         return cli_state_add_secret(&r->state, &r->args);
@@ -669,6 +673,8 @@ static int prepare(struct run *r)
         e = cli_state_define(&r->state, r->linker);
     if (!e)
         e = cli_sockets_define(&r->sockets, r->linker);
+    if (!e)
+        e = cli_process_define(&r->process, r->linker);
     if (e)
         return cli_error(NULL, e);
     status = r->profile ? start_profile(r) : 0;
@@ -758,6 +764,7 @@ static int release(struct run *r, int status)
         r->store = NULL;
         r->nn = NULL;
     }
+    cli_process_release(&r->process);
     cli_state_release(&r->state); /* the guest is over: nobody asks any more */
     if (!TIDY) {
         /* Not through exit(): a thread may be compiling, with libraries that exit() takes down. */
@@ -812,8 +819,9 @@ static bool init(struct run *r, int argc, char **argv)
     r->wasi.dirs = r->dirs;
     r->wasi.args = r->guest_args;
     r->nn_config.models = r->models;
-    return cli_state_init(&r->state, n) && cli_sockets_init(&r->sockets, n) && r->env &&
-           r->guest_args && r->dirs && r->links && r->models;
+    return cli_state_init(&r->state, n) && cli_sockets_init(&r->sockets, n) &&
+           cli_process_init(&r->process, n) && r->env && r->guest_args && r->dirs && r->links &&
+           r->models;
 }
 
 /* FILE and what follows it. -1 = go on; else the exit status. */

@@ -1,4 +1,4 @@
-/* State for guests of `run`: what --kv, --sql, --secret and --allow-http grant. */
+/* State for guests of `run`: what --kv, --sql, --secret, --allow-http and --storage grant. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@ bool cli_state_init(struct cli_state *s, size_t n)
     *s = (struct cli_state){
         .files = SSVM_STATE_FILES_INIT,
         .grant = SSVM_STATE_GRANT_INIT,
+        .storage = SSVM_STATE_FILES_INIT,
+        .storage_grant = SSVM_STATE_GRANT_INIT,
         .secrets = calloc(n, sizeof *s->secrets),
         .hosts = calloc(n, sizeof *s->hosts),
     };
@@ -84,17 +86,23 @@ bool cli_state_add_host(struct cli_state *s, const char *host)
 
 own ssvm_error *cli_state_define(struct cli_state *s, ssvm_linker *linker)
 {
-    ssvm_error *e;
+    ssvm_error *e = NULL;
 
-    if (!s->files.kv && !s->files.sql && s->files.nsecrets == 0 && s->files.nhosts == 0)
-        return NULL;
-    e = ssvm_state_files_open(&s->files, &s->grant);
-    return e ? e : ssvm_linker_define_state(linker, &s->grant);
+    if (s->files.kv || s->files.sql || s->files.nsecrets > 0 || s->files.nhosts > 0) {
+        e = ssvm_state_files_open(&s->files, &s->grant);
+        if (!e)
+            e = ssvm_linker_define_state(linker, &s->grant);
+    }
+    if (e || !s->storage.kv)
+        return e;
+    e = ssvm_state_files_open(&s->storage, &s->storage_grant);
+    return e ? e : ssvm_linker_define_storage(linker, &s->storage_grant);
 }
 
 void cli_state_release(struct cli_state *s)
 {
     ssvm_state_files_close(&s->grant);
+    ssvm_state_files_close(&s->storage_grant);
     for (size_t i = 0; i < s->files.nsecrets; i++)
         free(s->secrets[i]);
     free(s->secrets);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "host/part.h"
+#include "host/state/storage.h"
 #include "sv_build_id.h"
 
 #define HANDLES_DEFAULT 64
@@ -318,14 +318,9 @@ static bool has(const void *state, const struct sv_host_func *f)
     return part == SV_STATE_ANY || (s->grant.parts & part);
 }
 
-static int state_open(struct sv_err *err, struct sv_store *store, const void *grant, void **ret)
+void state_init(struct state *s, struct sv_store *store, const struct sv_state_grant *grant)
 {
-    const struct sv_state_grant *g = grant;
-    struct state *s = sv_alloc_zero(sizeof *s);
-
-    if (!s)
-        return sv_fail_nomem(err, "host module");
-    s->grant = *g;
+    *s = (struct state){.grant = *grant, .store = store};
     if (!s->grant.max_handles)
         s->grant.max_handles = HANDLES_DEFAULT;
     if (s->grant.max_handles > STATE_HANDLES_MAX)
@@ -334,15 +329,10 @@ static int state_open(struct sv_err *err, struct sv_store *store, const void *gr
         s->grant.max_bytes = BYTES_DEFAULT;
     if (s->grant.max_bytes > INT32_MAX) /* results are lengths or negative */
         s->grant.max_bytes = INT32_MAX;
-    s->store = store;
-    *ret = s;
-    return 0;
 }
 
-static void state_close(void *state)
+void state_release(struct state *s)
 {
-    struct state *s = state;
-
     for (uint32_t i = 0; s->handles && i < s->grant.max_handles; i++) {
         if (s->handles[i].kind != HANDLE_FREE)
             handle_free(s, &s->handles[i]);
@@ -350,7 +340,23 @@ static void state_close(void *state)
     sv_free(s->handles);
     if (s->open && s->grant.backend->close)
         s->grant.backend->close(s->session);
-    sv_free(s);
+}
+
+static int open_state(struct sv_err *err, struct sv_store *store, const void *grant, void **ret)
+{
+    struct state *s = sv_alloc(sizeof *s);
+
+    if (!s)
+        return sv_fail_nomem(err, "host module");
+    state_init(s, store, grant);
+    *ret = s;
+    return 0;
+}
+
+static void close_state(void *state)
+{
+    state_release(state);
+    sv_free(state);
 }
 
 static const char *holds(const void *state)
@@ -370,11 +376,12 @@ static const struct sv_host_module module = {
     .names = {{"ssvm_state", ""}},
     .funcs = funcs,
     .nfuncs = SV_COUNT(funcs),
-    .open = state_open,
-    .close = state_close,
+    .open = open_state,
+    .close = close_state,
     .holds = holds,
     .has = has,
 };
 
-static const struct sv_host_module *const modules[] = {&module};
-SV_HOST_PART_IS(modules, NULL);
+const struct sv_host_services *storage_services;
+static const struct sv_host_module *const modules[] = {&module, &storage_module};
+SV_HOST_PART_IS(modules, &storage_services);

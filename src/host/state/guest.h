@@ -52,6 +52,10 @@ struct ask {
     unsigned ncopies;
 };
 
+/* One store's, of a copy of the grant; and its end. */
+void state_init(struct state *, struct sv_store *, const struct sv_state_grant *);
+void state_release(struct state *);
+
 /* Begin; the back end's session is there afterwards. 0 or a code, to give to ask_end. */
 int ask_begin(struct ask *, struct sv_call *);
 /* The same where an answer is expected: a handle of this kind. */

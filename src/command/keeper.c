@@ -1,0 +1,170 @@
+/* ssvm-keeper: runs one native command and leaves nothing of it behind. Knows nothing of guests;
+ * what may run was decided before (allow.h). libc alone. */
+#include "command/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHILDREN_BYTES 4096
+#define PAUSE_NS 1000000
+
+/* ---- The command ---- */
+
+static void close_from(int first)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0U, 0U) == 0)
+        return;
+#endif
+    struct rlimit limit = {0};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    for (int fd = first; (rlim_t)fd < limit.rlim_cur && fd < 1 << 20; fd++)
+        close(fd);
+}
+
+static _Noreturn void become(char **argv, pid_t keeper)
+{
+    sigset_t none;
+
+    /* Killed with its keeper, by whoever. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != keeper)
+        _exit(KEEPER_FAILED);
+    (void)setsid();
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    close_from(KEEPER_FD);
+    execv(argv[KEEPER_ARG_PATH], argv + KEEPER_ARG_COMMAND);
+    dprintf(2, "'%s' cannot be executed: %s\n", argv[KEEPER_ARG_PATH], strerror(errno));
+    _exit(KEEPER_FAILED);
+}
+
+/* ---- The end ---- */
+
+/* Kill every child, and every group that one leads. */
+static void kill_children(pid_t self)
+{
+    char path[64], text[CHILDREN_BYTES];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)self);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (char *p = text, *end; *p; p = end) {
+        long pid = strtol(p, &end, 10);
+
+        if (end == p)
+            break;
+        /* A number that was cut off at the end of the buffer is not one. */
+        if (pid > 1 && *end == ' ') {
+            (void)kill((pid_t)-pid, SIGKILL);
+            (void)kill((pid_t)pid, SIGKILL);
+        }
+    }
+}
+
+/* Until no descendant is left: those whose parent dies become children of this process. */
+static void end_all(pid_t command, int *status)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    pid_t self = getpid(), pid;
+    int s;
+
+    for (;;) {
+        kill_children(self);
+        while ((pid = waitpid(-1, &s, WNOHANG)) > 0) {
+            if (pid == command)
+                *status = s;
+        }
+        if (pid < 0 && errno != EINTR)
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+/* True: the command has ended. */
+static bool reap(pid_t command, int *status)
+{
+    bool ended = false;
+    pid_t pid;
+    int s;
+
+    while ((pid = waitpid(-1, &s, WNOHANG)) > 0) {
+        if (pid == command) {
+            *status = s;
+            ended = true;
+        }
+    }
+    return ended;
+}
+
+static void watch(pid_t command, int signals, int *status)
+{
+    struct pollfd fds[] = {{.fd = KEEPER_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    struct signalfd_siginfo info;
+
+    for (;;) {
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[1].revents && read(signals, &info, sizeof info) > 0 && reap(command, status))
+            return;
+        if (fds[0].revents)
+            return;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int status = KEEPER_FAILED << 8, signals;
+    pid_t self = getpid(), command;
+    sigset_t set;
+
+    if (argc <= KEEPER_ARG_COMMAND || fcntl(KEEPER_FD, F_SETFD, FD_CLOEXEC) < 0) {
+        fprintf(stderr, "%s is started by ssvm, to run a native command for a guest\n",
+                KEEPER_PROGRAM);
+        return 2;
+    }
+    close_from(KEEPER_FD + 1);
+    (void)setsid(); /* no signal of a terminal */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return 1;
+    sigfillset(&set);
+    (void)sigprocmask(SIG_SETMASK, &set, NULL);
+    signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (signals < 0)
+        return 1;
+    if (*argv[KEEPER_ARG_FOLDER] && chdir(argv[KEEPER_ARG_FOLDER]) < 0) {
+        dprintf(2, "'%s': %s\n", argv[KEEPER_ARG_FOLDER], strerror(errno));
+        return 1;
+    }
+    command = fork();
+    if (command == 0)
+        become(argv, self);
+    for (int fd = 0; fd < KEEPER_FD; fd++)
+        close(fd); /* the command's alone */
+    if (command > 0) {
+        watch(command, signals, &status);
+        end_all(command, &status);
+    }
+    (void)!write(KEEPER_FD, &status, sizeof status);
+    return 0;
+}
