@@ -174,6 +174,7 @@ static ssvm_error *define_state(const struct plat_manifest_grant *grants, ssvm_l
 
 static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi)
 {
+    ssvm_threads_config threads = SSVM_THREADS_CONFIG_INIT;
     ssvm_nn_config config = SSVM_NN_CONFIG_INIT;
     ssvm_error *error = ssvm_linker_define_wasi(l, wasi);
 
@@ -183,6 +184,9 @@ static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi
         error = ssvm_linker_define_image(l, NULL);
     if (!error)
         error = define_state(&c->manifest.grants, l);
+    threads.max = (uint32_t)c->manifest.grants.threads;
+    if (!error && threads.max)
+        error = ssvm_linker_define_threads(l, &threads);
     if (!error && c->manifest.grants.nn && !c->nn)
         error = ssvm_nn_new(&config, &c->nn);
     if (!error && c->manifest.grants.nn)

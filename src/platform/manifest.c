@@ -10,7 +10,8 @@
 #include "platform/unit.h"
 
 #define ARENA_MAX (8U << 20)
-#define LIST_MAX 256 /* of one list */
+#define LIST_MAX 256     /* of one list */
+#define THREADS_MAX 1024 /* of one call, beside the first */
 
 /* clang-format off */
 const struct plat_row plat_rows[] = {
@@ -463,6 +464,8 @@ static void check_whole(struct reader *r, const struct plat_manifest *m,
                      "'allow-http' takes HOST, HOST:PORT, *.DOMAIN, ADDRESS/BITS or *, not '%s'",
                      hosts->at[i]);
     }
+    if (m->grants.threads > THREADS_MAX)
+        complain(r, line_of(root, "grants"), "'threads' is at most %d", THREADS_MAX);
     for (uint32_t i = 0; i < m->grants.secret.n; i++) {
         if (!plat_name_valid(m->grants.secret.at[i], strlen(m->grants.secret.at[i])))
             complain(r, line_of(root, "grants"), "'secret' takes names, '%s' is none",
@@ -518,6 +521,16 @@ void plat_manifest_release(struct plat_manifest *m)
     sv_arena_release(&m->arena);
 }
 
+/* "KEY NUMBER"; of 0 there is none. */
+static bool each_count(const char *key, uint64_t n, bool (*each)(void *data, const char *line),
+                       void *data)
+{
+    char line[64];
+
+    snprintf(line, sizeof line, "%s %llu", key, (unsigned long long)n);
+    return n == 0 || each(data, line);
+}
+
 static bool each_text(const struct plat_row *row, const struct plat_texts *texts,
                       bool (*each)(void *data, const char *line), void *data)
 {
@@ -546,6 +559,9 @@ bool plat_manifest_grants(const struct plat_manifest *m, bool (*each)(void *data
             continue;
         if (row->type == PLAT_ROW_SWITCH) {
             if (*(const bool *)(base + row->at) && !each(data, row->key))
+                return false;
+        } else if (row->type == PLAT_ROW_COUNT) {
+            if (!each_count(row->key, *(const uint64_t *)(base + row->at), each, data))
                 return false;
         } else if (!each_text(row, (const struct plat_texts *)(base + row->at), each, data)) {
             return false;

@@ -198,6 +198,9 @@ own ssvm_store *srv_call_store(struct srv_conn *conn)
     limits.gas = own_limits->gas ? own_limits->gas : SSVM_GAS_COUNT;
     limits.gc_heap_bytes = own_limits->memory;
     limits.open_files = OPEN_FILES_MAX;
+    /* The watch looks at the clock of the call's own thread. */
+    if (conn->work->request.version->threads)
+        limits.cpu_ms = own_limits->cpu_ms;
     error = ssvm_store_new(conn->loop->server->engine, &limits, &store);
     if (error) {
         srv_call_fail(conn, error, false);
@@ -213,6 +216,7 @@ void srv_call_note(struct srv_conn *conn, const ssvm_store *store)
 
     ssvm_store_stats(store, &stats);
     conn->work->request.gas = stats.gas_used;
+    conn->work->request.cpu_began_ns -= stats.threads_cpu_ns; /* as if it had been ours */
     conn->work->request.memory = stats.memory_peak_bytes + stats.gc_heap_bytes;
 }
 

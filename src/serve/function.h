@@ -56,6 +56,7 @@ struct srv_version {
     own char *broken;            /* why it cannot be called, for the log; NULL = it can */
     bool writing;                /* perhaps because it is being written */
     bool command;                /* has `_start` */
+    bool threads;                /* its calls may start some */
     uint32_t nexports;
     own struct srv_export *exports; /* of a command: one, `_start` */
 };

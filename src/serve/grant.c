@@ -46,6 +46,7 @@ void srv_grant_release(struct srv_grant *g)
 
 own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm_linker *l)
 {
+    ssvm_threads_config threads = SSVM_THREADS_CONFIG_INIT;
     ssvm_image_config image = SSVM_IMAGE_CONFIG_INIT;
     ssvm_error *error = NULL;
 
@@ -57,6 +58,9 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
         error = ssvm_linker_define_image(l, &image);
     }
     if (!error)
-        error = srv_state_define(parts >> SRV_GRANT_STATE, l);
+        error = srv_state_define((parts & ((1U << SRV_GRANT_THREADS) - 1)) >> SRV_GRANT_STATE, l);
+    threads.max = parts >> SRV_GRANT_THREADS;
+    if (!error && threads.max)
+        error = ssvm_linker_define_threads(l, &threads);
     return error;
 }

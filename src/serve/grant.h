@@ -21,6 +21,9 @@ void srv_grant_release(struct srv_grant *);
 /* What a function of the registry may be granted by its manifest, of what the server has. */
 enum srv_grant_part { SRV_GRANT_NN = 1, SRV_GRANT_IMAGE = 2, SRV_GRANT_ALL = 3 };
 #define SRV_GRANT_STATE 8 /* bits before those of enum ssvm_state_parts: the registry's alone */
+#define SRV_GRANT_THREADS                                                                          \
+    20 /* bits before the number of threads beside the first; the last part                        \
+        */
 /* Define these parts in a linker. NULL is an empty grant. */
 own ssvm_error *srv_grant_define(const struct srv_grant *, unsigned parts, ssvm_linker *);
 

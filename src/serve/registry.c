@@ -264,6 +264,8 @@ static unsigned parts_of(const struct plat_table *table, const struct plat_funct
             if (strlen(words[k].word) == n && memcmp(words[k].word, line.ptr, n) == 0)
                 parts |= words[k].part;
         }
+        if (strncmp(line.ptr, "threads ", 8) == 0)
+            parts |= (unsigned)strtoul(line.ptr + 8, NULL, 10) << SRV_GRANT_THREADS;
         parts |= srv_state_part((struct sv_str){line.ptr, n}) << SRV_GRANT_STATE;
     }
     return parts;

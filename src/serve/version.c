@@ -195,6 +195,7 @@ void srv_version_link(struct srv_version *version, ssvm_engine *engine,
         srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
     else if (!list_exports(version))
         srv_version_set_broken(version, "out of memory", "");
+    version->threads = parts >> SRV_GRANT_THREADS != 0;
     ssvm_error_delete(error);
 }
 
