@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from build import Missing, c_guest, rust_guest
+
 HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("SSVM_BUILD", HERE / "../../build")).resolve()
 SSVM = BUILD / "ssvm"
@@ -95,6 +97,31 @@ def wat(text, to):
     return to
 
 
+def built(scratch):
+    """Guests of clang and of Rust's standard library."""
+    try:
+        parallel = c_guest(HERE / "guest/parallel.c", scratch / "parallel.wasm")
+        std = rust_guest(HERE / "guest/std.rs", scratch / "std.wasm")
+    except Missing as why:
+        total["skipped"] += 1
+        print(f"skipped guests of clang and Rust: {why}")
+        return
+    subprocess.run(["clang-22", "-O1", "-pthread", HERE / "guest/parallel.c", "-o", scratch / "parallel"], check=True)
+    for tier in TIERS:
+        common = ["--tier", tier, "--threads", "8"]
+        for work, n in (("mandelbrot", "60"), ("sort", "50000")):
+            sums = {subprocess.run([scratch / "parallel", work, n, "3"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]}
+            for threads in ("1", "2", "7"):
+                status, out, err = run([*common, parallel, work, n, threads])
+                sums.add(out.split()[0] if status == 0 else (status, err))
+            report(f"{tier} {work} as natively", None if len(sums) == 1 else f"{sums}")
+        lines = "6000 [1, 2, 3, 4] 1\n[0, 1, 2]\n[10, 10, 10, 10]\nwritten\n"
+        check(f"{tier} std", [*common, std], 0, lines)
+        check(f"{tier} std panic", [*common, std, "panic"], 134, lines, "of a thread")
+        check(f"{tier} std exit", [*common, std, "exit"], 17, lines)
+        check(f"{tier} std without room", ["--tier", tier, "--threads", "2", std], 134, None, "failed to spawn thread")
+
+
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -116,6 +143,7 @@ def main():
             check(f"{tier} memory limit of all", [*common, "--memory-limit", "1M", "--invoke", "grow", guest, "8"], 0, "16\n")
             for i, (text, err) in enumerate(NOT_FOR_THREADS):
                 check(f"{tier} not for threads {i}", [*common, wat(text, scratch / f"not{i}.wasm")], 134, "", err)
+        built(scratch)
         check("no grant", ["--invoke", "sum", guest, "1"], 1, "", "--threads N")
         check("no grant for the memory", ["--invoke", "sum", guest, "1"], 1, "", "'env.memory' (memory 1..64 shared)")
         for n in ("0", "1025", "x"):
