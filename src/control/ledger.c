@@ -75,23 +75,30 @@ static struct ctl_ledger_row *find_row(struct ctl_ledger *l, const struct plat_r
     return &l->rows[l->nrows - 1];
 }
 
+/* Sums end where the database's do (ledger_row.c). */
+static void add(uint64_t *sum, uint64_t n)
+{
+    *sum = n < PLAT_RECORD_NUMBER_MAX - *sum ? *sum + n : PLAT_RECORD_NUMBER_MAX;
+}
+
 static void add_record(struct ctl_ledger *l, const struct plat_record *r)
 {
     struct ctl_ledger_row *row = find_row(l, r);
-    unsigned __int128 byte_ns = (unsigned __int128)r->memory_peak * r->run_ns;
+    unsigned __int128 byte_ms = (unsigned __int128)r->memory_peak * r->run_ns / 1000000;
 
-    row->bytes_in += r->bytes_in;
-    row->bytes_out += r->bytes_out;
+    add(&row->bytes_in, r->bytes_in);
+    add(&row->bytes_out, r->bytes_out);
     if (r->run_ns == 0) { /* it was refused before the function could run */
         row->rejected++;
         return;
     }
     row->calls++;
     row->errors += r->status >= 500;
-    row->gas += r->gas;
-    row->cpu_ns += r->cpu_ns;
-    row->wall_ns += r->run_ns;
-    row->byte_ms += (uint64_t)(byte_ns / 1000000);
+    add(&row->gas, r->gas);
+    add(&row->cpu_ns, r->cpu_ns);
+    add(&row->wall_ns, r->run_ns);
+    add(&row->byte_ms,
+        byte_ms < PLAT_RECORD_NUMBER_MAX ? (uint64_t)byte_ms : PLAT_RECORD_NUMBER_MAX);
 }
 
 /* ---- The batch ---- */

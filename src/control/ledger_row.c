@@ -7,18 +7,22 @@
 #define ROWS_MAX (1U << 20) /* of an hour */
 #define COLUMNS "calls, errors, rejected, gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out"
 
+/* A sum ends at 2^62 (PLAT_RECORD_NUMBER_MAX): one that did not fit would fail, and with it all
+ * that is counted with it. */
+#define SUM(column)                                                                                \
+    #column " = case when ledger." #column " > 4611686018427387904 - excluded." #column            \
+            " then 4611686018427387904 else ledger." #column " + excluded." #column " end"
+
 int ctl_ledger_row_add(struct ctl_sql *sql, struct sv_err *err, const struct ctl_ledger_row *row)
 {
-    static const char text[] =
-        "insert into ledger (tenant, function_id, function, digest, minute, " COLUMNS ")"
-        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        " on conflict (tenant, minute, function_id, function, digest) do update set"
-        " calls = ledger.calls + excluded.calls, errors = ledger.errors + excluded.errors,"
-        " rejected = ledger.rejected + excluded.rejected, gas = ledger.gas + excluded.gas,"
-        " cpu_ns = ledger.cpu_ns + excluded.cpu_ns, wall_ns = ledger.wall_ns + excluded.wall_ns,"
-        " byte_ms = ledger.byte_ms + excluded.byte_ms,"
-        " bytes_in = ledger.bytes_in + excluded.bytes_in,"
-        " bytes_out = ledger.bytes_out + excluded.bytes_out";
+    static const char
+        text[] =
+            "insert into ledger (tenant, function_id, function, digest, minute, " COLUMNS ")"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+            " on conflict (tenant, minute, function_id, function, digest) do update set " SUM(calls) ", " SUM(errors) ", " SUM(
+                rejected) ", " SUM(gas) ", " SUM(cpu_ns) ", " SUM(wall_ns) ", " SUM(byte_ms) ","
+                                                                                             " " SUM(bytes_in) ", " SUM(
+                                                                                                 bytes_out);
 
     return ctl_sql_run(sql, err, text,
                        CTL_PARAMS(CTL_TEXT(row->of->tenant), CTL_INT(row->of->function_id),

@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "base/str.h"
+
 #define RING_MAGIC 0x31676e6972767373ULL /* "ssvring1" */
 #define PAUSE_NS 1000000L
 
@@ -171,14 +174,37 @@ bool plat_ring_write(struct plat_ring *ring, const struct plat_record *record, u
     return true;
 }
 
-/* Strings of a writer that is not trusted are ended. */
+/* What a database takes: ended, and UTF-8. A name that was cut in the middle of a character, too.
+ */
+static void correct_text(char *text, size_t size)
+{
+    text[size - 1] = '\0';
+    if (sv_utf8_valid(text, strlen(text)))
+        return;
+    for (; *text; text++) {
+        if (*text & 0x80)
+            *text = '?';
+    }
+}
+
+/* A writer is not trusted: its strings are such, and its numbers no larger than can be added up. */
 static void copy_record(const struct slot *slot, struct plat_record *ret)
 {
+    uint64_t *const numbers[] = {&ret->wall_ns, &ret->wait_ns,     &ret->run_ns,   &ret->cpu_ns,
+                                 &ret->gas,     &ret->memory_peak, &ret->bytes_in, &ret->bytes_out};
+
     memcpy(ret, slot->record, sizeof *ret);
-    ret->id[sizeof ret->id - 1] = ret->trace[sizeof ret->trace - 1] = '\0';
-    ret->tenant[sizeof ret->tenant - 1] = ret->function[sizeof ret->function - 1] = '\0';
-    ret->digest[sizeof ret->digest - 1] = ret->code[sizeof ret->code - 1] = '\0';
-    ret->method[sizeof ret->method - 1] = '\0';
+    correct_text(ret->id, sizeof ret->id);
+    correct_text(ret->trace, sizeof ret->trace);
+    correct_text(ret->tenant, sizeof ret->tenant);
+    correct_text(ret->function, sizeof ret->function);
+    correct_text(ret->digest, sizeof ret->digest);
+    correct_text(ret->code, sizeof ret->code);
+    correct_text(ret->method, sizeof ret->method);
+    for (size_t i = 0; i < SV_COUNT(numbers); i++) {
+        if (*numbers[i] > PLAT_RECORD_NUMBER_MAX)
+            *numbers[i] = PLAT_RECORD_NUMBER_MAX;
+    }
 }
 
 /* Did the writer die before it was done? Its place is then passed over. */
@@ -198,7 +224,8 @@ size_t plat_ring_read(struct plat_ring *ring, uint64_t *position, struct plat_re
 
     if (at < tail) /* an older state of the database was restored: those are gone */
         at = tail;
-    for (; count < n; at++) {
+    /* One lap: a writer gone mad could put places before the reader for ever. */
+    for (unsigned looked = 0; count < n && looked < PLAT_RING_RECORDS; looked++, at++) {
         struct slot *slot = slot_at(ring, at);
         uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #define PLAT_RECORD_BYTES 512
+/* No number of a record that is read is larger: two of them can be added in a database. */
+#define PLAT_RECORD_NUMBER_MAX (UINT64_C(1) << 62)
 #define PLAT_RING_RECORDS 8192 /* of one worker; a power of two */
 
 enum plat_trigger {
@@ -58,7 +60,8 @@ uint64_t plat_ring_id(const struct plat_ring *); /* never used twice, on any mac
  * reader passes over. */
 bool plat_ring_write(struct plat_ring *, const struct plat_record *, unsigned wait_ms);
 /* Copy at most n records from *position on (a count since the ring's birth, 0 first) to `ret`, and
- * move *position behind them. One reader. Does not free their places. */
+ * move *position behind them. Strings are UTF-8, whatever was written. One reader. Does not free
+ * their places. */
 size_t plat_ring_read(struct plat_ring *, uint64_t *position, struct plat_record *ret, size_t n);
 /* All writers are dead, and there are none yet: what they have not finished is passed over. */
 void plat_ring_settle(struct plat_ring *);

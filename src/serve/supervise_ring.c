@@ -212,6 +212,15 @@ void srv_rings_take(struct srv_supervisor *s)
     closedir(list);
 }
 
+/* The name comes from what a worker could write. */
+static bool is_file(int folder, const char *name, int fd)
+{
+    struct stat named, ours;
+
+    return fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && fstat(fd, &ours) == 0 &&
+           named.st_ino == ours.st_ino && named.st_dev == ours.st_dev;
+}
+
 void srv_rings_remove(const struct srv_supervisor *s)
 {
     int folder = open_folder(s);
@@ -222,7 +231,8 @@ void srv_rings_remove(const struct srv_supervisor *s)
 
         if (!ring)
             continue;
-        if (plat_ring_is_empty(ring) && make_name(name, plat_ring_id(ring)))
+        if (plat_ring_is_empty(ring) && make_name(name, plat_ring_id(ring)) &&
+            is_file(folder, name, s->slots[i].ring))
             unlinkat(folder, name, 0);
         munmap(ring, plat_ring_bytes());
     }

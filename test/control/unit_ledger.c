@@ -176,6 +176,28 @@ static void sums_are_exact(void **state)
     sv_free(text);
 }
 
+/* Of a worker that is not ours any more: the others' records are counted all the same. */
+static void hostile_records(void **state)
+{
+    struct plat_record r = record_of("big", "f", 250), bad = r;
+    char *text;
+
+    (void)state;
+    bad.gas = bad.cpu_ns = bad.run_ns = bad.memory_peak = bad.bytes_in = bad.bytes_out = UINT64_MAX;
+    memcpy(bad.tenant, "\xff\xfe", 3);
+    for (int i = 0; i < 5; i++) {
+        write_record(0, &bad);
+        write_record(1, &r);
+        text = export((struct ctl_usage){.tenant = "??", .step = CTL_LEDGER_ALL});
+        assert_non_null(strstr(text, "\"gas\":4611686018427387904,"));
+        sv_free(text);
+    }
+    text = export((struct ctl_usage){
+        .tenant = "big", .from_s = 250 * 60, .until_s = 251 * 60, .step = CTL_LEDGER_ALL});
+    assert_non_null(strstr(text, "\"gas\":35,"));
+    sv_free(text);
+}
+
 /* A process that is killed between its commit and the freeing of the places, or before: the next
  * one counts what is not counted. Here the child counts, and is gone without a word to the ring. */
 static void survives_death(void **state)
@@ -331,9 +353,10 @@ static int close_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts),         cmocka_unit_test(sums_are_exact),
-        cmocka_unit_test(survives_death), cmocka_unit_test(two_at_once),
-        cmocka_unit_test(folds),          cmocka_unit_test(reads_times),
+        cmocka_unit_test(counts),          cmocka_unit_test(sums_are_exact),
+        cmocka_unit_test(hostile_records), cmocka_unit_test(survives_death),
+        cmocka_unit_test(two_at_once),     cmocka_unit_test(folds),
+        cmocka_unit_test(reads_times),
     };
     char command[80];
     int r;

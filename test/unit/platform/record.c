@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "base/str.h"
+
 #define BATCH 100
 
 static struct plat_ring *make_ring(void)
@@ -36,9 +38,15 @@ static void end_ring(struct plat_ring *ring)
     munmap(ring, plat_ring_bytes());
 }
 
+/* Another number, by which a record is known to be whole. */
+static uint64_t other_of(uint64_t n)
+{
+    return n ^ (PLAT_RECORD_NUMBER_MAX - 1);
+}
+
 static bool write_number(struct plat_ring *ring, uint64_t n, unsigned wait_ms)
 {
-    struct plat_record record = {.gas = n, .bytes_in = n * 3, .bytes_out = ~n};
+    struct plat_record record = {.gas = n, .bytes_in = n * 3, .bytes_out = other_of(n)};
 
     return plat_ring_write(ring, &record, wait_ms);
 }
@@ -139,7 +147,7 @@ static void test_writers(void **state)
         for (size_t i = 0; i < n; i++) {
             assert_true(records[i].gas < WRITERS * EACH);
             assert_true(records[i].bytes_in == records[i].gas * 3);
-            assert_true(records[i].bytes_out == ~records[i].gas);
+            assert_true(records[i].bytes_out == other_of(records[i].gas));
             assert_int_equal(seen[records[i].gas]++, 0);
         }
         plat_ring_free(ring, position);
@@ -194,7 +202,7 @@ static void test_killed(void **state)
         while ((n = plat_ring_read(ring, &position, records, BATCH)) > 0) {
             for (size_t i = 0; i < n; i++) {
                 assert_true(records[i].gas == next++);
-                assert_true(records[i].bytes_out == ~records[i].gas);
+                assert_true(records[i].bytes_out == other_of(records[i].gas));
             }
             plat_ring_free(ring, position);
         }
@@ -267,13 +275,76 @@ static void test_settle(void **state)
     end_ring(ring);
 }
 
+/* What cannot be added up, or be kept in a database, is not read. */
+static void test_untrusted(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    struct plat_record record = {.gas = UINT64_MAX, .cpu_ns = 5, .bytes_out = INT64_MAX};
+    uint64_t position = 0;
+
+    (void)state;
+    memcpy(record.tenant, "a\xff\xc3z", 5);
+    memset(record.function, 'x', sizeof record.function);
+    memcpy(record.function + sizeof record.function - 3, "\xe2\x82\xac", 3); /* cut by the end */
+    memcpy(record.id, "\xe2\x82\xac", 4);
+    assert_true(plat_ring_write(ring, &record, 0));
+    assert_int_equal(plat_ring_read(ring, &position, &record, 1), 1);
+    assert_true(record.gas == PLAT_RECORD_NUMBER_MAX && record.cpu_ns == 5 &&
+                record.bytes_out == PLAT_RECORD_NUMBER_MAX);
+    assert_string_equal(record.tenant, "a??z");
+    assert_string_equal(record.id, "\xe2\x82\xac");
+    assert_true(sv_utf8_valid(record.function, strlen(record.function)));
+    assert_int_equal(strlen(record.function), sizeof record.function - 1);
+    end_ring(ring);
+}
+
+/* Everything in the ring may be anything: reading ends, and gives records. */
+static void test_damaged(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    unsigned char *bytes = (unsigned char *)ring;
+    struct plat_record *records = calloc(PLAT_RING_RECORDS + 1, sizeof *records);
+    uint64_t position = 0;
+
+    (void)state;
+    srand(7);
+    for (unsigned round = 0; round < 3000; round++) {
+        size_t n, at;
+
+        for (unsigned i = 0; i < 40; i++) /* the head, the first words, anywhere */
+            bytes[(size_t)rand() % (i < 10   ? 200
+                                    : i < 30 ? 4096
+                                             : plat_ring_bytes())] = (unsigned char)rand();
+        if (round % 3 == 0) { /* places that say they are passed over, as far as one sees */
+            for (at = 192; at + 8 < plat_ring_bytes() / 64; at += 520)
+                *(uint64_t *)(void *)(bytes + at) = ((at - 192) / 520 + position) << 24 | 3;
+        }
+        plat_ring_open(ring, plat_ring_bytes());
+        n = plat_ring_read(ring, &position, records, PLAT_RING_RECORDS + 1);
+        assert_true(n <= PLAT_RING_RECORDS);
+        for (size_t i = 0; i < n; i++)
+            assert_true(records[i].gas <= PLAT_RECORD_NUMBER_MAX &&
+                        sv_utf8_valid(records[i].tenant, strlen(records[i].tenant)));
+        plat_ring_free(ring, position);
+        plat_ring_is_empty(ring);
+        write_number(ring, round, 0);
+        if (round % 100 == 99) {
+            plat_ring_settle(ring);
+            position = (uint64_t)rand();
+        }
+    }
+    free(records);
+    end_ring(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_laps),    cmocka_unit_test(test_full),
         cmocka_unit_test(test_strings), cmocka_unit_test(test_writers),
         cmocka_unit_test(test_killed),  cmocka_unit_test(test_half),
-        cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_settle),  cmocka_unit_test(test_untrusted),
+        cmocka_unit_test(test_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
