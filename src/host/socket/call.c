@@ -5,10 +5,10 @@
 #include "host/socket/guest.h"
 
 /* Put a new descriptor among the guest's: an errno. */
-static int install(struct state *s, int host_fd, uint32_t flags, uint8_t filetype,
-                   uint32_t *ret_slot)
+static int install(struct state *s, int host_fd, uint32_t flags, bool stream, uint32_t *ret_slot)
 {
     struct sv_vfs_file like = {.flags = (uint8_t)flags,
+                               .is_stream = stream,
                                .rights = SV_WASI_RIGHTS_SOCKET,
                                .inheriting = SV_WASI_RIGHTS_SOCKET};
     int r = VFS->reserve(s->wasi, ret_slot);
@@ -18,8 +18,8 @@ static int install(struct state *s, int host_fd, uint32_t flags, uint8_t filetyp
         return r;
     }
     r = VFS->install(s->wasi, *ret_slot, host_fd, &like); /* closes it when it fails */
-    if (r == 0)
-        s->wasi->files[*ret_slot].filetype = filetype;
+    if (r == 0 && !stream)
+        s->wasi->files[*ret_slot].filetype = SV_WASI_TYPE_DATAGRAM;
     return r;
 }
 
@@ -51,8 +51,7 @@ int open_socket(struct state *s, struct sv_call *c, const union sv_slot *arg)
             close(fd);
         return r;
     }
-    r = install(s, fd, 0, types[type] == SOCK_DGRAM ? SV_WASI_TYPE_DATAGRAM : SV_WASI_TYPE_SOCKET,
-                &slot);
+    r = install(s, fd, 0, types[type] == SOCK_STREAM, &slot);
     if (r == 0)
         memcpy(to, &slot, 4);
     return r;
@@ -172,7 +171,7 @@ static int accept_socket(struct state *s, struct sv_call *c, uint32_t listener, 
         if (r != 0)
             return r;
     }
-    r = install(s, fd, flags, SV_WASI_TYPE_SOCKET, &slot);
+    r = install(s, fd, flags, f->is_stream, &slot);
     if (r == 0)
         memcpy(to, &slot, 4);
     return r;

@@ -180,6 +180,8 @@ static ssize_t host_read(struct sv_vfs_file *f, const struct iovec *v, int n, in
         return preadv(f->fd, v, n, offset);
     if (f->kind == SV_VFS_FILE)
         return readv(f->fd, v, n);
+    if (f->kind == SV_VFS_SOCKET && n == 1) /* the kernel copies less than with recvmsg */
+        return recv(f->fd, v->iov_base, v->iov_len, MSG_DONTWAIT);
     if (f->kind == SV_VFS_SOCKET)
         return recvmsg(f->fd, &msg, MSG_DONTWAIT);
     return read_pipe(f, v, n);
@@ -191,6 +193,8 @@ static ssize_t host_write(struct sv_vfs_file *f, const struct iovec *v, int n, i
 
     if (offset >= 0 || f->kind == SV_VFS_FILE)
         return write_file(f, v, n, offset);
+    if (f->kind == SV_VFS_SOCKET && n == 1)
+        return send(f->fd, v->iov_base, v->iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (f->kind == SV_VFS_SOCKET)
         return sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
     return write_pipe(f, v, n);

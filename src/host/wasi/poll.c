@@ -129,7 +129,8 @@ static int64_t first_ns(const struct wait *k)
     return first;
 }
 
-/* Bytes that can be read without waiting. */
+/* Bytes that can be read without waiting. Of a stream only that there are some: asking for more
+ * would cost as much as reading them, and is not what guests want. */
 static uint64_t readable(const struct sv_wasi *w, const struct sv_vfs_file *f)
 {
     struct stat st;
@@ -145,6 +146,8 @@ static uint64_t readable(const struct sv_wasi *w, const struct sv_vfs_file *f)
         return w->streams[f->stream].len - w->in_pos;
     case SV_VFS_PIPE:
     case SV_VFS_SOCKET:
+        if (f->is_stream)
+            return 1;
         return ioctl(f->fd, FIONREAD, &n) == 0 && n > 0 ? (uint64_t)n : 0;
     default:
         return 0;

@@ -51,6 +51,7 @@ int sv_wasi_sock_accept(struct sv_wasi *w, struct sv_call *c, const union sv_slo
         return r;
     }
     like.flags = (uint8_t)flags;
+    like.is_stream = f->is_stream;
     like.rights = SV_WASI_RIGHTS_SOCKET;
     like.inheriting = SV_WASI_RIGHTS_SOCKET;
     r = sv_vfs_install(w, slot, fd, &like);
@@ -83,7 +84,11 @@ int sv_wasi_sock_recv(struct sv_wasi *w, struct sv_call *c, const union sv_slot 
     /* WAITALL asks to wait as long as it takes; less than all is allowed, and ends when
      * interrupted. */
     for (;;) {
-        n = recvmsg(f->fd, &msg, MSG_DONTWAIT | (flags & SV_WASI_RECV_PEEK ? MSG_PEEK : 0));
+        int how = MSG_DONTWAIT | (flags & SV_WASI_RECV_PEEK ? MSG_PEEK : 0);
+
+        /* The kernel copies less where there is nothing to tell beside the bytes. */
+        n = f->is_stream && arg[2].i32 == 1 ? recv(f->fd, v->iov_base, v->iov_len, how)
+                                            : recvmsg(f->fd, &msg, how);
         if (n >= 0)
             break;
         r = sv_vfs_again(c, f, errno, POLLIN);

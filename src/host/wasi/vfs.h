@@ -62,6 +62,7 @@ struct sv_vfs_file {
     bool asked_limit; /* whether `limited` is known */
     bool limited;     /* the size of files has a limit */
     uint16_t waiting; /* threads of the guest that wait for it */
+    bool is_stream;   /* a socket without messages: nothing is cut off */
     bool timed;       /* a socket with a time limit on its transfers (SO_RCVTIMEO, SO_SNDTIMEO) */
     bool answers;     /* a datagram socket at a granted address: may answer who writes to it */
     int fd;           /* -1 without one */
