@@ -17,9 +17,9 @@
 #define CONNECTIONS_MAX 12
 #define STATEMENTS_MAX 256 /* kept prepared by a connection */
 #define PARAMS_MAX 64
-#define TRY_FOR_MS 15000    /* a transaction that others keep coming between */
-#define BACKOFF_MS 100      /* after the server was not there: doubled each time, */
-#define BACKOFF_MAX_MS 2000 /* up to this */
+#define TRY_FOR_MS 15000   /* a transaction that others keep coming between */
+#define BACKOFF_MS 100     /* after the server was not there: doubled each time, */
+#define BACKOFF_MAX_MS 250 /* up to this: who is back is noticed soon */
 #define LISTEN_CHECK_MS 10000
 
 struct statement {
@@ -220,10 +220,12 @@ static int connection_open(struct postgres_db *db, struct sv_err *err, struct co
         goto fail;
     }
     db->pq.PQsetNoticeProcessor(c->handle, ignore_notice, NULL);
-    /* Sequential scans of small tables would make every two transactions a conflict. */
+    /* Sequential scans of small tables would make every two transactions a conflict. Where there is
+     * no index one is done all the same, and counts as so dear that it would be compiled first: for
+     * longer than it runs, in each session. */
     r = execute(c, err,
-                "set bytea_output = hex; set enable_seqscan = off; set lock_timeout = 10000; set "
-                "idle_in_transaction_session_timeout = 60000");
+                "set bytea_output = hex; set enable_seqscan = off; set jit = off; set lock_timeout "
+                "= 10000; set idle_in_transaction_session_timeout = 60000");
     if (r < 0)
         goto fail;
     *ret = c;
