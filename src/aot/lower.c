@@ -222,7 +222,8 @@ LLVMValueRef lower_thread_field(struct lower *l, uint64_t offset)
     return lower_field(l, store, offsetof(struct sv_store, thread) + offset);
 }
 
-LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef *args, unsigned n)
+/* Leave through the stub at `to`. */
+static LLVMValueRef leave(struct lower *l, LLVMValueRef to, LLVMValueRef *args, unsigned n)
 {
     LLVMValueRef all[6] = {l->inst}, r;
     LLVMTypeRef types[6] = {l->t->ptr};
@@ -232,11 +233,23 @@ LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef
         types[i + 1] = LLVMTypeOf(args[i]);
     }
     lower_gas_flush(l);
-    r = LLVMBuildCall2(l->b, LLVMFunctionType(l->t->i64, types, n + 1, false),
-                       lower_inst_ptr(l, offsetof(struct sv_instance, helpers), h), all, n + 1, "");
+    r = LLVMBuildCall2(l->b, LLVMFunctionType(l->t->i64, types, n + 1, false), to, all, n + 1, "");
     lower_call_stays(l->u, r);
     lower_gas_reload(l);
     return r;
+}
+
+LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef *args, unsigned n)
+{
+    return leave(l, lower_inst_ptr(l, offsetof(struct sv_instance, helpers), h), args, n);
+}
+
+void lower_call_out(struct lower *l, LLVMValueRef func, LLVMValueRef slots)
+{
+    LLVMValueRef args[2] = {func, slots}, out;
+
+    out = lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, out)), true);
+    leave(l, out, args, 2);
 }
 
 LLVMValueRef lower_slots(struct lower *l, uint32_t n)

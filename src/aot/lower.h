@@ -262,6 +262,8 @@ LLVMValueRef lower_thread_field(struct lower *l, uint64_t offset); /* address in
 /* Call a helper: inst is put before `args` (integers or pointers; at most 5). Gas is stored before
  * and loaded again after. The i64 that it returned (meaningless for INT ones). */
 LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef *args, unsigned n);
+/* Call a host function, or one of another instance, with its arguments in slots. */
+void lower_call_out(struct lower *l, LLVMValueRef func, LLVMValueRef slots);
 /* The function's array of slots on the guest's stack, for one call at a time. */
 LLVMValueRef lower_slots(struct lower *l, uint32_t n);
 /* Write or read a value of type t as it lies in slots. */

@@ -96,17 +96,16 @@ static void return_results(struct lower *l)
 static void call_import(struct lower *l, uint32_t f, bool tail)
 {
     const struct sv_type *type = l->m->funcs[f].type;
+    LLVMValueRef slots;
     struct args a;
-    LLVMValueRef args[2];
 
     if (!pop_args(l, type, false, &a))
         return;
-    args[0] = lower_i64(l, f);
-    args[1] = spill_args(l, type, &a);
-    lower_helper(l, SV_NATIVE_CALL_IMPORT, args, 2);
+    slots = spill_args(l, type, &a);
+    lower_call_out(l, lower_inst_ptr(l, offsetof(struct sv_instance, funcs), f), slots);
     sv_free(a.v);
     lower_exn_check(l);
-    push_slots(l, type, args[1]);
+    push_slots(l, type, slots);
     if (tail)
         return_results(l);
 }

@@ -159,12 +159,17 @@ own ssvm_error *sv_api_call(ssvm_store *, struct sv_func *, union sv_slot *args)
 
 /* ---- linker.c ---- */
 
+#define SV_API_PLAIN_MAX 16
 /* An embedder's function in a store: call->data of sv_api_enter_host. */
 struct sv_api_thunk {
     ssvm_host_fn fn;
     void *data;
+    bool plain; /* numbers alone, and few: `kinds` are its parameters' and results' */
+    uint8_t kinds[SV_API_PLAIN_MAX];
     void (*release)(void *data);
 };
+own struct sv_api_thunk *sv_api_thunk_new(ssvm_store *, const struct sv_type *, ssvm_host_fn,
+                                          void *data); /* in the store's arena; NULL: no memory */
 sv_host_fn sv_api_enter_host;
 /* Gas of a call to an embedder's function. */
 #define SV_API_HOST_CALL_COST 1

@@ -62,16 +62,68 @@ static int fail_guest(struct sv_call *c, ssvm_store *s, own ssvm_error *e)
     return r;
 }
 
-/* The runtime's view of an embedder's function. `arg` and `ret` are the same slots. */
-int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
+own struct sv_api_thunk *sv_api_thunk_new(ssvm_store *s, const struct sv_type *type,
+                                          ssvm_host_fn fn, void *data)
 {
-    struct sv_api_thunk *t = c->data;
+    struct sv_api_thunk *t = sv_arena_zero(&s->store->arena, sizeof *t);
+    uint32_t np = type->func.nparams, n = np + type->func.nresults;
+
+    if (!t)
+        return NULL;
+    *t = (struct sv_api_thunk){.fn = fn, .data = data, .plain = n <= SV_API_PLAIN_MAX};
+    for (uint32_t i = 0; i < n && t->plain; i++) {
+        sv_valtype v = i < np ? type->func.params[i] : type->func.results[i - np];
+
+        t->kinds[i] = (uint8_t)sv_api_kind(s->store->engine->types, v);
+        t->plain = t->kinds[i] < SSVM_V128;
+    }
+    return t;
+}
+
+/* Numbers: each is one slot, whose bits are the value's. */
+static int enter_plain(struct sv_call *c, const struct sv_api_thunk *t, const union sv_slot *arg,
+                       union sv_slot *ret)
+{
+    uint32_t np = c->func->type->func.nparams, nr = c->func->type->func.nresults;
+    struct ssvm_caller caller = {c, sv_api_store_of(c->th->store)};
+    ssvm_val vals[SV_API_PLAIN_MAX];
+    ssvm_error *error;
+
+    for (uint32_t i = 0; i < np; i++) {
+        bool half = t->kinds[i] == SSVM_I32 || t->kinds[i] == SSVM_F32;
+
+        vals[i].kind = t->kinds[i];
+        /* A load as wide as the store that it waits for. */
+        vals[i].of.i64 = half ? arg[i].i32 : (int64_t)arg[i].i64;
+    }
+    for (uint32_t i = np; i < np + nr; i++)
+        vals[i].kind = t->kinds[i];
+    error = t->fn(t->data, &caller, vals, vals + np);
+    if (error)
+        return fail_guest(c, caller.store, error);
+    for (uint32_t i = 0; i < nr; i++) {
+        const ssvm_val *v = &vals[np + i];
+
+        if (v->kind != t->kinds[np + i])
+            return sv_call_trap(c, "host function '%s' returned a wrong value", c->func->host.name);
+        if (v->kind == SSVM_I32 || v->kind == SSVM_F32)
+            ret[i].i64 = (uint32_t)v->of.i32;
+        else
+            ret[i].i64 = (uint64_t)v->of.i64;
+    }
+    return 0;
+}
+
+/* Any values: references need handles, vectors two slots. */
+static int enter_any(struct sv_call *c, const struct sv_api_thunk *t, const union sv_slot *arg,
+                     union sv_slot *ret)
+{
     const struct sv_type *type = c->func->type;
     uint32_t np = type->func.nparams, nr = type->func.nresults;
     ssvm_store *s = sv_api_store_of(c->th->store); /* of the thread that calls */
     struct ssvm_caller caller = {c, s};
     const struct sv_types *types = c->th->store->engine->types;
-    ssvm_val fixed[INLINE_VALS], *vals = fixed;
+    ssvm_val fixed[INLINE_VALS] = {{.kind = SSVM_I32}}, *vals = fixed;
     ssvm_error *error;
     uint32_t i;
     int r = 0;
@@ -108,6 +160,14 @@ int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot
     return r;
 }
 
+/* The runtime's view of an embedder's function. `arg` and `ret` are the same slots. */
+int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
+{
+    const struct sv_api_thunk *t = c->data;
+
+    return t->plain ? enter_plain(c, t, arg, ret) : enter_any(c, t, arg, ret);
+}
+
 static void release_thunk(void *data)
 {
     struct sv_api_thunk *t = data;
@@ -118,12 +178,10 @@ static void release_thunk(void *data)
 static struct sv_func *new_func(ssvm_store *s, const struct sv_type *type, const char *name,
                                 ssvm_host_fn fn, void *data)
 {
-    struct sv_api_thunk *t = sv_arena_zero(&s->store->arena, sizeof *t);
+    struct sv_api_thunk *t = sv_api_thunk_new(s, type, fn, data);
 
-    if (!t)
-        return NULL;
-    *t = (struct sv_api_thunk){.fn = fn, .data = data};
-    return sv_func_new_host(s->store, type, sv_api_enter_host, t, name, SV_API_HOST_CALL_COST);
+    return t ? sv_func_new_host(s->store, type, sv_api_enter_host, t, name, SV_API_HOST_CALL_COST)
+             : NULL;
 }
 
 /* "module.name" */

@@ -140,7 +140,7 @@ void ssvm_store_stats(const ssvm_store *s, ssvm_stats *ret)
     now.gas_used = s->store->metered ? sv_store_gas_used(s->store) : 0;
     now.memory_peak_bytes = sv_store_memory_peak(s->store);
     now.gc_heap_bytes = s->store->gc ? sv_gc_used(s->store) : 0;
-    now.host_calls = s->store->thread.host_calls + s->store->threads_host_calls;
+    now.host_calls = sv_store_host_calls(s->store);
     now.threads_cpu_ns = s->store->threads_cpu_ns;
     size = ret->size;
     now.size = size;

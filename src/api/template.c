@@ -166,12 +166,9 @@ static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_st
     } else if (r->origin == ORIGIN_HOST) {
         data = host_states[r->host];
     } else if (r->origin == ORIGIN_EMBEDDER) {
-        struct sv_api_thunk *thunk = sv_arena_zero(&s->store->arena, sizeof *thunk);
-
-        if (!thunk)
+        data = sv_api_thunk_new(s, r->type, r->embedder, r->data);
+        if (!data)
             return NULL;
-        *thunk = (struct sv_api_thunk){.fn = r->embedder, .data = r->data};
-        data = thunk;
     }
     return sv_func_new_host(s->store, r->type, r->fn, data, r->name, r->cost);
 }

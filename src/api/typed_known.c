@@ -71,7 +71,7 @@ own ssvm_error *sv_typed_know_signature(struct sv_typed *t, uint32_t index,
     struct sv_bindgen_sig *sig, *none = NULL;
     const struct sv_export *descriptor;
     int64_t gas = th->gas;
-    uint64_t host_calls = th->host_calls;
+    uint64_t host_calls = sv_store_host_calls(th->store);
     ssvm_error *e;
 
     if (!k)
@@ -92,7 +92,7 @@ own ssvm_error *sv_typed_know_signature(struct sv_typed *t, uint32_t index,
     }
     /* A call costs the same whether it was the one that asked or not. */
     th->gas = gas;
-    th->host_calls = host_calls;
+    th->store->host_calls_apart += sv_store_host_calls(th->store) - host_calls;
     *ret = sig;
     if (!atomic_compare_exchange_strong(&k->sigs[index], &none, sig)) {
         sv_free(sig);

@@ -145,18 +145,8 @@ int sv_func_call(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
     return r;
 }
 
-/* sv_func.entry of every host function. */
-static int enter_host(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
+int sv_host_end(struct sv_thread *th, int r)
 {
-    struct sv_call c = {.th = th, .inst = th->inst, .func = f, .data = f->host.data};
-    int r;
-
-    if (f->cost && !sv_gas_charge(th, f->cost))
-        return sv_trap_raise(th, SV_TRAP_GAS);
-    th->host_calls++;
-    sv_threads_take(th);
-    r = f->host.fn(&c, args, args);
-    sv_threads_let(th);
     switch (r) {
     case SV_OK:
         if (th->trap.code)
@@ -172,6 +162,23 @@ static int enter_host(struct sv_thread *th, struct sv_func *f, union sv_slot *ar
     }
 }
 
+/* sv_func.entry of every host function. Native code has a shorter way (native_entry.c). */
+static int enter_host(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
+{
+    struct sv_call c = {.th = th, .inst = th->inst, .func = f, .data = f->host.data};
+    int r;
+
+    if (f->cost && !sv_gas_charge(th, f->cost))
+        return sv_trap_raise(th, SV_TRAP_GAS);
+    f->host.calls++;
+    sv_threads_take(th);
+    r = f->host.fn(&c, args, args);
+    sv_threads_let(th);
+    if (__builtin_expect(r == 0 && !th->trap.code && sv_thread_ok(th), 1))
+        return 0;
+    return sv_host_end(th, r);
+}
+
 struct sv_func *sv_func_new_host(struct sv_store *s, const struct sv_type *type, sv_host_fn *fn,
                                  void *data, const char *name, uint32_t cost)
 {
@@ -183,6 +190,7 @@ struct sv_func *sv_func_new_host(struct sv_store *s, const struct sv_type *type,
     if (!f->host.name)
         return NULL;
     f->entry = enter_host;
+    f->out = sv_native_helpers[SV_NATIVE_CALL_HOST];
     f->type = type;
     f->cost = cost;
     f->store = s;

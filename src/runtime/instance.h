@@ -30,6 +30,9 @@ struct sv_call {
     void *data;               /* func->host.data */
 };
 
+/* Behind a host function's call that did not just return 0: what the guest is left with, or 0. */
+int sv_host_end(struct sv_thread *th, int r);
+
 /* A function instance: address stable in its store. A funcref is a pointer to it. */
 struct sv_func {
     sv_entry_fn *entry;       /* callable from C and from every tier */
@@ -37,6 +40,7 @@ struct sv_func {
     struct sv_instance *inst; /* NULL for host functions */
     const struct sv_type *type;
     const void *native; /* native code (native.h); NULL: none */
+    const void *out;    /* how native code of other instances calls it: (inst, func, slots) */
     uint32_t index;     /* in the module */
     uint32_t cost;      /* gas of a call, host functions */
     struct sv_store *store;
@@ -44,6 +48,7 @@ struct sv_func {
     struct {
         sv_host_fn *fn;
         void *data;
+        uint64_t calls;              /* so far */
         const char *name;            /* "module.name", for messages */
         void (*release)(void *data); /* called when the store is deleted; may be NULL */
     } host;

@@ -26,7 +26,7 @@
 /* HELPER(NAME, kind, C function): what guest code calls, by number in inst->helpers. Arguments:
  * inst first, then integers of up to 64 bits in at most five registers; more, and results, go
  * through an array of slots on the guest's stack. `kind`: INT returns 0 or a negative code (the
- * guest is left), VALUE returns a value that is passed on. */
+ * guest is left), VALUE returns a value that is passed on; HOST is INT by a shorter way. */
 enum sv_native_helper {
 #define HELPER(name, kind, fn) SV_NATIVE_##name,
 #include "runtime/native.def"
@@ -150,9 +150,12 @@ bool sv_native_has(const struct sv_native *, uint32_t index);
 bool sv_native_bind(struct sv_func *f);
 /* sv_func.entry of native functions. */
 int sv_native_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args);
+/* sv_host_end, where native code called by the short way: an exception goes on in its frames. */
+int sv_native_host_end(struct sv_instance *, int r, unsigned pushed_ip);
 
-/* Set th->ip and fp to the place that called the helper which runs. */
-void sv_native_note_again(struct sv_thread *th);
+/* Set th->ip and fp to the place that called the helper which runs; `pushed_ip`: words on the
+ * guest's stack below the return address, 0 for what most stubs push. */
+void sv_native_note_again(struct sv_thread *th, unsigned pushed_ip);
 /* Enter function `index` in the image of one loop of it: slots[0..] are the locals in order, then
  * the operands below the loop and its parameters; the function's results come back there. The
  * instance has the image of the same form attached. Returns as an entry function. */

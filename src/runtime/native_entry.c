@@ -10,7 +10,12 @@
 
 /* Offsets that the assembly knows. */
 #define INST_STORE 112
-#define STORE_THREAD 56
+#define STORE_GC 64
+#define STORE_THREAD 72
+#define METERED_BEFORE 16 /* bytes before the thread */
+#define TRAP_GAS 23
+#define HOST_PUSHED_IP 3 /* words from the SP of a waiting host stub to the return address */
+#define TH_GAS 16
 #define TH_INTERRUPT 24
 #define TH_IP 32
 #define TH_FP 40
@@ -18,7 +23,17 @@
 #define TH_HOST_SP 64
 #define TH_NATIVE_SP 72
 #define TH_NATIVE_RET 80
+#define TH_THREADS 152
+#define TH_TRAP_CODE 176
+#define FUNC_COST 52
+#define FUNC_FN 64
+#define FUNC_DATA 72
+#define FUNC_CALLS 80
 _Static_assert(offsetof(struct sv_instance, store) == INST_STORE, "known to the assembly");
+_Static_assert(offsetof(struct sv_store, metered) == STORE_THREAD - METERED_BEFORE,
+               "known to the assembly");
+_Static_assert(offsetof(struct sv_store, gc) == STORE_GC, "known to the assembly");
+_Static_assert(SV_TRAP_GAS == TRAP_GAS, "known to the assembly");
 _Static_assert(offsetof(struct sv_store, thread) == STORE_THREAD, "known to the assembly");
 _Static_assert(offsetof(struct sv_thread, interrupt) == TH_INTERRUPT, "known to the assembly");
 _Static_assert(offsetof(struct sv_thread, ip) == TH_IP, "known to the assembly");
@@ -27,6 +42,17 @@ _Static_assert(offsetof(struct sv_thread, inst) == TH_INST, "known to the assemb
 _Static_assert(offsetof(struct sv_thread, host_sp) == TH_HOST_SP, "known to the assembly");
 _Static_assert(offsetof(struct sv_thread, native_sp) == TH_NATIVE_SP, "known to the assembly");
 _Static_assert(offsetof(struct sv_thread, native_ret) == TH_NATIVE_RET, "known to the assembly");
+_Static_assert(offsetof(struct sv_thread, gas) == TH_GAS, "known to the assembly");
+_Static_assert(offsetof(struct sv_thread, threads) == TH_THREADS, "known to the assembly");
+_Static_assert(offsetof(struct sv_thread, trap.code) == TH_TRAP_CODE, "known to the assembly");
+_Static_assert(offsetof(struct sv_func, cost) == FUNC_COST, "known to the assembly");
+_Static_assert(offsetof(struct sv_func, host.fn) == FUNC_FN, "known to the assembly");
+_Static_assert(offsetof(struct sv_func, host.data) == FUNC_DATA, "known to the assembly");
+_Static_assert(offsetof(struct sv_func, host.calls) == FUNC_CALLS, "known to the assembly");
+_Static_assert(offsetof(struct sv_call, th) == 0 && offsetof(struct sv_call, inst) == 8 &&
+                   offsetof(struct sv_call, func) == 16 && offsetof(struct sv_call, data) == 24 &&
+                   sizeof(struct sv_call) == 32,
+               "known to the assembly");
 
 #define TEXT_OF(n) #n
 #define NUMBER(n) TEXT_OF(n)
@@ -48,9 +74,59 @@ int sv_native_enter(struct sv_thread *th, const void *thunk, struct sv_instance 
  * on the C stack. Up to sv_native_stub_end a fault of the guest's stack is the guest's, and the
  * place is noted before. The guest's SP waits in a callee-saved register: th->native_sp may have
  * changed.
- */
+ *
+ * sv_native_stub_CALL_HOST: a shorter way for host functions, which are called at once. It is not
+ * taken where there are objects, which the collector looks for in all of the registers, nor by
+ * guests with several threads. */
 /* clang-format off */
 #if defined(__x86_64__)
+#define NOTE \
+    "  add $" NUMBER(STORE_THREAD) ", %r10\n" \
+    "  mov (%rsp), %rax\n" \
+    "  mov %rax, " NUMBER(TH_IP) "(%r10)\n" \
+    "  lea 8(%rsp), %rax\n" \
+    "  mov %rax, " NUMBER(TH_FP) "(%r10)\n" \
+    "  mov %rdi, " NUMBER(TH_INST) "(%r10)\n"
+#define NOTE_AND_PUSH \
+    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n" \
+    NOTE \
+    "  push %rbp\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %rbp, 0\n" \
+    "  push %rbx\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %rbx, 0\n" \
+    "  push %r12\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %r12, 0\n" \
+    "  push %r13\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %r13, 0\n" \
+    "  push %r14\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %r14, 0\n" \
+    "  push %r15\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %r15, 0\n"
+#define POP \
+    "  pop %r15\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %r15\n" \
+    "  pop %r14\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %r14\n" \
+    "  pop %r13\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %r13\n" \
+    "  pop %r12\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %r12\n" \
+    "  pop %rbx\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %rbx\n" \
+    "  pop %rbp\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %rbp\n"
 __asm__(
     ".text\n"
     ".p2align 4\n"
@@ -99,31 +175,7 @@ __asm__(
     ".p2align 4\n"
     FUNCTION(sv_native_stub, "@")
     "  .cfi_startproc\n"
-    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n"
-    "  add $" NUMBER(STORE_THREAD) ", %r10\n"
-    "  mov (%rsp), %rax\n"
-    "  mov %rax, " NUMBER(TH_IP) "(%r10)\n"
-    "  lea 8(%rsp), %rax\n"
-    "  mov %rax, " NUMBER(TH_FP) "(%r10)\n"
-    "  mov %rdi, " NUMBER(TH_INST) "(%r10)\n"
-    "  push %rbp\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %rbp, 0\n"
-    "  push %rbx\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %rbx, 0\n"
-    "  push %r12\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %r12, 0\n"
-    "  push %r13\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %r13, 0\n"
-    "  push %r14\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %r14, 0\n"
-    "  push %r15\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %r15, 0\n"
+    NOTE_AND_PUSH
     LABEL(sv_native_stub_end)
     "  mov %r10, %rbx\n"
     "  mov %rsp, %r12\n"
@@ -139,15 +191,62 @@ __asm__(
     "  mov %r12, %rsp\n"
     "  .cfi_remember_state\n"
     "  .cfi_def_cfa_register %rsp\n"
-    "  pop %r15\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %r15\n"
-    "  pop %r14\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %r14\n"
-    "  pop %r13\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %r13\n"
+    POP
+    "  ret\n"
+    "1:\n"
+    "  .cfi_restore_state\n"
+    "  mov %rbx, %rdi\n"
+    "  call sv_thread_interrupted\n"
+    "  jmp sv_native_leave\n"
+    "  .cfi_endproc\n"
+    ".size sv_native_stub, .-sv_native_stub\n"
+    ".p2align 5\n"
+    FUNCTION(sv_native_stub_CALL_HOST, "@")
+    "  .cfi_startproc\n"
+    "  endbr64\n"
+    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n"
+    "  mov " NUMBER(STORE_GC) "(%r10), %rax\n"
+    "  or " NUMBER(STORE_THREAD) "+" NUMBER(TH_THREADS) "(%r10), %rax\n"
+    "  jne 6f\n"
+    NOTE
+    "  push %rbp\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %rbp, 0\n"
+    "  push %rbx\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %rbx, 0\n"
+    "  push %r12\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_rel_offset %r12, 0\n"
+    LABEL(sv_native_host_stub_end)
+    "  mov %r10, %rbx\n"
+    "  mov %rsp, %r12\n"
+    "  .cfi_def_cfa_register %r12\n"
+    "  mov %rsp, " NUMBER(TH_NATIVE_SP) "(%rbx)\n"
+    "  mov " NUMBER(TH_HOST_SP) "(%rbx), %rsp\n"
+    "  sub $32, %rsp\n"
+    "  mov " NUMBER(FUNC_DATA) "(%rsi), %rax\n"
+    "  mov " NUMBER(FUNC_FN) "(%rsi), %r11\n"
+    "  mov " NUMBER(FUNC_COST) "(%rsi), %ecx\n"
+    "  mov %rbx, (%rsp)\n"
+    "  mov %rdi, 8(%rsp)\n"
+    "  mov %rsi, 16(%rsp)\n"
+    "  mov %rax, 24(%rsp)\n"
+    "  cmpb $0, -" NUMBER(METERED_BEFORE) "(%rbx)\n"
+    "  jne 3f\n"
+    "1:\n"
+    "  incq " NUMBER(FUNC_CALLS) "(%rsi)\n"
+    "  mov %rdx, %rsi\n"
+    "  mov %rsp, %rdi\n"
+    "  call *%r11\n"
+    "  mov " NUMBER(TH_INTERRUPT) "(%rbx), %ecx\n"
+    "  or " NUMBER(TH_TRAP_CODE) "(%rbx), %ecx\n"
+    "  or %eax, %ecx\n"
+    "  jne 4f\n"
+    "2:\n"
+    "  mov %r12, %rsp\n"
+    "  .cfi_remember_state\n"
+    "  .cfi_def_cfa_register %rsp\n"
     "  pop %r12\n"
     "  .cfi_adjust_cfa_offset -8\n"
     "  .cfi_restore %r12\n"
@@ -158,13 +257,32 @@ __asm__(
     "  .cfi_adjust_cfa_offset -8\n"
     "  .cfi_restore %rbp\n"
     "  ret\n"
-    "1:\n"
     "  .cfi_restore_state\n"
+    "3:\n"
+    "  sub %rcx, " NUMBER(TH_GAS) "(%rbx)\n"
+    "  jns 1b\n"
+    "  add %rcx, " NUMBER(TH_GAS) "(%rbx)\n"
+    "  mov $" NUMBER(TRAP_GAS) ", %esi\n"
     "  mov %rbx, %rdi\n"
-    "  call sv_thread_interrupted\n"
+    "  call sv_trap_raise\n"
+    "  jmp 5f\n"
+    "4:\n"
+    "  mov 8(%rsp), %rdi\n"
+    "  mov %eax, %esi\n"
+    "  mov $" NUMBER(HOST_PUSHED_IP) ", %edx\n"
+    "  call sv_native_host_end\n"
+    "  test %eax, %eax\n"
+    "  je 2b\n"
+    "5:\n"
+    "  add $32, %rsp\n"
     "  jmp sv_native_leave\n"
+    "6:\n"
+    "  .cfi_def_cfa %rsp, 8\n"
+    "  lea sv_native_call_host(%rip), %r11\n"
+    "  jmp sv_native_stub\n"
     "  .cfi_endproc\n"
-    ".size sv_native_stub, .-sv_native_stub\n");
+    ".size sv_native_stub_CALL_HOST, .-sv_native_stub_CALL_HOST\n");
+#define STUB_HOST(name, fn)
 #define STUB(name, fn) \
     ".p2align 4\n" LABEL(sv_native_stub_##name) "  endbr64\n" \
     "  lea " #fn "(%rip), %r11\n" \
@@ -292,12 +410,15 @@ __asm__(
     "  adrp x16, " #fn "\n" \
     "  add x16, x16, #:lo12:" #fn "\n" \
     "  b sv_native_stub\n"
+#define STUB_HOST STUB
 #else
 #error "no native code for this CPU: x86-64 and aarch64 only"
 #endif
 /* clang-format on */
 
-#define HELPER(name, kind, fn) STUB(name, fn)
+#define STUB_INT STUB
+#define STUB_VALUE STUB
+#define HELPER(name, kind, fn) STUB_##kind(name, fn)
 __asm__(LABEL(sv_native_stubs)
 #include "runtime/native.def"
             LABEL(sv_native_stubs_end));
@@ -320,12 +441,12 @@ enum { PUSHED_IP = 6, PUSHED_END = 7 };
 enum { PUSHED_IP = 1, PUSHED_END = 12 };
 #endif
 
-void sv_native_note_again(struct sv_thread *th)
+void sv_native_note_again(struct sv_thread *th, unsigned pushed_ip)
 {
     void **sp = th->native_sp;
 
-    th->ip = sp[PUSHED_IP];
-    th->fp = (union sv_slot *)(sp + PUSHED_END);
+    th->ip = sp[pushed_ip ? pushed_ip : PUSHED_IP];
+    th->fp = (union sv_slot *)(sp + (pushed_ip ? pushed_ip + 1 : PUSHED_END));
 }
 
 /* The guest's stack, made at the store's first entry. */

@@ -45,14 +45,14 @@ HELPER_FN(sv_native_trap)
 }
 
 /* An exception that an inner activation threw goes on in the frames of this one. */
-static int pass_exception(struct sv_instance *inst, struct sv_entry *entry)
+static int pass_exception(struct sv_instance *inst, struct sv_entry *entry, unsigned pushed_ip)
 {
     struct sv_thread *th = thread(inst);
 
     if (!(inst->native->flags & SV_NATIVE_EXCEPTIONS))
         return SV_EEXCEPTION;
     th->thrown = (struct sv_entry){th->ip, th->fp, th->inst, th->entry, NULL};
-    sv_native_note_again(th);
+    sv_native_note_again(th, pushed_ip);
     th->inst = inst;
     th->entry = entry;
     inst->exn = th->exn;
@@ -70,10 +70,24 @@ static inline int call(struct sv_instance *inst, struct sv_func *f, union sv_slo
     if (__builtin_expect(r != SV_EEXCEPTION, 1))
         return r;
     th->sp = sp;
-    return pass_exception(inst, entry);
+    return pass_exception(inst, entry, 0);
 }
 
 HELPER_FN(sv_native_call)
+{
+    UNUSED(c), UNUSED(d), UNUSED(e);
+    return call(inst, pointer(a), pointer(b));
+}
+
+int sv_native_host_end(struct sv_instance *inst, int r, unsigned pushed_ip)
+{
+    struct sv_thread *th = thread(inst);
+
+    r = sv_host_end(th, r);
+    return r == SV_EEXCEPTION ? pass_exception(inst, th->entry, pushed_ip) : r;
+}
+
+HELPER_FN(sv_native_call_host)
 {
     UNUSED(c), UNUSED(d), UNUSED(e);
     return call(inst, pointer(a), pointer(b));

@@ -9,6 +9,9 @@
 /* native_entry.c */
 extern const char sv_native_returned[]; /* where thunks return to */
 extern const char sv_native_stub[], sv_native_stub_end[];
+#if defined(__x86_64__)
+extern const char sv_native_stub_CALL_HOST[], sv_native_host_stub_end[];
+#endif
 extern const char sv_native_stubs[], sv_native_stubs_end[]; /* the ways in, one for each helper */
 
 static bool in_text(const struct sv_native *n, const void *pc)
@@ -40,6 +43,10 @@ static bool within(const void *pc, const char *begin, const char *end)
 
 bool sv_native_in_stub(const void *pc)
 {
+#if defined(__x86_64__)
+    if (within(pc, sv_native_stub_CALL_HOST, sv_native_host_stub_end))
+        return true;
+#endif
     return within(pc, sv_native_stub, sv_native_stub_end) ||
            within(pc, sv_native_stubs, sv_native_stubs_end);
 }

@@ -203,6 +203,15 @@ void sv_store_delete(own struct sv_store *s)
     sv_engine_unref(e);
 }
 
+uint64_t sv_store_host_calls(const struct sv_store *s)
+{
+    uint64_t sum = 0;
+
+    for (const struct sv_func *f = s->host_funcs; f; f = f->next_host)
+        sum += f->host.calls;
+    return sum + s->threads_host_calls - s->host_calls_apart;
+}
+
 /* A free handle holds the number of the next free one, as a host reference: the collector passes
  * over it. */
 uint32_t sv_store_handle_new(struct sv_store *s, sv_ref r)

@@ -123,7 +123,6 @@ struct sv_thread {
     struct sv_landing *landing; /* innermost landing pad */
     bool notes_begin;           /* of calls from outside, for the guest's meter */
     uint64_t gas_limit;         /* gas at the start of counting */
-    uint64_t host_calls;        /* counted for --stats */
     /* Interruption (interrupt.c) */
     uint64_t deadline_ns;   /* monotonic, 0 = none */
     uint64_t cpu_left_ns;   /* CPU time left, UINT64_MAX = no limit */
@@ -143,9 +142,10 @@ struct sv_thread {
 struct sv_store {
     struct sv_engine *engine;
     struct sv_store_limits limits;
+    bool metered;                  /* count and limit gas */
+    struct sv_gc_heap *gc;         /* NULL until the first object */
     struct sv_thread thread;       /* the store's own thread of execution */
     struct sv_arena arena;         /* instances, functions, globals, tags */
-    bool metered;                  /* count and limit gas */
     struct sv_instance *instances; /* list */
     uint32_t ninstances;
     struct sv_memory **memories; /* owned references */
@@ -156,7 +156,6 @@ struct sv_store {
      * the functions below. Itself in all others. */
     struct sv_store *first;
     uint64_t memory_used, table_used;
-    struct sv_gc_heap *gc; /* NULL until the first object */
     /* Roots held by the embedder (ssvm_ref, wasm.h objects). */
     sv_ref *handles;
     uint32_t nhandles, cap_handles, free_handle;
@@ -173,10 +172,13 @@ struct sv_store {
     uint64_t peak_memory; /* bytes, for --stats */
     /* Of threads that the guest started and that have ended. */
     uint64_t threads_host_calls, threads_cpu_ns;
+    uint64_t host_calls_apart; /* not to be told: the API's own questions */
 };
 int sv_store_new(struct sv_err *err, struct sv_engine *, const struct sv_store_limits *,
                  own struct sv_store **ret);
 void sv_store_delete(own struct sv_store *);
+/* Calls of host functions so far, for --stats. */
+uint64_t sv_store_host_calls(const struct sv_store *);
 /* The emptied ones that wait in the engine's pool; when the engine goes. */
 void sv_store_delete_pooled(struct sv_engine *);
 

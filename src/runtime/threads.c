@@ -136,7 +136,7 @@ static void *run_guest(void *arg)
     g->n--;
     atomic_fetch_sub(&g->busy, 1);
     gas_back(g, th);
-    first->store->threads_host_calls += th->host_calls;
+    first->store->threads_host_calls += sv_store_host_calls(th->store);
     first->store->threads_cpu_ns += sv_clock_thread_ns();
     pthread_cond_signal(&g->left);
     pthread_mutex_unlock(&g->lock);
