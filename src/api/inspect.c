@@ -2,6 +2,7 @@
  * JSON for programs. Runs nothing but the descriptors of typed functions. */
 #include "api/typed.h"
 #include "host/bindgen/bindgen.h"
+#include "host/part.h"
 #include "wasm/reader.h"
 
 #define TEXT_MAX ((size_t)256 << 20) /* of one description */
@@ -296,7 +297,7 @@ static void put_provider(const struct view *v, const struct sv_import *x)
     sv_buf_init(&text, SV_ERR_TEXT_MAX);
     if (x->kind == SV_EXTERN_FUNC && sv_bindgen_is_module(x->module))
         sv_buf_puts(&text, "typed calls");
-    else if (x->kind == SV_EXTERN_FUNC && sv_host_find(x->module, x->name, &host))
+    else if (x->kind == SV_EXTERN_FUNC && sv_host_find_all(x->module, x->name, &host))
         sv_buf_puts(&text, host->id);
     found = text.len > 0;
     if (!found)
@@ -538,8 +539,16 @@ static void put_host_module(const struct view *v, const struct sv_host_module *h
     for (unsigned i = 0; i < SV_HOST_NAMES_MAX && h->names[i].module; i++) {
         sv_buf_puts(v->b, i == 0 ? "" : v->json ? "," : ", ");
         put_text(v, h->names[i].module);
+        if (!v->json && h->names[i].prefix[0])
+            sv_buf_printf(v->b, " (%s...)", h->names[i].prefix);
     }
     if (v->json) {
+        sv_buf_putc(v->b, ']');
+        key(v, "prefixes", false);
+        for (unsigned i = 0; i < SV_HOST_NAMES_MAX && h->names[i].module; i++) {
+            sv_buf_putc(v->b, i ? ',' : '[');
+            put_text(v, h->names[i].prefix);
+        }
         sv_buf_putc(v->b, ']');
         key(v, "functions", false);
     }
@@ -550,18 +559,30 @@ static void put_host_module(const struct view *v, const struct sv_host_module *h
         sv_buf_puts(v->b, "]}");
 }
 
+struct listing {
+    const struct view *v;
+    unsigned n;
+};
+
+static void list_module(void *arg, const struct sv_host_module *h)
+{
+    struct listing *l = arg;
+
+    put_host_module(l->v, h, l->n++ == 0);
+}
+
 own ssvm_error *ssvm_host_inspect(bool json, own char **ret)
 {
     struct sv_buf b;
     struct view v = {NULL, &b, json, NULL};
+    struct listing l = {&v, 0};
 
     if (!ret)
         return sv_api_error(SSVM_EUSAGE, "ssvm_host_inspect needs a place for the text");
     sv_buf_init(&b, TEXT_MAX);
     if (json)
         sv_buf_puts(&b, "{\"modules\":[");
-    for (unsigned i = 0; i < sv_host_nmodules; i++)
-        put_host_module(&v, sv_host_modules[i], i == 0);
+    sv_host_each(list_module, &l);
     if (json)
         sv_buf_puts(&b, "]}\n");
     return take(&b, ret);

@@ -63,6 +63,9 @@ void *sv_host_state(const struct sv_store *, const struct sv_host_module *);
 const char *sv_host_holds(const struct sv_store *);
 /* The explain function for sv_linker_set_explain: who provides an import, and the exact flag. */
 void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct sv_buf *ret);
+/* The module's function of that name; NULL. */
+const struct sv_host_func *sv_host_module_find(const struct sv_host_module *, struct sv_str module,
+                                               struct sv_str name);
 /* The module and function that provide an import name, for `ssvm inspect`; NULL when nobody does.
  */
 const struct sv_host_func *sv_host_find(struct sv_str module, struct sv_str name,

@@ -37,4 +37,10 @@ struct sv_host_part {
 int sv_host_part_module(struct sv_err *err, const char *name, const char *id,
                         const struct sv_host_module **ret);
 
+/* Every module of this version, those of the parts that are installed included. */
+void sv_host_each(void (*fn)(void *arg, const struct sv_host_module *), void *arg);
+/* sv_host_find in all of them. */
+const struct sv_host_func *sv_host_find_all(struct sv_str module, struct sv_str name,
+                                            const struct sv_host_module **ret_module);
+
 #endif

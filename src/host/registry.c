@@ -1,23 +1,28 @@
 /* The list of host modules, who provides an import, and linking a module into a store. Nothing of
  * any one module. */
 #include "host/host.h"
+#include "host/part.h"
 
 #include <stdio.h>
 
 #define HOST_MODULE(descriptor) extern const struct sv_host_module descriptor;
+#define HOST_FILE(name)
 #define HOST_KNOWN(module, what, then)
 #define HOST_PART(module, prefix, what, then)
 #include "host/modules.def"
 #undef HOST_MODULE
+#undef HOST_FILE
 #undef HOST_KNOWN
 #undef HOST_PART
 
 const struct sv_host_module *const sv_host_modules[] = {
 #define HOST_MODULE(descriptor) &descriptor,
+#define HOST_FILE(name)
 #define HOST_KNOWN(module, what, then)
 #define HOST_PART(module, prefix, what, then)
 #include "host/modules.def"
 #undef HOST_MODULE
+#undef HOST_FILE
 #undef HOST_KNOWN
 #undef HOST_PART
 };
@@ -27,10 +32,12 @@ static const struct known {
     const char *module, *prefix, *what, *then; /* prefix: of the functions' names */
 } known_modules[] = {
 #define HOST_MODULE(descriptor)
+#define HOST_FILE(name)
 #define HOST_KNOWN(module, what, then) {module, "", what, then},
 #define HOST_PART(module, prefix, what, then) {module, prefix, what, then},
 #include "host/modules.def"
 #undef HOST_MODULE
+#undef HOST_FILE
 #undef HOST_KNOWN
 #undef HOST_PART
 };
@@ -150,6 +157,12 @@ static const struct sv_host_func *find_func(const struct sv_host_module *m, stru
         }
     }
     return first;
+}
+
+const struct sv_host_func *sv_host_module_find(const struct sv_host_module *m, struct sv_str module,
+                                               struct sv_str name)
+{
+    return find_func(m, module, name, NULL);
 }
 
 const struct sv_host_func *sv_host_find(struct sv_str module, struct sv_str name,
@@ -321,37 +334,125 @@ static int shown(struct sv_str s)
     return (int)(s.len < SHOWN_MAX ? s.len : SHOWN_MAX);
 }
 
+/* ---- Names that are nearly right ---- */
+
+#define NEAR_MAX 48 /* bytes of names that are compared */
+
+/* Letters to change, add or take away to make b of a. */
+static unsigned distance(const char *a, size_t alen, const char *b, size_t blen)
+{
+    uint8_t row[NEAR_MAX + 1];
+
+    if (alen > NEAR_MAX || blen > NEAR_MAX)
+        return UINT32_MAX;
+    for (size_t j = 0; j <= blen; j++)
+        row[j] = (uint8_t)j;
+    for (size_t i = 1; i <= alen; i++) {
+        unsigned diagonal = row[0];
+
+        row[0] = (uint8_t)i;
+        for (size_t j = 1; j <= blen; j++) {
+            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
+
+            diagonal = row[j];
+            best = best < diagonal + 1u ? best : diagonal + 1u;
+            row[j] = (uint8_t)(best < row[j - 1] + 1u ? best : row[j - 1] + 1u);
+        }
+    }
+    return row[blen];
+}
+
+/* The nearest so far to what was asked for: a third of it may differ. */
+struct nearest {
+    struct sv_str asked;
+    const char *prefix, *name;
+    unsigned away;
+};
+
+static void consider(struct nearest *n, const char *prefix, const char *name)
+{
+    size_t skip = strlen(prefix);
+    bool has = begins(n->asked, prefix);
+    unsigned away = distance(n->asked.ptr + (has ? skip : 0), n->asked.len - (has ? skip : 0), name,
+                             strlen(name));
+
+    if (away < n->away && away <= n->asked.len / 3) {
+        n->away = away;
+        n->prefix = prefix;
+        n->name = name;
+    }
+}
+
+static void say_nearest(const struct nearest *n, struct sv_buf *ret)
+{
+    if (n->name)
+        sv_buf_printf(ret, "; did you mean '%s%s'?", n->prefix, n->name);
+}
+
+/* Who has functions of an import module, and the one whose name is nearest. */
+struct owner {
+    struct sv_str module;
+    struct nearest near;
+    const char *known; /* the module's name, where anybody has some */
+};
+
+static void ask_owner(void *arg, const struct sv_host_module *m)
+{
+    struct owner *o = arg;
+
+    for (unsigned j = 0; j < SV_HOST_NAMES_MAX && m->names[j].module; j++) {
+        if (!is(o->module, m->names[j].module))
+            continue;
+        o->known = m->names[j].module;
+        for (unsigned i = 0; i < m->nfuncs; i++)
+            if (!m->funcs[i].names || (m->funcs[i].names & 1u << j))
+                consider(&o->near, m->names[j].prefix, m->funcs[i].name);
+    }
+}
+
+static void ask_module(void *arg, const struct sv_host_module *m)
+{
+    for (unsigned j = 0; j < SV_HOST_NAMES_MAX && m->names[j].module; j++)
+        consider(arg, "", m->names[j].module);
+}
+
+/* The row of a module that is elsewhere or unknown; NULL: there is none. */
+static const struct known *find_known(struct sv_str module, struct sv_str name, bool parts)
+{
+    for (unsigned i = 0; i < SV_COUNT(known_modules); i++)
+        if (is(module, known_modules[i].module) && begins(name, known_modules[i].prefix) &&
+            (!parts || known_modules[i].prefix[0]))
+            return &known_modules[i];
+    return NULL;
+}
+
 void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct sv_buf *ret)
 {
+    struct owner o = {.module = module, .near = {.asked = name, .away = UINT32_MAX}};
+    struct nearest near = {.asked = module, .away = UINT32_MAX};
     const struct sv_host_module *m;
-    unsigned i, j;
+    const struct known *known;
+    bool found = sv_host_find_all(module, name, &m) != NULL;
 
     (void)arg;
-    if (sv_host_find(module, name, &m)) {
+    known = find_known(module, name, found);
+    if (found && !known) {
         sv_buf_printf(ret, "it is part of '%s', which was not granted: %s", m->id, m->grant);
         return;
     }
-    /* Of a module of which a part is elsewhere. */
-    for (i = 0; i < SV_COUNT(known_modules); i++)
-        if (is(module, known_modules[i].module) && known_modules[i].prefix[0] &&
-            begins(name, known_modules[i].prefix)) {
-            sv_buf_printf(ret, "it is part of %s: %s", known_modules[i].what,
-                          known_modules[i].then);
-            return;
-        }
-    for (i = 0; i < sv_host_nmodules; i++)
-        for (j = 0; j < SV_HOST_NAMES_MAX && sv_host_modules[i]->names[j].module; j++)
-            if (is(module, sv_host_modules[i]->names[j].module)) {
-                sv_buf_printf(ret, "'%s' has no function '%.*s' in this version",
-                              sv_host_modules[i]->names[j].module, shown(name), name.ptr);
-                return;
-            }
-    for (i = 0; i < SV_COUNT(known_modules); i++)
-        if (is(module, known_modules[i].module) && begins(name, known_modules[i].prefix)) {
-            sv_buf_printf(ret, "it is part of %s: %s", known_modules[i].what,
-                          known_modules[i].then);
-            return;
-        }
+    if (!found)
+        sv_host_each(ask_owner, &o);
+    if (known) {
+        sv_buf_printf(ret, "it is part of %s: %s", known->what, known->then);
+        say_nearest(&o.near, ret);
+        return;
+    }
+    if (o.known) {
+        sv_buf_printf(ret, "'%s' has no function '%.*s' in this version", o.known, shown(name),
+                      name.ptr);
+        say_nearest(&o.near, ret);
+        return;
+    }
     if (module.len > 5 && memcmp(module.ptr, "wasi:", 5) == 0) {
         sv_buf_puts(
             ret, "it is an interface of the component model: build the module for WASI preview1");
@@ -360,4 +461,6 @@ void sv_host_explain(void *arg, struct sv_str module, struct sv_str name, struct
     sv_buf_printf(ret,
                   "no host module '%.*s' is known: another module or the embedder must define it",
                   shown(module), module.ptr);
+    sv_host_each(ask_module, &near);
+    say_nearest(&near, ret);
 }

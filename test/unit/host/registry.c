@@ -122,6 +122,11 @@ static void explains(void **state)
         {"gojs", "runtime.wasmExit", "GOOS=wasip1"},
         {"wasi:cli/stdout", "get", "component"},
         {"nobody", "f", "'nobody'"},
+        {"wasi_snapshot_preview1", "fd_writ", "did you mean 'fd_write'?"},
+        {"ssvm_image", "ssvm_image_load_jpg_to_rgb9", "mean 'ssvm_image_load_jpg_to_rgb8'?"},
+        {"wasi_snapshot_preview2", "fd_write", "mean 'wasi_snapshot_preview1'?"},
+        {"env", "emscripten_notify_memory_growth", "-sSTANDALONE_WASM"},
+        {"ssvm_meter", "gas_used", "always there"},
     };
     size_t i;
 

@@ -1,0 +1,520 @@
+/* Every function of every host module, called by a guest with hostile arguments: pointers, lengths,
+ * handles and counts at edges and at random, over a memory of traps for parsers. Everything that
+ * can be granted is, in a scratch folder; what is outside of it must stay as it is. The list of
+ * functions is the tables'. Not a check of results.
+ *
+ *   fuzz-host [--calls N] [--seconds N] [--seed N] [MODULE]
+ *
+ * N calls of each function (default 200), or for that long; MODULE: only the host module of this
+ * id. The seed is printed: with it a run is repeated. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "host/part.h"
+#include "ssvm.h"
+
+#define FUNCS_MAX 1024
+#define ROUND_CALLS 64 /* in one store */
+#define PAGES 2
+#define MEMORY (PAGES << 16)
+#define WALL_MS 5 /* of a call */
+#define FILE_BYTES ((rlim_t)4 << 20)
+#define SIG_PARAMS 16
+
+struct func {
+    const struct sv_host_module *host;
+    const struct sv_host_func *f;
+    unsigned names; /* which of the module's names */
+    uint64_t calls;
+};
+
+static struct {
+    struct func funcs[FUNCS_MAX];
+    unsigned n;
+    uint64_t random;
+    char top[64], root[96], fixed[96], kv[96], sql[96];
+    ssvm_engine *engine;
+    ssvm_module *guest;
+    ssvm_state_grant state;
+    ssvm_nn *nn;
+    const char *only;
+    bool with_state, with_sockets;
+} fuzz;
+
+static uint64_t next(void)
+{
+    fuzz.random ^= fuzz.random << 13;
+    fuzz.random ^= fuzz.random >> 7;
+    fuzz.random ^= fuzz.random << 17;
+    return fuzz.random;
+}
+
+static void check(own ssvm_error *e, const char *what)
+{
+    if (!e)
+        return;
+    fprintf(stderr, "fuzz-host: %s: %s\n", what, ssvm_error_message(e));
+    exit(1);
+}
+
+/* ---- The scratch folder ---- */
+
+static void shell(const char *commands)
+{
+    char line[2048];
+
+    snprintf(line, sizeof line, "cd '%s' && { %s; } 2>/dev/null", fuzz.top, commands);
+    if (system(line) != 0)
+        abort();
+}
+
+static void lay_out(void)
+{
+    shell("chmod -R u+rwX root; rm -rf root; mkdir -p root/d/e; echo in > root/f; "
+          "ln -s ../outside root/up; ln -s ../outside/secret root/leak; ln -s /etc root/abs; "
+          "ln -s d root/t; ln -s ../outside/made root/makes; mkfifo root/fifo; true");
+}
+
+static void check_outside(void)
+{
+    char buf[16] = {0}, path[128];
+    struct stat st;
+    int fd, n = 0;
+    DIR *d;
+
+    snprintf(path, sizeof path, "%s/outside", fuzz.top);
+    d = opendir(path);
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    snprintf(path, sizeof path, "%s/outside/secret", fuzz.top);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (n != 3 || fd < 0 || read(fd, buf, sizeof buf) != 7 || memcmp(buf, "secret\n", 7) != 0 ||
+        fstat(fd, &st) != 0 || st.st_nlink != 1 || st.st_mtime != 1000000000) {
+        fprintf(stderr, "fuzz-host: what is outside of the grant has changed\n");
+        abort();
+    }
+    close(fd);
+}
+
+static void remove_all(void)
+{
+    char line[160];
+
+    ssvm_state_files_close(&fuzz.state);
+    snprintf(line, sizeof line, "chmod -R u+rwX '%s'; rm -rf '%s'", fuzz.top, fuzz.top);
+    if (system(line) != 0)
+        fprintf(stderr, "'%s' is left\n", fuzz.top);
+}
+
+static void make_folder(void)
+{
+    snprintf(fuzz.top, sizeof fuzz.top, "/tmp/ssvm-fuzz-XXXXXX");
+    if (!mkdtemp(fuzz.top))
+        abort();
+    atexit(remove_all);
+    snprintf(fuzz.root, sizeof fuzz.root, "%s/root", fuzz.top);
+    snprintf(fuzz.fixed, sizeof fuzz.fixed, "%s/fixed", fuzz.top);
+    snprintf(fuzz.kv, sizeof fuzz.kv, "%s/kv.db", fuzz.top);
+    snprintf(fuzz.sql, sizeof fuzz.sql, "%s/sql.db", fuzz.top);
+    shell("mkdir root outside fixed; echo secret > outside/secret; touch -d @1000000000 "
+          "outside/secret; echo x > fixed/f");
+    lay_out();
+}
+
+/* ---- The guest: function i of `funcs` under its number, called with its own parameters ---- */
+
+static void put_leb(struct sv_buf *b, size_t n)
+{
+    for (; n >= 128; n >>= 7)
+        sv_buf_putc(b, (char)(n % 128 + 128));
+    sv_buf_putc(b, (char)n);
+}
+
+static void put_name(struct sv_buf *b, const char *prefix, const char *name)
+{
+    put_leb(b, strlen(prefix) + strlen(name));
+    sv_buf_puts(b, prefix);
+    sv_buf_puts(b, name);
+}
+
+static void put_section(struct sv_buf *to, char id, struct sv_buf *body)
+{
+    sv_buf_putc(to, id);
+    put_leb(to, body->len);
+    sv_buf_append(to, body->data, body->len);
+    sv_buf_clear(body);
+}
+
+static void put_types(struct sv_buf *b, const char *sig)
+{
+    size_t n = strcspn(sig, ":");
+
+    put_leb(b, n);
+    for (size_t i = 0; i < n; i++)
+        sv_buf_putc(b, sig[i] == 'i' ? 0x7f : sig[i] == 'I' ? 0x7e : sig[i] == 'f' ? 0x7d : 0x7c);
+}
+
+static void make_module(struct sv_buf *ret, const struct func *funcs, unsigned n)
+{
+    struct sv_buf s;
+
+    sv_buf_init(ret, 1 << 20);
+    sv_buf_init(&s, 1 << 20);
+    sv_buf_append(ret, "\0asm\1\0\0\0", 8);
+    put_leb(&s, n);
+    for (unsigned i = 0; i < n; i++) {
+        sv_buf_putc(&s, 0x60);
+        put_types(&s, funcs[i].f->sig);
+        put_types(&s, strchr(funcs[i].f->sig, ':') + 1);
+    }
+    put_section(ret, 1, &s);
+    put_leb(&s, n);
+    for (unsigned i = 0; i < n; i++) {
+        put_name(&s, "", funcs[i].host->names[funcs[i].names].module);
+        put_name(&s, funcs[i].host->names[funcs[i].names].prefix, funcs[i].f->name);
+        sv_buf_putc(&s, 0);
+        put_leb(&s, i);
+    }
+    put_section(ret, 2, &s);
+    put_leb(&s, n);
+    for (unsigned i = 0; i < n; i++)
+        put_leb(&s, i);
+    put_section(ret, 3, &s);
+    sv_buf_append(&s, (const char[]){1, 1, PAGES, PAGES}, 4);
+    put_section(ret, 5, &s);
+    put_leb(&s, n + 1);
+    put_name(&s, "", "memory");
+    sv_buf_append(&s, "\2\0", 2);
+    for (unsigned i = 0; i < n; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "%u", i);
+        put_name(&s, "", name);
+        sv_buf_putc(&s, 0);
+        put_leb(&s, n + i);
+    }
+    put_section(ret, 7, &s);
+    put_leb(&s, n);
+    for (unsigned i = 0; i < n; i++) {
+        size_t np = strcspn(funcs[i].f->sig, ":");
+        struct sv_buf body;
+
+        sv_buf_init(&body, 256);
+        sv_buf_putc(&body, 0);
+        for (size_t k = 0; k < np; k++)
+            sv_buf_append(&body, (const char[]){0x20, (char)k}, 2);
+        sv_buf_putc(&body, 0x10);
+        put_leb(&body, i);
+        sv_buf_putc(&body, 0x0b);
+        put_leb(&s, body.len);
+        sv_buf_append(&s, body.data, body.len);
+        sv_buf_release(&body);
+    }
+    put_section(ret, 10, &s);
+    sv_buf_release(&s);
+}
+
+/* ---- Everything that can be granted ---- */
+
+static void open_grants(void)
+{
+    static const char *const secrets[] = {"f=hidden"}, *const hosts[] = {"127.0.0.1:1"};
+    ssvm_state_files files = SSVM_STATE_FILES_INIT;
+    ssvm_nn_config nn = SSVM_NN_CONFIG_INIT;
+    ssvm_error *e;
+
+    files.kv = fuzz.kv;
+    files.sql = fuzz.sql;
+    files.secrets = secrets;
+    files.hosts = hosts;
+    files.nsecrets = files.nhosts = 1;
+    e = ssvm_state_files_open(&files, &fuzz.state);
+    fuzz.with_state = !e;
+    if (e)
+        printf("fuzz-host: without state: %s\n", ssvm_error_message(e));
+    ssvm_error_delete(e);
+    nn.backends = "fake";
+    check(ssvm_nn_new(&nn, &fuzz.nn), "inference");
+}
+
+static void release_grants(void)
+{
+    ssvm_nn_delete(fuzz.nn);
+}
+
+static void grant(ssvm_linker *l)
+{
+    static const char *const connect[] = {"127.0.0.1:1"}, *const listen[] = {"127.0.0.1:0"};
+    static const char *const args[] = {"guest", "argument"}, *const env[] = {"K=V"};
+    static ssvm_dir dirs[] = {{"/", fuzz.root, false}, {"/ro", fuzz.fixed, true}};
+    ssvm_threads_config threads = SSVM_THREADS_CONFIG_INIT;
+    ssvm_sockets sockets = SSVM_SOCKETS_INIT;
+    ssvm_wasi wasi = SSVM_WASI_INIT;
+    ssvm_error *e;
+
+    wasi.args = args;
+    wasi.nargs = SV_COUNT(args);
+    wasi.env = env;
+    wasi.nenv = SV_COUNT(env);
+    wasi.dirs = dirs;
+    wasi.ndirs = SV_COUNT(dirs);
+    wasi.in = (ssvm_stream){.kind = SSVM_STREAM_BYTES, .bytes = "input", .len = 5};
+    check(ssvm_linker_define_wasi(l, &wasi), "wasi");
+    threads.max = 2;
+    check(ssvm_linker_define_threads(l, &threads), "threads");
+    check(ssvm_linker_define_image(l, NULL), "image");
+    check(ssvm_linker_define_nn(l, fuzz.nn), "nn");
+    if (fuzz.with_state)
+        check(ssvm_linker_define_state(l, &fuzz.state), "state");
+    sockets.connect = connect;
+    sockets.listen = listen;
+    sockets.nconnect = sockets.nlisten = 1;
+    sockets.af_unix = true;
+    e = ssvm_linker_define_sockets(l, &sockets);
+    ssvm_error_delete(e); /* host-socket.so is missing: its functions are not found */
+}
+
+struct guest {
+    ssvm_store *store;
+    ssvm_linker *linker;
+    ssvm_instance *instance;
+};
+
+static void close_guest(struct guest *g)
+{
+    ssvm_linker_delete(g->linker);
+    ssvm_store_delete(g->store);
+}
+
+static own ssvm_error *open_guest(struct guest *g, const ssvm_module *m)
+{
+    ssvm_limits limits = SSVM_LIMITS_INIT;
+
+    limits.wall_ms = WALL_MS;
+    limits.gas = next() % 4 ? 0 : SSVM_GAS_COUNT;
+    limits.open_files = 24;
+    limits.memory_bytes = 64 << 20;
+    check(ssvm_store_new(fuzz.engine, &limits, &g->store), "store");
+    check(ssvm_linker_new(g->store, &g->linker), "linker");
+    grant(g->linker);
+    return ssvm_linker_instantiate(g->linker, m, &g->instance);
+}
+
+/* ---- The functions ---- */
+
+static void load(const struct func *funcs, unsigned n, ssvm_module **ret)
+{
+    struct sv_buf bytes;
+
+    make_module(&bytes, funcs, n);
+    check(ssvm_module_new(fuzz.engine, bytes.data, bytes.len, ret), "the guest");
+    sv_buf_release(&bytes);
+}
+
+/* Is it there, with all that is granted? */
+static bool granted(const struct func *f)
+{
+    ssvm_module *m;
+    struct guest g;
+    ssvm_error *e;
+
+    load(f, 1, &m);
+    e = open_guest(&g, m);
+    close_guest(&g);
+    ssvm_module_delete(m);
+    if (e)
+        printf("fuzz-host: without %s%s: %.160s\n", f->host->names[f->names].prefix, f->f->name,
+               ssvm_error_message(e));
+    ssvm_error_delete(e);
+    return !e;
+}
+
+static void add_module(void *arg, const struct sv_host_module *m)
+{
+    (void)arg;
+    for (unsigned i = 0; i < m->nfuncs; i++) {
+        struct func f = {.host = m, .f = &m->funcs[i]};
+
+        if (fuzz.only && strcmp(fuzz.only, m->id) != 0)
+            continue;
+        while (f.f->names && !(f.f->names & 1u << f.names))
+            f.names++;
+        if (fuzz.n < FUNCS_MAX && granted(&f))
+            fuzz.funcs[fuzz.n++] = f;
+    }
+}
+
+/* ---- Rounds ---- */
+
+static uint64_t argument(void)
+{
+    uint64_t how = next(), small = how >> 8 & 31;
+
+    switch (how & 15) {
+    case 0:
+    case 1:
+    case 2:
+        return small; /* descriptors, handles, flags, counts */
+    case 3:
+        return MEMORY - small;
+    case 4:
+        return UINT64_MAX - small;
+    case 5:
+    case 6:
+        return small * 16; /* where words and structures lie */
+    case 7:
+        return (how >> 8) % MEMORY;
+    case 8:
+        return (uint64_t)1 << (how >> 8 & 63);
+    case 9:
+        return ((uint64_t)1 << (how >> 8 & 31)) - 1 - (small & 1);
+    case 10:
+        return UINT32_MAX - MEMORY + small;
+    case 11:
+        return small * 8 + 1;
+    case 12:
+        return 1024 + small * 24;
+    case 13:
+        return how >> 32;
+    default:
+        return next();
+    }
+}
+
+/* Words for paths, names and statements; then pairs of pointers and lengths; then noise. */
+static void fill(uint8_t *memory)
+{
+    static const char words[] =
+        "f\0..\0up/secret\0leak\0d/../f\0t/\0makes\0fifo\0abs/passwd\0new\0d/e/..\0http://"
+        "127.0.0.1:1/\0"
+        "select 1\0insert into t values(?)\0create table t(a)\0127.0.0.1\0localhost\0GET\0a: b\r\n";
+
+    memset(memory, 0, MEMORY);
+    memcpy(memory, words, sizeof words);
+    for (unsigned at = 1024; at < 4096; at += 8) {
+        uint32_t pair[2] = {(uint32_t)argument(),
+                            (uint32_t)(next() % 3 ? next() % 64 : argument())};
+
+        memcpy(memory + at, pair, sizeof pair);
+    }
+    for (unsigned at = 4096; at < MEMORY; at += 64) {
+        uint64_t v = argument();
+
+        memcpy(memory + at, &v, sizeof v);
+    }
+}
+
+static void call_one(struct guest *g, struct func *f)
+{
+    ssvm_val args[SIG_PARAMS], ret[SIG_PARAMS];
+    const char *sig = f->f->sig;
+    size_t np = strcspn(sig, ":"), nr = strlen(sig + np + 1);
+    char name[16];
+
+    snprintf(name, sizeof name, "%u", (unsigned)(f - fuzz.funcs));
+    for (size_t i = 0; i < np; i++) {
+        args[i].kind = sig[i] == 'i'   ? SSVM_I32
+                       : sig[i] == 'I' ? SSVM_I64
+                       : sig[i] == 'f' ? SSVM_F32
+                                       : SSVM_F64;
+        args[i].of.i64 = (int64_t)argument();
+    }
+    f->calls++;
+    ssvm_error_delete(
+        ssvm_func_call(g->store, ssvm_instance_func(g->instance, name), args, np, ret, nr));
+}
+
+/* One store; most of its calls are of one host module, whose handles then mean something. */
+static void round_of(unsigned number, unsigned behind)
+{
+    const struct sv_host_module *host = fuzz.funcs[behind].host;
+    struct guest g;
+
+    if (number % 64 == 0)
+        lay_out();
+    check(open_guest(&g, fuzz.guest), "an instance");
+    fill(ssvm_memory_data(ssvm_instance_memory(g.instance, "memory")));
+    for (unsigned i = 0; i < ROUND_CALLS; i++) {
+        unsigned k = next() % fuzz.n;
+
+        for (unsigned j = 0; j < 8 && fuzz.funcs[k].host != host; j++)
+            k = next() % fuzz.n;
+        call_one(&g, &fuzz.funcs[i % 8 ? k : behind]);
+    }
+    close_guest(&g);
+    check_outside();
+}
+
+/* The function that was called least. */
+static unsigned least(void)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 1; i < fuzz.n; i++)
+        if (fuzz.funcs[i].calls < fuzz.funcs[found].calls)
+            found = i;
+    return found;
+}
+
+static void run(uint64_t calls, uint64_t seconds)
+{
+    uint64_t end = seconds ? sv_clock_ns() + seconds * 1000000000 : UINT64_MAX, all = 0;
+    unsigned number = 0, behind = 0;
+
+    while (sv_clock_ns() < end && (seconds || fuzz.funcs[behind].calls < calls)) {
+        round_of(number++, behind);
+        behind = least();
+    }
+    for (unsigned i = 0; i < fuzz.n; i++)
+        all += fuzz.funcs[i].calls;
+    printf("fuzz-host: %u functions, %llu calls, at least %llu of each\n", fuzz.n,
+           (unsigned long long)all, (unsigned long long)fuzz.funcs[behind].calls);
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit size = {FILE_BYTES, FILE_BYTES};
+    ssvm_config config = SSVM_CONFIG_INIT;
+    uint64_t calls = 200, seconds = 0, seed = (uint64_t)time(NULL) | 1;
+
+    for (int i = 1; i < argc; i++) {
+        uint64_t *to = strcmp(argv[i], "--calls") == 0     ? &calls
+                       : strcmp(argv[i], "--seconds") == 0 ? &seconds
+                       : strcmp(argv[i], "--seed") == 0    ? &seed
+                                                           : NULL;
+
+        if (!to)
+            fuzz.only = argv[i];
+        else if (i + 1 < argc)
+            *to = strtoull(argv[++i], NULL, 0);
+    }
+    fuzz.random = seed ? seed : 1;
+    printf("fuzz-host: seed %llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    setrlimit(RLIMIT_FSIZE, &size);
+    signal(SIGXFSZ, SIG_IGN);
+    make_folder();
+    config.tier = "interp";
+    check(ssvm_engine_new(&config, &fuzz.engine), "engine");
+    open_grants();
+    sv_host_each(add_module, NULL);
+    if (fuzz.n == 0)
+        return 1;
+    load(fuzz.funcs, fuzz.n, &fuzz.guest);
+    run(calls, seconds);
+    ssvm_module_delete(fuzz.guest);
+    release_grants();
+    ssvm_engine_delete(fuzz.engine);
+    return 0;
+}
