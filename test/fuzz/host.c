@@ -46,8 +46,9 @@ static struct {
     ssvm_module *guest;
     ssvm_state_grant state;
     ssvm_nn *nn;
+    ssvm_process *process;
     const char *only;
-    bool with_state, with_sockets;
+    bool with_state;
 } fuzz;
 
 static uint64_t next(void)
@@ -231,6 +232,8 @@ static void open_grants(void)
 {
     static const char *const secrets[] = {"f=hidden"}, *const hosts[] = {"127.0.0.1:1"};
     ssvm_state_files files = SSVM_STATE_FILES_INIT;
+    static const char *const commands[] = {"true", "cat"};
+    ssvm_process_config process = SSVM_PROCESS_CONFIG_INIT;
     ssvm_nn_config nn = SSVM_NN_CONFIG_INIT;
     ssvm_error *e;
 
@@ -246,11 +249,15 @@ static void open_grants(void)
     ssvm_error_delete(e);
     nn.backends = "fake";
     check(ssvm_nn_new(&nn, &fuzz.nn), "inference");
+    process.commands = commands;
+    process.ncommands = SV_COUNT(commands);
+    check(ssvm_process_new(&process, &fuzz.process), "commands");
 }
 
 static void release_grants(void)
 {
     ssvm_nn_delete(fuzz.nn);
+    ssvm_process_delete(fuzz.process);
 }
 
 static void grant(ssvm_linker *l)
@@ -277,6 +284,9 @@ static void grant(ssvm_linker *l)
     check(ssvm_linker_define_nn(l, fuzz.nn), "nn");
     if (fuzz.with_state)
         check(ssvm_linker_define_state(l, &fuzz.state), "state");
+    if (fuzz.with_state)
+        check(ssvm_linker_define_storage(l, &fuzz.state), "storage");
+    check(ssvm_linker_define_process(l, fuzz.process), "process");
     sockets.connect = connect;
     sockets.listen = listen;
     sockets.nconnect = sockets.nlisten = 1;
@@ -397,7 +407,7 @@ static void fill(uint8_t *memory)
 {
     static const char words[] =
         "f\0..\0up/secret\0leak\0d/../f\0t/\0makes\0fifo\0abs/passwd\0new\0d/e/..\0http://"
-        "127.0.0.1:1/\0"
+        "127.0.0.1:1/\0true\0cat\0/bin/sh\0"
         "select 1\0insert into t values(?)\0create table t(a)\0127.0.0.1\0localhost\0GET\0a: b\r\n";
 
     memset(memory, 0, MEMORY);
