@@ -34,8 +34,8 @@ own ssvm_error *ssvm_linker_define_bindgen(ssvm_linker *l)
 
 /* ---- Arguments in JSON ---- */
 
-/* One JSON argument to what it is: text of a number, a string, a constant. Arrays stay. `owned`
- * keeps what was unescaped. */
+/* One JSON argument to what it is: text of a number, a string, a constant. Arrays and objects stay.
+ * `owned` keeps what was unescaped. */
 static own ssvm_error *read_json(const struct sv_typed *t, size_t arg, ssvm_arg *a,
                                  own char **owned)
 {
@@ -69,11 +69,8 @@ static own ssvm_error *read_json(const struct sv_typed *t, size_t arg, ssvm_arg 
         text = (struct sv_str){*owned, *owned ? len : 0};
         a->kind = SSVM_ARG_STRING;
         break;
-    case SV_JSON_ARRAY:
-        break;
     default:
-        return sv_typed_arg_error(
-            t, arg, "is a JSON object, which no parameter takes; pass it as a string");
+        break;
     }
     a->bytes = text.ptr;
     a->len = text.len;
@@ -259,7 +256,7 @@ own ssvm_error *ssvm_instance_call(ssvm_instance *instance, const char *name, co
     t->inst = sv_api_instance(instance);
     t->store = sv_api_store_of(t->inst->store);
     t->name = name;
-    t->args = args;
+    t->args = t->given = args;
     t->nargs = nargs;
     t->want = want;
     t->flats = t->few.flats;

@@ -18,8 +18,8 @@ struct sv_typed {
     struct sv_instance *inst;
     struct sv_bindgen *bindgen;
     struct sv_func *func;
-    const char *name; /* as the caller gave it */
-    const ssvm_arg *args;
+    const char *name;             /* as the caller gave it */
+    const ssvm_arg *args, *given; /* JSON read as far as it can be; as the caller gave them */
     size_t nargs;
     ssvm_result_kind want;
     struct sv_func *malloc_func, *free_func; /* the guest's allocator, NULL = none */
@@ -114,6 +114,8 @@ own ssvm_error *sv_typed_scalar(struct sv_typed *, size_t arg, unsigned kind, un
 own ssvm_error *sv_typed_text(struct sv_typed *, size_t arg,
                               size_t skip); /* without its first `skip` bytes */
 own ssvm_error *sv_typed_array(struct sv_typed *, size_t arg, unsigned elem_kind, bool mutable);
+/* Argument `arg` as JSON: text is taken to be some. */
+own ssvm_error *sv_typed_json(struct sv_typed *, size_t arg);
 /* Argument `arg`, whatever it is, as a JavaScript value. */
 own ssvm_error *sv_typed_value(struct sv_typed *, size_t arg, uint32_t *ret);
 /* Where nobody tells the types, text may: TYPE:VALUE with one of Rust's numbers, bool, char or

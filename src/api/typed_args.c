@@ -54,6 +54,9 @@ static own ssvm_error *mismatch(const struct sv_typed *t, size_t arg, const char
 
     if (arg >= t->nargs)
         return sv_typed_arg_error(t, arg, "is missing");
+    if (t->args[arg].kind == SSVM_ARG_JSON && *(const char *)t->args[arg].bytes == '{')
+        return sv_typed_arg_error(
+            t, arg, "is a JSON object, which its parameter does not take; pass it as a string");
     show(&t->args[arg], text, sizeof text);
     return sv_typed_arg_error(t, arg, "is wrong: %s %s", text, why);
 }
@@ -197,6 +200,33 @@ own ssvm_error *sv_typed_text(struct sv_typed *t, size_t arg, size_t skip)
     if (!sv_utf8_valid(a->bytes, a->len))
         return sv_typed_arg_error(t, arg, "is not valid UTF-8");
     return push_copy(t, (const char *)a->bytes + skip, a->len - skip, SV_BINDGEN_U8, false);
+}
+
+own ssvm_error *sv_typed_json(struct sv_typed *t, size_t arg)
+{
+    const ssvm_arg *a = &t->given[arg];
+    union sv_slot v = {.s64 = a->i};
+    struct sv_buf b;
+
+    if (arg < t->nargs && a->kind == SSVM_ARG_JSON)
+        return sv_utf8_valid(a->bytes, a->len)
+                   ? push_copy(t, a->bytes, a->len, SV_BINDGEN_U8, false)
+                   : sv_typed_arg_error(t, arg, "is not valid UTF-8");
+    if (arg >= t->nargs || a->kind == SSVM_ARG_STRING || a->kind == SSVM_ARG_TEXT ||
+        a->kind == SSVM_ARG_BYTES)
+        return sv_typed_text(t, arg, 0);
+    sv_buf_init(&b, SV_ERR_TEXT_MAX);
+    if (a->kind == SSVM_ARG_FLOAT)
+        v.f64 = a->f;
+    if (a->kind == SSVM_ARG_NULL)
+        sv_buf_puts(&b, "null");
+    else
+        sv_typed_print(&b,
+                       a->kind == SSVM_ARG_FLOAT  ? SV_BINDGEN_F64
+                       : a->kind == SSVM_ARG_BOOL ? SV_BINDGEN_BOOLEAN
+                                                  : SV_BINDGEN_I64,
+                       &v, true);
+    return sv_typed_push_buffer(t, b.data, b.len, SV_BINDGEN_U8, false);
 }
 
 unsigned sv_typed_prefix(const ssvm_arg *a, size_t *ret_len)

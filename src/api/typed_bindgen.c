@@ -55,7 +55,8 @@ static bool option_is_f64(sig_type *s, unsigned kind)
 }
 
 /* The element kind of a string, slice or vector, looking through wrappers that change nothing; -1 =
- * it is none. */
+ * it is none. CLAMPED around a string, which wasm-bindgen has no use for, is text that is JSON: a
+ * kind of its own. */
 static int elements(sig_type *s, type_type *t, bool *ret_mutable)
 {
     while (t->kind == SV_BINDGEN_REF || t->kind == SV_BINDGEN_REFMUT ||
@@ -63,6 +64,8 @@ static int elements(sig_type *s, type_type *t, bool *ret_mutable)
            t->kind == SV_BINDGEN_SEQ_MODE) {
         if (t->kind == SV_BINDGEN_REFMUT)
             *ret_mutable = true;
+        if (t->kind == SV_BINDGEN_CLAMPED && s->types[t->inner].kind == SV_BINDGEN_STRING)
+            return SV_BINDGEN_CLAMPED;
         t = &s->types[t->inner];
     }
     if (t->kind == SV_BINDGEN_STRING || t->kind == SV_BINDGEN_CACHED_STRING)
@@ -143,6 +146,8 @@ static own ssvm_error *push_sequence(struct sv_typed *t, size_t arg, sig_type *s
 
     if (elem == SV_BINDGEN_STRING)
         return sv_typed_text(t, arg, 0);
+    if (elem == SV_BINDGEN_CLAMPED)
+        return sv_typed_json(t, arg);
     e = sv_typed_array(t, arg, (unsigned)elem, mutable);
     if (e || !mutable || s->version < SINCE_MUT_HANDLE)
         return e;
@@ -329,11 +334,15 @@ static own ssvm_error *read_area(const struct sv_typed *t, uint32_t area, struct
 static own ssvm_error *lift_sequence(struct sv_typed *t, int elem, const union sv_slot *v)
 {
     uint32_t ptr = v[0].i32, count = v[1].i32;
-    unsigned size = elem == SV_BINDGEN_STRING            ? 1
-                    : sv_typed_kind_size((unsigned)elem) ? sv_typed_kind_size((unsigned)elem)
-                                                         : SV_TYPED_HANDLE_SIZE;
-    ssvm_error *e = sv_typed_result_array(t, (unsigned)elem, ptr, count);
+    bool json = elem == SV_BINDGEN_CLAMPED;
+    unsigned kind = json ? SV_BINDGEN_STRING : (unsigned)elem;
+    unsigned size = kind == SV_BINDGEN_STRING  ? 1
+                    : sv_typed_kind_size(kind) ? sv_typed_kind_size(kind)
+                                               : SV_TYPED_HANDLE_SIZE;
+    ssvm_error *e = sv_typed_result_array(t, kind, ptr, count);
 
+    if (json)
+        t->kind = SSVM_RESULT_JSON;
     return e ? e : sv_typed_free(t, ptr, (size_t)count * size, size);
 }
 

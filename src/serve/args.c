@@ -89,8 +89,13 @@ static int read_array(const struct srv_request *request, ssvm_arg *args, const c
     return r < 0 ? -1 : n;
 }
 
+/* A body that is all of the arguments. What takes one JSON value gets an array as that value. */
 static bool is_json_array(const struct srv_request *request, const char *type, size_t len)
 {
+    const struct srv_export *ex = request->export;
+
+    if (ex->known && ex->nparams == 1 && ex->params[0] == SRV_PARAM_JSON)
+        return false;
     if (!type || len < 16 || strncasecmp(type, "application/json", 16) != 0 ||
         (len > 16 && type[16] != ';' && type[16] != ' '))
         return false;
@@ -111,7 +116,7 @@ static ssvm_arg read_body(const struct srv_request *request, const char *type, s
                     .len = request->body_len};
 
     if (ex->known && ex->nparams > 0) {
-        if (ex->params[0] == SRV_PARAM_STRING)
+        if (ex->params[0] == SRV_PARAM_STRING || ex->params[0] == SRV_PARAM_JSON)
             arg.kind = SSVM_ARG_STRING;
         else if (ex->params[0] == SRV_PARAM_BYTES)
             arg.kind = SSVM_ARG_BYTES;

@@ -27,7 +27,7 @@ struct srv_grant;
 struct srv_log;
 struct plat_rates;
 
-enum srv_param { SRV_PARAM_STRING, SRV_PARAM_BYTES, SRV_PARAM_OTHER };
+enum srv_param { SRV_PARAM_STRING, SRV_PARAM_BYTES, SRV_PARAM_JSON, SRV_PARAM_OTHER };
 
 /* One callable export. */
 struct srv_export {

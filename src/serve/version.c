@@ -50,6 +50,7 @@ static enum srv_param read_param(const char *type, size_t len)
         {"str", SRV_PARAM_STRING},    {"Vec<u8>", SRV_PARAM_BYTES},
         {"&[u8]", SRV_PARAM_BYTES},   {"Box<[u8]>", SRV_PARAM_BYTES},
         {"bytes", SRV_PARAM_BYTES},   {"&mut [u8]", SRV_PARAM_BYTES},
+        {"JSON", SRV_PARAM_JSON},
     };
 
     if (len > 8 && memcmp(type, "Option<", 7) == 0)

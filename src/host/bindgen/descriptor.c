@@ -290,7 +290,10 @@ void sv_bindgen_type_print(struct sv_buf *b, const struct sv_bindgen_sig *s, uns
         print_wrapped(b, s, t, "Result<", ">");
         break;
     case SV_BINDGEN_CLAMPED:
-        print_wrapped(b, s, t, "Clamped<", ">");
+        if (is_text(&s->types[t->inner]))
+            sv_buf_puts(b, "JSON");
+        else
+            print_wrapped(b, s, t, "Clamped<", ">");
         break;
     case SV_BINDGEN_SEQ_MODE:
         sv_bindgen_type_print(b, s, t->inner);
