@@ -1,4 +1,6 @@
-//! `#[wasm_bindgen]` for exported functions. What it makes calls the crate ssvm-bindgen, which has the rules of the ABI.
+//! `#[wasm_bindgen]` for exported functions, and `#[ssvm::function]`. What they make calls the crate ssvm-bindgen, which has the rules of the ABI.
+mod function;
+
 use proc_macro::TokenStream;
 use proc_macro2::{Span, TokenStream as Tokens};
 use quote::{format_ident, quote};
@@ -108,12 +110,12 @@ fn export(options: &Options, f: &ItemFn) -> syn::Result<Tokens> {
         const _: () = {
             #[export_name = #exported]
             #[allow(improper_ctypes_definitions, clippy::missing_safety_doc)]
-            pub unsafe extern "C" fn export(#(#params),*) -> #path::abi::Area<#result> {
+            pub unsafe extern "C" fn __ssvm_export(#(#params),*) -> #path::abi::Area<#result> {
                 #(#takes)*
                 <#result as #path::abi::Give>::give(#name(#(#values),*))
             }
             #[export_name = #describe]
-            pub extern "C" fn describe() {
+            pub extern "C" fn __ssvm_describe() {
                 #path::abi::tell_function(#count);
                 #(#describes)*
                 <#result as #path::abi::Give>::describe();
@@ -136,4 +138,13 @@ pub fn wasm_bindgen(options: TokenStream, item: TokenStream) -> TokenStream {
         other => Err(Error::new(other.span(), "only functions can be exported without a JavaScript host")),
     };
     made.unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Lets the host call the function with strings, bytes, numbers and JSON. The crate `ssvm` has it as `#[ssvm::function]`.
+#[proc_macro_attribute]
+pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(options as function::Options);
+    let item = parse_macro_input!(item as Item);
+
+    function::expand(&options, &item).into()
 }

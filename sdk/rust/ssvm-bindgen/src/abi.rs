@@ -382,6 +382,22 @@ impl<T: Block> Block for Clamped<T> {
     }
 }
 
+/// Text that is JSON: an argument or a result of any type that serde knows. For hosts that do not look it is text.
+pub struct JsonText(pub String);
+
+impl Block for JsonText {
+    unsafe fn from_block(p: usize, len: usize) -> JsonText {
+        JsonText(String::from_block(p, len))
+    }
+    fn into_block(self) -> (usize, usize) {
+        self.0.into_block()
+    }
+    fn tell() {
+        tell(Word::Clamped);
+        tell(Word::String);
+    }
+}
+
 macro_rules! blocks {
     ($([$($bound:tt)*] $type:ty;)*) => {
         $(
@@ -442,8 +458,23 @@ blocks! {
     [] String;
     [] Vec<String>;
     [] Clamped<Vec<u8>>;
+    [] JsonText;
     [T: Plain] Vec<T>;
     [T: Plain] Box<[T]>;
+}
+
+/// A text of the module's own is copied.
+impl Give for &'static str {
+    type A = usize;
+    type B = usize;
+    type C = ();
+    type D = ();
+    fn give(self) -> Fields<usize, usize> {
+        self.to_string().give()
+    }
+    fn describe() {
+        String::tell();
+    }
 }
 
 // ---- Borrowed arguments: the host allocates, we free ----

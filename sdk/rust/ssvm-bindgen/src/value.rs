@@ -158,6 +158,16 @@ impl From<f64> for JsValue {
     }
 }
 
+/// The text of a text, the digits of a number.
+impl std::fmt::Display for JsValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.as_string() {
+            Some(text) => f.write_str(&text),
+            None => self.as_f64().map_or(Ok(()), |number| number.fmt(f)),
+        }
+    }
+}
+
 /// An error made of any other, so that `?` works.
 #[derive(Debug)]
 pub struct JsError {
