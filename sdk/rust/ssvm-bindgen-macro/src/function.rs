@@ -23,7 +23,7 @@ impl Parse for Options {
             } else {
                 let key: Ident = input.parse()?;
                 if key != "name" {
-                    return Err(Error::new(key.span(), format!("there is no option '{key}': name = \"...\" and crate = ... are all")));
+                    return Err(Error::new_spanned(&key, format!("there is no option '{key}': name = \"...\" and crate = ... are all")));
                 }
                 input.parse::<Token![=]>()?;
                 options.name = Some(named(input.parse()?)?);
@@ -38,7 +38,7 @@ impl Parse for Options {
 
 fn named(name: LitStr) -> syn::Result<LitStr> {
     if name.value().is_empty() || name.value().contains('\0') {
-        return Err(Error::new(name.span(), "this is no name for a function"));
+        return Err(Error::new_spanned(&name, "this is no name for a function"));
     }
     Ok(name)
 }
@@ -101,7 +101,7 @@ fn check_type(t: &Type) -> syn::Result<()> {
         Type::Group(g) => return check_type(&g.elem),
         _ => return Ok(()),
     };
-    Err(Error::new(t.span(), why))
+    Err(Error::new_spanned(&t, why))
 }
 
 /// Where tokens of a type borrow from somebody else than the module itself.
@@ -185,7 +185,7 @@ impl Site<'_> {
         let (function, number) = (&self.function, i + 1);
 
         if is_unit(t) {
-            return Err(Error::new(t.span(), "an argument that is () is none: leave it out"));
+            return Err(Error::new_spanned(&t, "an argument that is () is none: leave it out"));
         }
         let shape = shape(t)?;
         let json = |of: &Type| {
@@ -224,7 +224,7 @@ impl Site<'_> {
 
         if r.mutability.is_some() {
             if !lent {
-                return Err(Error::new(t.span(), "behind &mut there is a slice of numbers, which the caller has back; or return the value"));
+                return Err(Error::new_spanned(&t, "behind &mut there is a slice of numbers, which the caller has back; or return the value"));
             }
             return Ok(self.argument(i, quote_spanned!(t.span()=> <#elem as #path::abi::TakeMut>), quote!(&mut #x), None));
         }
@@ -271,7 +271,7 @@ fn result(site: &Site, t: Option<&Type>) -> syn::Result<Answer> {
         Shape::OptionOf(of) if is_plain(of) => plain(quote_spanned!(t.span()=> #t)),
         Shape::OptionOf(of) => {
             let write = to_json(of);
-            let make = quote!(match value.as_ref().map(#write) { Some(Ok(text)) => Some(text), Some(Err(e)) => #error, None => None });
+            let make = quote!(match &value { Some(value) => match #write(value) { Ok(text) => Some(text), Err(e) => #error }, None => None });
             Answer { carried: quote!(Option<#text>), make, json: true }
         }
         Shape::Json => {
@@ -288,7 +288,7 @@ fn good(output: &ReturnType) -> syn::Result<(Option<&Type>, bool)> {
     match generic(t, "Result").as_deref() {
         None => Ok((Some(t), false)),
         Some([of, ..]) => Ok((Some(of), true)),
-        Some([]) => Err(Error::new(t.span(), "write what it is when all is well: Result<T, E>, or Result<T> of a crate's own")),
+        Some([]) => Err(Error::new_spanned(&t, "write what it is when all is well: Result<T, E>, or Result<T> of a crate's own")),
     }
 }
 
@@ -298,14 +298,14 @@ fn check(f: &ItemFn) -> syn::Result<()> {
     let sig = &f.sig;
 
     if let Some(t) = &sig.asyncness {
-        return Err(Error::new(t.span(), "an exported function is not async: nothing would run it"));
+        return Err(Error::new_spanned(&t, "an exported function is not async: nothing would run it"));
     }
     if let Some(t) = &sig.unsafety {
-        return Err(Error::new(t.span(), "an exported function is safe: its arguments come from anybody"));
+        return Err(Error::new_spanned(&t, "an exported function is safe: its arguments come from anybody"));
     }
     for p in &sig.generics.params {
         if !matches!(p, GenericParam::Lifetime(_)) {
-            return Err(Error::new(p.span(), "an exported function has no type parameters: which one would the caller mean?"));
+            return Err(Error::new_spanned(&p, "an exported function has no type parameters: which one would the caller mean?"));
         }
     }
     Ok(())
@@ -317,7 +317,7 @@ fn arguments(site: &Site, f: &ItemFn) -> syn::Result<Vec<Argument>> {
 
     for (i, input) in f.sig.inputs.iter().enumerate() {
         let made = match input {
-            FnArg::Receiver(r) => Err(Error::new(r.span(), "a method cannot be exported: write a function")),
+            FnArg::Receiver(r) => Err(Error::new_spanned(&r, "a method cannot be exported: write a function")),
             FnArg::Typed(t) => {
                 let name = if let Pat::Ident(p) = &*t.pat { p.ident.to_string() } else { String::new() };
                 site.typed(i, &name, &t.ty)
@@ -352,12 +352,12 @@ fn export(options: &Options, f: &ItemFn) -> syn::Result<Tokens> {
     let describes = arguments.iter().map(|a| &a.describe);
     let values = arguments.iter().map(|a| &a.value);
     let site_error = &site.error;
-    let whole = match &f.sig.output {
-        ReturnType::Type(_, t) => t.span(),
+    let of_error = match &f.sig.output {
+        ReturnType::Type(_, t) => generic(t, "Result").and_then(|of| of.get(1).map(|e| e.span())).unwrap_or_else(|| t.span()),
         ReturnType::Default => Span::call_site(),
     };
     let unwrap = has_error.then(|| {
-        let text = quote_spanned!(whole=> #path::abi::error(&e));
+        let text = quote_spanned!(of_error=> #path::abi::error(&e));
         quote!(let value = match value { Ok(value) => value, Err(e) => { let e = #text; #site_error } };)
     });
     let make = &answer.make;
@@ -393,9 +393,9 @@ pub fn expand(options: &Options, item: &Item) -> Tokens {
     let made = match item {
         Item::Fn(f) => export(options, f),
         Item::Struct(_) | Item::Enum(_) => {
-            Err(Error::new(item.span(), "a type is not exported: derive serde's Serialize and Deserialize, and functions carry it as JSON"))
+            Err(Error::new_spanned(&item, "a type is not exported: derive serde's Serialize and Deserialize, and functions carry it as JSON"))
         }
-        other => Err(Error::new(other.span(), "only functions can be exported")),
+        other => Err(Error::new_spanned(&other, "only functions can be exported")),
     };
 
     made.unwrap_or_else(|e| {
