@@ -13,7 +13,7 @@ fi
 jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
-ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state serve demo gas diff tiers explode aarch64 gcc asan"
+ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state socket wasi_threads crates evmc serve demo gas diff tiers explode aarch64 gcc asan"
 all_steps="$ci_steps nn_all chaos tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
@@ -41,7 +41,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/image/*.sh test/state/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
+        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/image/*.sh test/state/*.sh test/socket/*.sh test/threads/*.sh test/evmc/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
         shellcheck -x test/serve/browser/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
@@ -77,6 +77,10 @@ step_sdk() { # the crates' own tests, on this machine
     done
 }
 step_state() { test/state/run.sh; }
+step_socket() { test/socket/run.sh; }
+step_wasi_threads() { test/threads/run.sh; }
+step_crates() { test/crates/run.py; }
+step_evmc() { test/evmc/run.sh; }
 step_serve() { test/serve/run.sh; }
 step_chaos() { test/serve/chaos.py --kills 300; }
 step_demo() { demo/run.sh --once; }

@@ -56,7 +56,8 @@ class Guest:
     """A running guest. `port` is the one that it prints first."""
 
     def __init__(self, module, *args, grants=("--allow-connect=127.0.0.1:*", "--allow-listen=127.0.0.1:0"), env=()):
-        self.process = subprocess.Popen([SSVM, *grants, *("--env=" + e for e in env), module, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Unbuffered: communicate() does not see what readline() has read ahead.
+        self.process = subprocess.Popen([SSVM, *grants, *("--env=" + e for e in env), module, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.first = None
 
     def port(self):
