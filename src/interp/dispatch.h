@@ -95,7 +95,7 @@ typedef SV_PRESERVE int sv_op_fn(SV_OP_ARGS);
  * look at their atomic accesses alone. */
 #define SV_HANDLER                                                                                 \
     SV_PRESERVE                                                                                    \
-        __attribute__((section("sv_ops"), used, visibility("hidden"), no_sanitize("thread")))
+    __attribute__((section("sv_ops"), used, visibility("hidden"), no_sanitize("thread")))
 #define CASE(name)                                                                                 \
     SV_HANDLER int sv_op_##name(SV_OP_ARGS);                                                       \
     SV_HANDLER int sv_op_##name(SV_OP_ARGS)
