@@ -385,6 +385,18 @@ typedef struct ssvm_stats {
 } ssvm_stats;
 #define SSVM_STATS_INIT {.size = sizeof(ssvm_stats)}
 SSVM_API void ssvm_store_stats(const ssvm_store *, ssvm_stats *ret);
+/* One host function of the store, with the calls that guests made of it (those of threads that they
+ * started are in ssvm_stats.host_calls alone). */
+typedef struct ssvm_host_calls {
+    size_t size;
+    const char *name; /* "module.name", as the guest imports it; lives as long as the store */
+    uint64_t calls;
+    uint64_t gas; /* what the calls cost, without what a function charges by size; 0: not counted */
+} ssvm_host_calls;
+#define SSVM_HOST_CALLS_INIT {.size = sizeof(ssvm_host_calls)}
+/* Number i of them, those never called included, in no certain order; false: there is none. The
+ * store's thread. Since 0.1. */
+SSVM_API bool ssvm_store_host_calls(const ssvm_store *, size_t i, ssvm_host_calls *ret);
 
 /* ---- Profiles ---- */
 

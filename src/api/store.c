@@ -147,6 +147,27 @@ void ssvm_store_stats(const ssvm_store *s, ssvm_stats *ret)
     memcpy(ret, &now, size < sizeof now ? size : sizeof now);
 }
 
+bool ssvm_store_host_calls(const ssvm_store *s, size_t i, ssvm_host_calls *ret)
+{
+    ssvm_host_calls now = SSVM_HOST_CALLS_INIT;
+    const struct sv_func *f;
+    size_t size;
+
+    if (!s || !ret || ret->size < sizeof size)
+        return false;
+    for (f = s->store->host_funcs; f && i > 0; i--)
+        f = f->next_host;
+    if (!f)
+        return false;
+    now.name = f->host.name;
+    now.calls = f->host.calls;
+    now.gas = s->store->metered ? f->host.calls * f->cost : 0;
+    size = ret->size;
+    now.size = size;
+    memcpy(ret, &now, size < sizeof now ? size : sizeof now);
+    return true;
+}
+
 /* Nanoseconds, without wrapping; never the number that means "no limit". */
 static uint64_t after(uint64_t now_ns, uint64_t ms)
 {

@@ -716,6 +716,37 @@ static void print_tier(const struct run *r)
     fprintf(stderr, "\n");
 }
 
+/* Names come from the module: nothing of them ends a string or moves a cursor. */
+static void print_name(const char *name)
+{
+    for (; *name; name++)
+        fputc(*name < 0x20 || *name > 0x7e || *name == '"' || *name == '\\' ? '?' : *name, stderr);
+}
+
+/* The host functions that were called. */
+static void print_host_calls(const struct run *r)
+{
+    ssvm_host_calls f = SSVM_HOST_CALLS_INIT;
+    bool first = true;
+
+    for (size_t i = 0; ssvm_store_host_calls(r->store, i, &f); i++) {
+        if (f.calls == 0)
+            continue;
+        if (r->stats_json)
+            fputs(first ? "\"" : ", \"", stderr);
+        else
+            fprintf(stderr, "  %10llu calls %14llu gas  ", (unsigned long long)f.calls,
+                    (unsigned long long)f.gas);
+        print_name(f.name);
+        if (r->stats_json)
+            fprintf(stderr, "\": {\"calls\": %llu, \"gas\": %llu}", (unsigned long long)f.calls,
+                    (unsigned long long)f.gas);
+        else
+            fputc('\n', stderr);
+        first = false;
+    }
+}
+
 static void print_stats(const struct run *r)
 {
     ssvm_stats st = SSVM_STATS_INIT;
@@ -731,9 +762,11 @@ static void print_stats(const struct run *r)
         print_tier(r);
         fprintf(stderr,
                 "\"gas\": %llu, \"memory_peak_bytes\": %llu, \"gc_heap_bytes\": %llu, "
-                "\"host_calls\": %llu}\n",
+                "\"host_calls\": %llu, \"host_functions\": {",
                 (unsigned long long)st.gas_used, (unsigned long long)st.memory_peak_bytes,
                 (unsigned long long)st.gc_heap_bytes, (unsigned long long)st.host_calls);
+        print_host_calls(r);
+        fputs("}}\n", stderr);
         return;
     }
     for (int i = 0; i < PHASE_COUNT; i++)
@@ -743,6 +776,7 @@ static void print_stats(const struct run *r)
             "gas", (unsigned long long)st.gas_used, "memory",
             (unsigned long long)st.memory_peak_bytes, "gc heap",
             (unsigned long long)st.gc_heap_bytes, "host calls", (unsigned long long)st.host_calls);
+    print_host_calls(r);
 }
 
 /* The process ends next and its memory with it: giving 8 GiB of address space back first costs a

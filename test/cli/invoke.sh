@@ -33,5 +33,5 @@ check "stats" 0 $'5\n' "host calls" "$SSVM" --stats --invoke add "$GUESTS/lib.wa
 check "stats of a trap" 134 "" "memory" "$SSVM" --stats --invoke trap "$GUESTS/lib.wasm"
 check "the older spelling" 0 $'5\n' "gas" "$SSVM" --enable-all-statistics --invoke add "$GUESTS/lib.wasm" 2 3
 "$SSVM" --stats=json --invoke add "$GUESTS/lib.wasm" 2 3 2>stats.json >/dev/null
-check "stats=json" 0 $'load_ns validate_ns instantiate_ns run_ns tier native_after_ns compile_ns loops_compiled functions functions_interpreted gas memory_peak_bytes gc_heap_bytes host_calls\n' "" \
+check "stats=json" 0 $'load_ns validate_ns instantiate_ns run_ns tier native_after_ns compile_ns loops_compiled functions functions_interpreted gas memory_peak_bytes gc_heap_bytes host_calls host_functions\n' "" \
     python3 -c 'import json; print(*json.load(open("stats.json")))'

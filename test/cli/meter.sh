@@ -38,3 +38,6 @@ for tier in $tiers; do
     fi
     check "$tier: gas runs out at a call" 134 "" "gas exhausted" ask "$tier" --gas-limit 16 -- turns 1
 done
+"$SSVM" --tier interp --cache none --stats=json --invoke memory "$wasm" 2>stats.json >/dev/null
+check "host calls by function" 0 $'{"ssvm_meter.memory_peak": {"calls": 1, "gas": 10}, "ssvm_meter.memory_used": {"calls": 2, "gas": 20}}\n' "" \
+    python3 -c 'import json; print(json.dumps(json.load(open("stats.json"))["host_functions"], sort_keys=True))'
