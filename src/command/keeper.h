@@ -14,7 +14,7 @@
 /* argv of the keeper; its environment is the command's. */
 enum keeper_arg {
     KEEPER_ARG_SELF,
-    KEEPER_ARG_FOLDER, /* to change to; "": none */
+    KEEPER_ARG_FOLDER, /* to change to, and to keep it in (Landlock); "": none */
     KEEPER_ARG_PATH,   /* of the program */
     KEEPER_ARG_COMMAND /* its argv, from here on */
 };

@@ -12,8 +12,8 @@ struct cmd_request {
     const char *path;        /* of the program */
     const char *const *args; /* its argv, NULL at the end */
     const char *const *env;  /* "K=V", NULL at the end: all that it gets */
-    const char *folder;      /* to run in; NULL: ours */
-    const void *input;       /* its standard input, and then the end of it */
+    const char *folder; /* to run in, confined to it and the system; NULL: ours, and not confined */
+    const void *input;  /* its standard input, and then the end of it */
     size_t input_len;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
     const char *keeper;   /* ssvm-keeper's path; NULL: beside the library */

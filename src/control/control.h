@@ -6,6 +6,7 @@
 #include "platform/channel.h"
 #include "platform/message.h"
 
+struct ctl_commands;
 struct ctl_cron_clock;
 struct ctl_fetches;
 struct ctl_queue;
@@ -32,6 +33,7 @@ struct ctl_server {
     struct ctl_queue *queue;       /* queue.h */
     struct ctl_cron_clock *cron;   /* cron.h */
     struct ctl_fetches *fetches;   /* fetch.h */
+    struct ctl_commands *commands; /* command.h */
     uint64_t epoch;                /* tells one start from another */
     uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
     char node[17];                 /* its name for good, hex digits */

@@ -164,12 +164,29 @@ static ssvm_error *forbid_random(struct child *c, ssvm_linker *l)
 static ssvm_error *define_state(const struct plat_manifest_grant *grants, ssvm_linker *l)
 {
     ssvm_state_grant state = SSVM_STATE_GRANT_INIT;
+    ssvm_error *error;
 
     state.parts = (grants->kv ? SSVM_STATE_KV : 0) | (grants->sql ? SSVM_STATE_SQL : 0) |
                   (grants->secret.n > 0 ? SSVM_STATE_SECRET : 0) |
                   (grants->allow_http.n > 0 ? SSVM_STATE_HTTP : 0) |
                   (grants->call.n > 0 ? SSVM_STATE_CALL | SSVM_STATE_QUEUE : 0);
-    return state.parts ? ssvm_linker_define_state(l, &state) : NULL;
+    error = state.parts ? ssvm_linker_define_state(l, &state) : NULL;
+    if (!error && grants->kv)
+        error = ssvm_linker_define_storage(l, &state);
+    return error;
+}
+
+/* With no command allowed. */
+static ssvm_error *define_process(ssvm_linker *l)
+{
+    ssvm_process_config config = SSVM_PROCESS_CONFIG_INIT;
+    ssvm_process *process = NULL;
+    ssvm_error *error = ssvm_process_new(&config, &process);
+
+    if (!error)
+        error = ssvm_linker_define_process(l, process);
+    ssvm_process_delete(process);
+    return error;
 }
 
 static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi)
@@ -187,6 +204,8 @@ static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi
     threads.max = (uint32_t)c->manifest.grants.threads;
     if (!error && threads.max)
         error = ssvm_linker_define_threads(l, &threads);
+    if (!error && c->manifest.grants.allow_command.n > 0)
+        error = define_process(l);
     if (!error && c->manifest.grants.nn && !c->nn)
         error = ssvm_nn_new(&config, &c->nn);
     if (!error && c->manifest.grants.nn)

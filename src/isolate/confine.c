@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/filter.h"
+#include "base/landlock.h"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PATH_SIZE 4096
 #define DATA_MAX ((rlim_t)8 << 30)
@@ -24,33 +24,8 @@
 
 /* ---- Files ---- */
 
-#define READ                                                                                       \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE)
-#define FILE_ONLY                                                                                  \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 /* In its own folder. */
-#define WRITE                                                                                      \
-    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |   \
-     LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR)
-/* All of the first version: what a rule does not allow is refused. */
-#define ALL ((uint64_t)LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1)
-
-static bool allow(int rules, const char *path, uint64_t access)
-{
-    struct landlock_path_beneath_attr rule = {.allowed_access = access};
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    struct stat st;
-    bool ok;
-
-    if (fd < 0)
-        return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
-    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
-        rule.allowed_access &= FILE_ONLY;
-    rule.parent_fd = fd;
-    ok = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
-    close(fd);
-    return ok;
-}
+#define WRITE (SV_LANDLOCK_WRITE | LANDLOCK_ACCESS_FS_MAKE_SYM)
 
 /* The folder of a library, as named and as it really is: its parts lie beside it. */
 static bool allow_library(int rules, const char *path)
@@ -61,17 +36,17 @@ static bool allow_library(int rules, const char *path)
     if (stat(path, &st) != 0 || !realpath(path, real))
         return true; /* opening it will tell */
     if (S_ISDIR(st.st_mode))
-        return allow(rules, path, READ);
+        return sv_landlock_allow(rules, path, SV_LANDLOCK_READ);
     slash = strrchr(real, '/');
     *slash = '\0';
-    if (!allow(rules, *real ? real : "/", READ))
+    if (!sv_landlock_allow(rules, *real ? real : "/", SV_LANDLOCK_READ))
         return false;
     snprintf(real, sizeof real, "%s", path);
     slash = strrchr(real, '/');
     if (!slash)
         return true;
     *slash = '\0';
-    return allow(rules, *real ? real : "/", READ);
+    return sv_landlock_allow(rules, *real ? real : "/", SV_LANDLOCK_READ);
 }
 
 static bool allow_search_path(int rules)
@@ -84,7 +59,7 @@ static bool allow_search_path(int rules)
         end = strchrnul(at, ':');
         if (end > at && (size_t)(end - at) < sizeof folder) {
             snprintf(folder, sizeof folder, "%.*s", (int)(end - at), at);
-            ok = allow(rules, folder, READ);
+            ok = sv_landlock_allow(rules, folder, SV_LANDLOCK_READ);
         }
     }
     return ok;
@@ -97,20 +72,21 @@ static bool confine_files(const char *library, const char *plugin, bool devices)
                                          "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
                                          "/proc/stat", "/proc/sys",     "/dev/urandom",
                                          "/dev/random"};
-    struct landlock_ruleset_attr attr = {.handled_access_fs = ALL};
     const char *folder = getenv("TMPDIR");
-    int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+    int rules = sv_landlock_new();
     bool ok = true;
 
     if (rules < 0)
         return errno == ENOSYS || errno == EOPNOTSUPP; /* an old system, or switched off */
     for (size_t i = 0; ok && i < COUNT(system); i++)
-        ok = allow(rules, system[i], READ);
-    ok = ok && allow(rules, "/dev/null", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+        ok = sv_landlock_allow(rules, system[i], SV_LANDLOCK_READ);
+    ok = ok &&
+         sv_landlock_allow(rules, "/dev/null", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (folder && *folder)
-        ok = ok && allow(rules, folder, READ | WRITE);
+        ok = ok && sv_landlock_allow(rules, folder, SV_LANDLOCK_READ | WRITE);
     if (devices)
-        ok = ok && allow(rules, "/dev", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+        ok = ok &&
+             sv_landlock_allow(rules, "/dev", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
     ok = ok && allow_library(rules, plugin) && (!library || allow_library(rules, library)) &&
          allow_search_path(rules) && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     close(rules);

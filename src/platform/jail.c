@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,35 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/filter.h"
+#include "base/landlock.h"
 
 /* ---- Files ---- */
-
-#define READ                                                                                       \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE)
-#define FILE_ONLY                                                                                  \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE)
-#define WRITE                                                                                      \
-    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |   \
-     LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR)
-/* All of Landlock's first version: what a rule does not allow is refused. */
-#define ALL ((uint64_t)LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1)
-
-static bool allow(int rules, const char *path, uint64_t access)
-{
-    struct landlock_path_beneath_attr rule = {.allowed_access = access};
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    struct stat st;
-    bool ok;
-
-    if (fd < 0)
-        return errno == ENOENT || errno == EACCES || errno == ENOTDIR;
-    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
-        rule.allowed_access &= FILE_ONLY;
-    rule.parent_fd = fd;
-    ok = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
-    close(fd);
-    return ok;
-}
 
 static bool confine_files(const struct plat_jail *jail)
 {
@@ -52,20 +25,21 @@ static bool confine_files(const struct plat_jail *jail)
                                          "/proc/cpuinfo",  "/proc/meminfo",
                                          "/proc/stat",     "/sys/devices/system/cpu",
                                          "/dev/urandom",   "/dev/random"};
-    struct landlock_ruleset_attr attr = {.handled_access_fs = ALL};
-    int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+    int rules = sv_landlock_new();
     bool ok = true;
 
     if (rules < 0)
         return errno == ENOSYS || errno == EOPNOTSUPP; /* an old system, or switched off */
     for (size_t i = 0; ok && i < SV_COUNT(system); i++)
-        ok = allow(rules, system[i], READ);
-    ok = ok && allow(rules, "/dev/null", READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+        ok = sv_landlock_allow(rules, system[i], SV_LANDLOCK_READ);
+    ok = ok &&
+         sv_landlock_allow(rules, "/dev/null", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
     for (size_t i = 0; ok && jail->read && jail->read[i]; i++)
-        ok = allow(rules, jail->read[i], READ);
+        ok = sv_landlock_allow(rules, jail->read[i], SV_LANDLOCK_READ);
     for (size_t i = 0; ok && jail->write && jail->write[i]; i++)
-        ok = allow(rules, jail->write[i],
-                   READ | WRITE | (jail->links ? LANDLOCK_ACCESS_FS_MAKE_SYM : 0));
+        ok = sv_landlock_allow(rules, jail->write[i],
+                               SV_LANDLOCK_READ | SV_LANDLOCK_WRITE |
+                                   (jail->links ? LANDLOCK_ACCESS_FS_MAKE_SYM : 0));
     ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     close(rules);
     return ok;

@@ -1,9 +1,10 @@
-/* Inference and pictures for functions. */
+/* Inference, pictures and native commands for functions. */
 #include "serve/grant.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "serve/command.h"
 #include "serve/state.h"
 
 /* A backend's line, into the server's log. */
@@ -19,8 +20,9 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
     ssvm_error *error;
 
     *g = (struct srv_grant){.image = config->image, .log = log};
-    if (strcmp(config->nn, "none") == 0)
-        return NULL;
+    error = srv_command_new(&g->process);
+    if (error || strcmp(config->nn, "none") == 0)
+        return error;
     c.backends = config->nn;
     c.device = config->nn_device;
     c.threads = (uint32_t)config->nn_threads;
@@ -41,6 +43,7 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
 void srv_grant_release(struct srv_grant *g)
 {
     ssvm_nn_delete(g->nn);
+    ssvm_process_delete(g->process);
     *g = (struct srv_grant){0};
 }
 
@@ -57,6 +60,8 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
         image.data = g->log;
         error = ssvm_linker_define_image(l, &image);
     }
+    if (!error && g && parts & SRV_GRANT_PROCESS)
+        error = ssvm_linker_define_process(l, g->process);
     if (!error)
         error = srv_state_define((parts & ((1U << SRV_GRANT_THREADS) - 1)) >> SRV_GRANT_STATE, l);
     threads.max = parts >> SRV_GRANT_THREADS;

@@ -1,4 +1,5 @@
-/* What functions may use beside WASI: inference and pictures, as the settings say. */
+/* What functions may use beside WASI: inference and pictures, as the settings say, and
+ * native commands. */
 #ifndef SERVE_GRANT_H
 #define SERVE_GRANT_H
 
@@ -9,6 +10,7 @@
 
 struct srv_grant {
     ssvm_nn *nn; /* NULL: no inference */
+    ssvm_process *process;
     bool image;
     struct srv_log *log;
 };
@@ -19,7 +21,12 @@ struct srv_grant {
 own ssvm_error *srv_grant_init(struct srv_grant *, const struct srv_config *, struct srv_log *);
 void srv_grant_release(struct srv_grant *);
 /* What a function of the registry may be granted by its manifest, of what the server has. */
-enum srv_grant_part { SRV_GRANT_NN = 1, SRV_GRANT_IMAGE = 2, SRV_GRANT_ALL = 3 };
+enum srv_grant_part {
+    SRV_GRANT_NN = 1,
+    SRV_GRANT_IMAGE = 2,
+    SRV_GRANT_ALL = 3, /* of functions of DIR/functions, which have no manifest */
+    SRV_GRANT_PROCESS = 4
+};
 #define SRV_GRANT_STATE 8 /* bits before those of enum ssvm_state_parts: the registry's alone */
 #define SRV_GRANT_THREADS                                                                          \
     20 /* bits before the number of threads beside the first; the last part                        \

@@ -253,7 +253,8 @@ static unsigned parts_of(const struct plat_table *table, const struct plat_funct
     static const struct {
         const char *word;
         unsigned part;
-    } words[] = {{"nn", SRV_GRANT_NN}, {"image", SRV_GRANT_IMAGE}};
+    } words[] = {
+        {"nn", SRV_GRANT_NN}, {"image", SRV_GRANT_IMAGE}, {"allow-command", SRV_GRANT_PROCESS}};
     unsigned parts = 0;
 
     for (uint32_t i = 0; i < f->ntexts; i++) {

@@ -526,8 +526,12 @@ unsigned srv_state_part(struct sv_str word)
 own ssvm_error *srv_state_define(unsigned parts, ssvm_linker *linker)
 {
     ssvm_state_grant grant = SSVM_STATE_GRANT_INIT;
+    ssvm_error *error;
 
     grant.parts = parts;
     grant.backend = &backend;
-    return parts ? ssvm_linker_define_state(linker, &grant) : NULL;
+    error = parts ? ssvm_linker_define_state(linker, &grant) : NULL;
+    if (!error && parts & SSVM_STATE_KV) /* the same keys and values, as older guests know them */
+        error = ssvm_linker_define_storage(linker, &grant);
+    return error;
 }

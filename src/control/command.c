@@ -1,0 +1,241 @@
+/* Native commands for functions: how many at a time, by which list, in which folder. Running one is
+ * command/run.c's. */
+#include "control/command.h"
+
+#include <ftw.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "command/allow.h"
+#include "command/run.h"
+#include "control/part.h"
+#include "ssvm_process.h"
+
+#define NS_PER_MS 1000000
+#define TIMEOUT_MS 10000
+#define STRINGS_MAX 65536
+#define FOLDER_SIZE 64
+#define OPEN_FOLDERS 16 /* while one is removed */
+
+struct ctl_commands {
+    pthread_mutex_t lock;
+    struct cmd_allow allow;
+    struct sv_str tenants[CTL_COMMANDS_MAX]; /* of those that run; {NULL}: a free place */
+};
+
+/* ---- Places ---- */
+
+static int enter(struct ctl_commands *c, struct sv_err *err, struct sv_str tenant,
+                 unsigned *ret_place)
+{
+    unsigned same = 0, place = CTL_COMMANDS_MAX;
+
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < CTL_COMMANDS_MAX; i++) {
+        if (!c->tenants[i].ptr)
+            place = i;
+        else
+            same += sv_str_eq(c->tenants[i], tenant);
+    }
+    if (place < CTL_COMMANDS_MAX && same < CTL_COMMANDS_OF_TENANT_MAX)
+        c->tenants[place] = tenant;
+    else
+        place = CTL_COMMANDS_MAX;
+    pthread_mutex_unlock(&c->lock);
+    *ret_place = place;
+    return place < CTL_COMMANDS_MAX
+               ? 0
+               : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "too many native commands run");
+}
+
+static void leave(struct ctl_commands *c, unsigned place)
+{
+    pthread_mutex_lock(&c->lock);
+    c->tenants[place] = (struct sv_str){NULL, 0};
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- Its folder ---- */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    (void)remove(path);
+    return 0;
+}
+
+static void remove_folder(const char *path)
+{
+    (void)nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- One run ---- */
+
+struct gather {
+    struct sv_buf out[2];
+    uint64_t max;
+};
+
+static bool put(void *data, bool error, const void *bytes, size_t len)
+{
+    struct gather *g = data;
+
+    return len <= g->max - g->out[0].len - g->out[1].len &&
+           sv_buf_append(&g->out[error], bytes, len);
+}
+
+/* The strings of a tag, NULL at the end, each a copy with its NUL; NULL: no memory, or too many. */
+static own char **take_strings(const struct plat_message *m, enum plat_tag tag, bool variables)
+{
+    char **all;
+    size_t n = 0, k = 0;
+
+    while (n < STRINGS_MAX && plat_get_nth(m, tag, (unsigned)n).ptr)
+        n++;
+    all = n < STRINGS_MAX ? sv_alloc_array_zero(n + 1, sizeof *all) : NULL;
+    for (size_t i = 0; all && i < n; i++) {
+        struct sv_str s = plat_get_nth(m, tag, (unsigned)i);
+
+        all[k] = sv_strndup(s.ptr, s.len);
+        if (all[k] && variables && !cmd_allow_variable(all[k]))
+            sv_free(all[k]);
+        else
+            k++;
+        if (k > 0 && !all[k - 1])
+            break;
+    }
+    if (all)
+        all[k] = NULL;
+    return all;
+}
+
+static void free_strings(own char **all)
+{
+    for (size_t i = 0; all && all[i]; i++)
+        sv_free(all[i]);
+    sv_free(all);
+}
+
+/* Does the function's grant name it: as the guest does, or as what the same list makes of it? */
+static bool granted(const struct ctl_commands *c, const struct plat_message *m, const char *path)
+{
+    char other[CMD_PATH_MAX];
+    struct sv_str name;
+    bool found = false;
+
+    for (unsigned i = 0; !found && (name = plat_get_nth(m, PLAT_TAG_ALLOW, i)).ptr; i++) {
+        char *text = sv_strndup(name.ptr, name.len);
+
+        found = text && cmd_allow_find(&c->allow, text, other) == 0 && strcmp(other, path) == 0;
+        sv_free(text);
+    }
+    return found;
+}
+
+static int run(struct ctl_commands *c, struct sv_err *err, struct plat_message *m, char **args,
+               char **env, struct gather *g, int *ret_code)
+{
+    char path[CMD_PATH_MAX], folder[FOLDER_SIZE] = "/tmp/ssvm-command-XXXXXX";
+    struct sv_str input = plat_get(m, PLAT_TAG_BODY);
+    struct cmd_request r = {.path = path,
+                            .args = (const char *const *)args,
+                            .env = (const char *const *)env,
+                            .folder = folder,
+                            .input = input.ptr,
+                            .input_len = input.len,
+                            .put = put,
+                            .data = g};
+    uint64_t ms = TIMEOUT_MS;
+    int result = cmd_allow_find(&c->allow, args[0], path), status = 0;
+
+    (void)plat_get_u64(m, PLAT_TAG_TIMEOUT_MS, &ms);
+    r.deadline_ns = sv_clock_ns() + (ms < INT32_MAX ? ms : INT32_MAX) * NS_PER_MS;
+    if (result == SV_ENOTFOUND)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "'%.512s': there is no such program", args[0]);
+    if (result < 0 || !granted(c, m, path))
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                       "Permission denied: command \"%.512s\" is not allowed; the function's grant "
+                       "allow-command and the server's setting allow-command allow it",
+                       args[0]);
+    if (!mkdtemp(folder))
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no folder for a command");
+    result = cmd_run(err, &r, &status);
+    remove_folder(folder);
+    *ret_code = cmd_exit_code(status);
+    return result;
+}
+
+int ctl_command(struct ctl_server *server, struct sv_err *err, struct plat_message *m,
+                struct plat_message *ret)
+{
+    char **args = take_strings(m, PLAT_TAG_VALUE, false);
+    char **env = take_strings(m, PLAT_TAG_KEY, true);
+    char *tenant = plat_get_text(m, PLAT_TAG_TENANT);
+    struct gather g = {.max = CTL_COMMAND_OUTPUT_MAX};
+    struct sv_err why = {0};
+    unsigned place;
+    int result, code = SSVM_PROCESS_FAILED;
+
+    (void)plat_get_u64(m, PLAT_TAG_LIMIT, &g.max);
+    sv_buf_init(&g.out[0], CTL_COMMAND_OUTPUT_MAX);
+    sv_buf_init(&g.out[1], CTL_COMMAND_OUTPUT_MAX);
+    if (!args || !env)
+        result = sv_fail_nomem(err, "a command");
+    else if (!tenant || !args[0])
+        result = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a command of nobody's, or none");
+    else
+        result = enter(server->commands, err, sv_str_of(tenant), &place);
+    if (result == 0) {
+        result = run(server->commands, &why, m, args, env, &g, &code);
+        leave(server->commands, place);
+        if (result < 0)
+            code = result == SV_EEXIT      ? SSVM_PROCESS_TIMEOUT
+                   : result == SV_EINVALID ? SSVM_PROCESS_NO_STATUS
+                                           : SSVM_PROCESS_FAILED;
+        if (result < 0 && result != SV_EEXIT && why.text[0])
+            sv_buf_printf(&g.out[1], "%s\n", why.text);
+        plat_put_u64(ret, PLAT_TAG_NUMBER, (uint64_t)(int64_t)code);
+        plat_put_u64(ret, PLAT_TAG_STATUS, result == SV_ELIMIT ? 413 : 200);
+        plat_put(ret, PLAT_TAG_BODY, g.out[0].data, g.out[0].len);
+        plat_put(ret, PLAT_TAG_ERRORS, g.out[1].data, g.out[1].len);
+        result = 0;
+    }
+    sv_buf_release(&g.out[0]);
+    sv_buf_release(&g.out[1]);
+    free_strings(args);
+    free_strings(env);
+    sv_free(tenant);
+    return result;
+}
+
+/* ---- The part ---- */
+
+int ctl_command_start(struct ctl_server *server, struct sv_err *err)
+{
+    char *list = ctl_setting(server, "allow-command"), *save = NULL;
+    struct ctl_commands *c = sv_alloc_zero(sizeof *c);
+    int r = c ? cmd_allow_init(err, &c->allow, getenv("PATH")) : sv_fail_nomem(err, "commands");
+
+    server->commands = c;
+    if (r == 0) {
+        pthread_mutex_init(&c->lock, NULL);
+        if (list && strcmp(list, "none") != 0)
+            for (char *one = strtok_r(list, ", ", &save); one && r == 0;
+                 one = strtok_r(NULL, ", ", &save))
+                r = cmd_allow_add(err, &c->allow, one);
+    }
+    sv_free(list);
+    return r;
+}
+
+void ctl_command_stop(struct ctl_server *server)
+{
+    if (server->commands)
+        cmd_allow_release(&server->commands->allow);
+    sv_free(server->commands);
+    server->commands = NULL;
+}

@@ -1,0 +1,86 @@
+/* The back end of `ssvm_process` in a worker: a run is a message to control and its answer; the
+ * guest's thread waits for it. */
+#include "serve/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/channel.h"
+#include "serve/link.h"
+#include "serve/loop.h"
+#include "serve/registry.h"
+#include "ssvm_process.h"
+
+#define OUTPUT_MAX ((uint64_t)16 << 20)
+#define PATIENCE_NS 5000000000 /* for control to end a command whose time is over */
+
+static void put_allowed(void *data, const char *command)
+{
+    plat_put_str(data, PLAT_TAG_ALLOW, command);
+}
+
+static void fail(ssvm_process_run *r, const char *why)
+{
+    (void)r->put(r, true, why, strlen(why));
+    (void)r->put(r, true, "\n", 1);
+    r->code = SSVM_PROCESS_FAILED;
+}
+
+static void give(ssvm_process_run *r, bool error, struct sv_str bytes)
+{
+    if (bytes.len > 0)
+        (void)r->put(r, error, bytes.ptr, bytes.len);
+}
+
+static void run(void *data, void *store_data, ssvm_process_run *r)
+{
+    struct srv_conn *conn = store_data;
+    uint64_t now = srv_clock_ns(), until = srv_pool_guest_deadline(), code = 0, status = 200;
+    struct plat_message m, answer;
+    struct srv_request *request;
+    struct sv_err err = {0};
+    int result;
+
+    (void)data;
+    if (!conn)
+        return fail(r, "Permission denied: no command runs here");
+    request = &conn->work->request;
+    if (request->ticket) /* it takes long, and the loop is needed */
+        (void)srv_pool_part(&conn->loop->server->pool, conn->loop, request->ticket);
+    if (until > r->deadline_ns)
+        until = r->deadline_ns;
+    plat_message_init(&m, PLAT_COMMAND);
+    plat_put_str(&m, PLAT_TAG_TENANT, request->function->tenant);
+    for (size_t i = 0; r->args[i]; i++)
+        plat_put_str(&m, PLAT_TAG_VALUE, r->args[i]);
+    for (size_t i = 0; r->env[i]; i++)
+        plat_put_str(&m, PLAT_TAG_KEY, r->env[i]);
+    plat_put(&m, PLAT_TAG_BODY, r->input, r->input_len);
+    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, until > now ? (until - now) / 1000000 : 0);
+    plat_put_u64(&m, PLAT_TAG_LIMIT, OUTPUT_MAX);
+    srv_registry_grants(request, "allow-command", put_allowed, &m);
+    result = m.values.failed
+                 ? sv_fail_nomem(&err, "a message")
+                 : srv_link_call(conn->loop->server, &err, &m, until + PATIENCE_NS, &answer);
+    plat_message_release(&m);
+    if (result < 0)
+        return fail(r, err.text);
+    (void)plat_get_u64(&answer, PLAT_TAG_NUMBER, &code);
+    (void)plat_get_u64(&answer, PLAT_TAG_STATUS, &status);
+    give(r, false, plat_get(&answer, PLAT_TAG_BODY));
+    give(r, true, plat_get(&answer, PLAT_TAG_ERRORS));
+    if (status == 413)
+        fail(r, "the command wrote more than it may");
+    else
+        r->code = (int)(int64_t)code;
+    plat_message_release(&answer);
+}
+
+own ssvm_error *srv_command_new(own ssvm_process **ret)
+{
+    static const ssvm_process_backend backend = {SSVM_PROCESS_ABI, run};
+    ssvm_process_config c = SSVM_PROCESS_CONFIG_INIT;
+
+    c.backend = &backend;
+    return ssvm_process_new(&c, ret);
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Native commands and storage of published crates, for functions of a server. Usage: served.py [NAME...]; SSVM_BUILD names the build folder. Ends with
+'N passed, N failed, N skipped'."""
+import contextlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+import urllib.parse
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "state"))
+import lib  # noqa: E402
+from lib import BUILD, Skip, main, same  # noqa: E402
+from served import PATIENCE, Server, until  # noqa: E402
+
+lib.TESTS.clear()  # those of the other file
+
+
+def guest():
+    libs = subprocess.run(["rustc", "--print", "target-libdir", "--target", "wasm32-wasip1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip() \
+        if shutil.which("cargo") else ""
+    if not os.path.isdir(libs):
+        raise Skip("cargo or its target wasm32-wasip1 is not here")
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip1", "--manifest-path", HERE + "/Cargo.toml"], check=True,
+                   env=dict(os.environ, CARGO_TARGET_DIR=BUILD + "/crates"), stderr=subprocess.DEVNULL)
+    return BUILD + "/crates/wasm32-wasip1/release/crates-served.wasm"
+
+
+@contextlib.contextmanager
+def with_function(folder, grants, *options):
+    with Server(folder, "--workers", "1", *options) as s:
+        s.wasm = guest()
+        s.deploy("a", s.wasm, grants)
+        yield s
+
+
+def alive(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = open("/proc/%s/cmdline" % pid, "rb").read().split(b"\0")
+            if mark.encode() in words and words[0].endswith(b"sleep"):
+                found.append(int(pid))
+    return found
+
+
+def mark():
+    """Seconds of a sleep, as nobody else writes them."""
+    return "%d.%d" % (time.monotonic_ns() % 100000 + 10000, os.getpid())
+
+
+@lib.test
+def commands_that_both_allow(folder):
+    with with_function(folder, "allow-command: [cat, sh]\nkv: on", "--allow-command", "cat,sh,echo") as s:
+        same(s.words("a", "run", "cat", 30000), "0 [in] []")
+        same(s.words("a", "run", shutil.which("cat"), 30000), "0 [in] []")
+        same(s.words("a", "run", "sh", 30000, "-c", "echo out; echo err >&2; exit 255"), "-1 [out\n] [err\n]")
+        # Of the server's, but not of the function's; and the other way round.
+        for name in ("echo", "/bin/ls", "ls", "../cat"):
+            said = s.words("a", "run", name, 30000)
+            assert said.startswith("-1 [] [Permission denied: command \"%s\"" % name) and "allow-command" in said, said
+        s.deploy("b", s.wasm, "allow-command: [ls]\nkv: on")
+        assert "Permission denied" in s.words("b", "run", "ls", 30000)
+        # Nothing granted: nothing of it is there.
+        s.deploy("c", s.wasm, "kv: on", status=(400, 422))
+
+
+@lib.test
+def commands_without_the_operator(folder):
+    with with_function(folder, "allow-command: [cat]\nkv: on") as s:
+        assert "Permission denied" in s.words("a", "run", "cat", 30000)
+
+
+@lib.test
+def commands_are_confined(folder):
+    os.environ["HOST_SECRET"] = "of the server"
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh") as s:
+        key = s.dir + "/.ssvm/key"
+        assert os.path.exists(key), os.listdir(s.dir + "/.ssvm")
+        same(s.words("a", "run", "sh", 30000, "-c", "pwd | grep -c /tmp/ssvm-command-; echo x > mine; cat mine; env | grep -c HOST_SECRET; true"), "0 [1\nx\n0\n] []")
+        # A system without Landlock confines nothing.
+        if "ermission denied" in s.words("a", "run", "sh", 30000, "-c", "ls /etc"):
+            for script in ("cat '%s'" % key, "ls '%s/.ssvm'" % s.dir, "echo x > '%s/site/x'" % s.dir, "cat /proc/$PPID/environ"):
+                said = s.words("a", "run", "sh", 30000, "-c", script)
+                assert "ermission denied" in said or "No such file" in said, (script, said)
+        until("folders of commands are gone", lambda: not [n for n in os.listdir("/tmp") if n.startswith("ssvm-command-") and os.path.exists("/tmp/%s/mine" % n)])
+
+
+@lib.test
+def commands_end_in_time(folder):
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh") as s:
+        m = mark()
+        same(s.words("a", "run", "sh", 300, "-c", "trap '' TERM; echo before; setsid sleep %s & sleep %s" % (m, m)), "110 [before\n] []")
+        until("nothing of it is left", lambda: not alive(m))
+        # The call's own time.
+        s.deploy("b", s.wasm, "allow-command: [sh]\nkv: on", "limits:\n  deadline: 700ms\n")
+        m = mark()
+        got, _ = s.ask("POST", "/f/b", "run\nsh\n60000\n-c\nsleep %s\n" % m)
+        same(got, 504)
+        until("nothing of it is left", lambda: not alive(m))
+
+
+@lib.test
+def commands_end_with_control(folder):
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh") as s:
+        m = mark()
+        import threading
+        t = threading.Thread(target=lambda: s.ask("POST", "/f/a", "run\nsh\n8000\n-c\nsleep %s\n" % m), daemon=True)
+        t.start()
+        until("it runs", lambda: alive(m))
+        assert s.kill("ssvm-control"), "control has lived"
+        until("nothing of it is left", lambda: not alive(m))
+        t.join(PATIENCE)
+        until("commands run again", lambda: s.ask("POST", "/f/a", "run\nsh\n8000\n-c\necho again\n")[1] == b"0 [again\n] []")
+
+
+@lib.test
+def storage_is_the_tenants(folder):
+    with with_function(folder, "kv: on\nallow-command: [cat]") as s:
+        key = s.words("a", "store", 7, -1).strip()
+        same(s.words("a", "load", key), "[7, -1]\n")
+        # The same, by the admin interface: there and back.
+        path = "/v1/tenants/default/kv/" + urllib.parse.quote("storage/" + key, safe="")
+        got, value = s.ask("GET", path)
+        same((got, value), (200, struct.pack("<3i", 2, 7, -1)))
+        got, _ = s.ask("PUT", path, struct.pack("<2i", 1, 99))
+        assert got in (200, 201, 204), got
+        same(s.words("a", "load", key), "[99]\n")
+        listed = json.loads(s.ask("GET", "/v1/tenants/default/kv?prefix=storage/")[1])
+        assert "storage/" + key in json.dumps(listed), listed
+        # Another function of the tenant has it, another tenant has not.
+        s.deploy("b", s.wasm, "kv: on\nallow-command: [cat]")
+        same(s.words("b", "load", key), "[99]\n")
+        same(s.ask("POST", "/v1/tenants", json.dumps({"name": "other"}), [("Content-Type", "application/json")])[0], 201)
+        s.deploy("a", s.wasm, "kv: on\nallow-command: [cat]", tenant="other")
+        got, _ = s.ask("POST", "/t/other/f/a", "load\n%s\n" % key)
+        same(got, 500)
+
+
+@lib.test
+def storage_has_the_tenants_quota(folder):
+    with with_function(folder, "kv: on\nallow-command: [cat]") as s:
+        s.deploy("b", s.wasm, "kv: on\nallow-command: [cat]", "limits:\n  storage: 200\n")
+        key = s.words("b", "store", *range(20)).strip()
+        got, _ = s.ask("POST", "/f/b", "store\n" + "1\n" * 40)
+        same(got, 500)
+        same(s.words("b", "load", key), "%s\n" % list(range(20)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
