@@ -259,6 +259,32 @@ static void add(struct srv_loop *loop, const struct srv_listener *listener, int 
         srv_conn_delete(conn);
 }
 
+bool srv_listen_wait(struct srv_loop *loop, const struct srv_listener *listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = (void *)listener};
+
+    return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, listener->fd, &event) == 0;
+}
+
+/* Of loops that sleep, the kernel wakes the one that began to wait first. Without this, that is
+ * always the same: it gets all connections, and the others' cores have nothing to do. */
+void srv_listen_turn(struct srv_loop *loop, const struct srv_listener *listener)
+{
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL) == 0 &&
+        !srv_listen_wait(loop, listener))
+        loop->deaf |= 1U << (listener - loop->server->listeners);
+}
+
+void srv_listen_again(struct srv_loop *loop)
+{
+    const struct srv_listener *listeners = loop->server->listeners;
+
+    for (unsigned i = 0; i < loop->server->nlisteners; i++) {
+        if (loop->deaf & 1U << i && srv_listen_wait(loop, &listeners[i]))
+            loop->deaf &= ~(1U << i);
+    }
+}
+
 void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listener)
 {
     for (int i = 0; i < SRV_ACCEPT_BURST; i++) {

@@ -6,6 +6,12 @@
 
 /* Listen as the configuration says: server->listeners. False with a message on standard error. */
 bool srv_listen_open(struct srv_server *);
+/* The loop is told of connections of that address. False: there is no memory. */
+bool srv_listen_wait(struct srv_loop *, const struct srv_listener *);
+/* Behind the other loops, of all workers, that wait for its next connection. */
+void srv_listen_turn(struct srv_loop *, const struct srv_listener *);
+/* For those addresses that a turn found no memory for: loop->deaf. */
+void srv_listen_again(struct srv_loop *);
 /* Take what connects. */
 void srv_listen_accept(struct srv_loop *, const struct srv_listener *);
 /* A connection of the loop that is not on any list yet, counted; NULL: there are too many, or there

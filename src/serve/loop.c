@@ -39,10 +39,7 @@ int srv_loop_init(struct srv_loop *loop, struct srv_server *server)
         epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &wake) < 0)
         return -1;
     for (unsigned i = 0; i < server->nlisteners; i++) {
-        struct epoll_event listener = {.events = EPOLLIN | EPOLLEXCLUSIVE,
-                                       .data.ptr = &server->listeners[i]};
-
-        if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, server->listeners[i].fd, &listener) < 0)
+        if (!srv_listen_wait(loop, &server->listeners[i]))
             return -1;
     }
     return 0;
@@ -261,6 +258,8 @@ static bool handle_event(struct srv_loop *loop, const struct epoll_event *event)
 
     if (at >= (uintptr_t)listeners && at < (uintptr_t)(listeners + SRV_LISTENERS_MAX)) {
         srv_listen_accept(loop, event->data.ptr);
+        if (!loop->draining)
+            srv_listen_turn(loop, event->data.ptr);
         return true;
     }
     if (event->data.ptr == loop) {
@@ -299,6 +298,8 @@ bool srv_loop_run(struct srv_loop *loop)
             if (atomic_load_explicit(&loop->nopen, memory_order_relaxed) == 0)
                 return false;
         }
+        if (loop->deaf && !loop->draining)
+            srv_listen_again(loop);
         atomic_store_explicit(&loop->beat,
                               atomic_load_explicit(&loop->server->beat, memory_order_relaxed),
                               memory_order_relaxed);

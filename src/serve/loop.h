@@ -30,6 +30,7 @@ struct srv_loop {
     struct srv_work *works;
     struct srv_conn *conns; /* spare */
     unsigned nworks, nconns;
+    unsigned deaf;                     /* addresses that we are not told of: listen.c; bits */
     struct srv_h2 *h2_first, *h2_last; /* that have something to do */
     uint64_t now_ns;
     time_t wall; /* seconds since 1970, for Date and the log */
