@@ -17,6 +17,7 @@ struct ctl_fetches {
     struct out_rule private[PRIVATE_MAX];
     size_t nprivate;
     unsigned n;
+    struct out_names *names;                /* of sockets */
     struct sv_str tenants[CTL_FETCHES_MAX]; /* of those under way; {NULL}: a free place */
 };
 
@@ -94,21 +95,32 @@ static int read_rules(struct sv_err *err, const struct ctl_fetch_request *r,
     return 0;
 }
 
+bool ctl_fetch_covers(const struct ctl_server *server, const struct out_rule *rule)
+{
+    const struct ctl_fetches *f = server->fetches;
+
+    for (size_t k = 0; k < f->nprivate; k++)
+        if (out_rule_covers(&f->private[k], rule))
+            return true;
+    return false;
+}
+
+struct out_names *ctl_fetch_names(const struct ctl_server *server)
+{
+    return server->fetches->names;
+}
+
 /* An address that the operator allows counts only where the function's grant names it, too. */
-static size_t name_private(const struct ctl_fetches *f, const struct out_rule *granted, size_t n,
-                           struct out_rule *ret)
+static size_t name_private(const struct ctl_server *server, const struct out_rule *granted,
+                           size_t n, struct out_rule *ret)
 {
     size_t named = 0;
 
     for (size_t i = 0; i < n; i++) {
         if (granted[i].any || granted[i].subdomains)
             continue;
-        for (size_t k = 0; k < f->nprivate && named < PRIVATE_MAX; k++) {
-            if (out_rule_covers(&f->private[k], &granted[i])) {
-                ret[named++] = granted[i];
-                break;
-            }
-        }
+        if (named < PRIVATE_MAX && ctl_fetch_covers(server, &granted[i]))
+            ret[named++] = granted[i];
     }
     return named;
 }
@@ -139,7 +151,7 @@ int ctl_fetch_run(struct ctl_server *server, struct sv_err *err, const struct ct
     if (result == 0) {
         all.hosts = rules;
         all.nhosts = r->nallow;
-        all.nprivate = name_private(f, rules, r->nallow, private);
+        all.nprivate = name_private(server, rules, r->nallow, private);
         result = out_fetch(err, &all, &request, &sink, &status);
     }
     if (result == 0) {
@@ -193,6 +205,9 @@ int ctl_fetch_start(struct ctl_server *server, struct sv_err *err)
     }
     pthread_mutex_init(&f->lock, NULL);
     server->fetches = f;
+    f->names = out_names_new();
+    if (!f->names)
+        r = sv_fail_nomem(err, "requests to other servers");
     if (list && strcmp(list, "none") != 0) {
         for (char *one = strtok_r(list, ", ", &save); one && r == 0;
              one = strtok_r(NULL, ", ", &save)) {
@@ -208,6 +223,8 @@ int ctl_fetch_start(struct ctl_server *server, struct sv_err *err)
 
 void ctl_fetch_stop(struct ctl_server *server)
 {
+    if (server->fetches)
+        out_names_delete(server->fetches->names);
     sv_free(server->fetches);
     server->fetches = NULL;
 }

@@ -5,6 +5,7 @@
 #define CONTROL_FETCH_H
 
 #include "control/control.h"
+#include "outbound/net.h"
 
 #define CTL_FETCHES_MAX 24 /* at a time: the pool has more threads */
 #define CTL_FETCHES_OF_TENANT_MAX 12
@@ -16,6 +17,10 @@
  * too large an answer; SV_EEXIT: the time is over; SV_EIO: it failed. */
 int ctl_fetch(struct ctl_server *, struct sv_err *, struct plat_message *request,
               struct plat_message *ret);
+/* Does the operator allow all the private addresses that the rule names? */
+bool ctl_fetch_covers(const struct ctl_server *, const struct out_rule *);
+/* What names were found to mean. */
+struct out_names *ctl_fetch_names(const struct ctl_server *);
 /* The same for control's own parts (callbacks of /api). */
 struct ctl_fetch_request {
     const char *tenant;

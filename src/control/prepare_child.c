@@ -189,6 +189,16 @@ static ssvm_error *define_process(ssvm_linker *l)
     return error;
 }
 
+/* Without a list everything is refused. */
+static ssvm_error *define_sockets(const struct plat_manifest_grant *grants, ssvm_linker *l)
+{
+    static const ssvm_sockets nothing = SSVM_SOCKETS_INIT;
+
+    return grants->allow_connect.n > 0 || grants->allow_listen.n > 0
+               ? ssvm_linker_define_sockets(l, &nothing)
+               : NULL;
+}
+
 static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi)
 {
     ssvm_threads_config threads = SSVM_THREADS_CONFIG_INIT;
@@ -201,6 +211,8 @@ static ssvm_error *define(struct child *c, ssvm_linker *l, const ssvm_wasi *wasi
         error = ssvm_linker_define_image(l, NULL);
     if (!error)
         error = define_state(&c->manifest.grants, l);
+    if (!error)
+        error = define_sockets(&c->manifest.grants, l);
     threads.max = (uint32_t)c->manifest.grants.threads;
     if (!error && threads.max)
         error = ssvm_linker_define_threads(l, &threads);

@@ -251,7 +251,7 @@ static bool allowed_now(const struct out_net *net, struct out_names *names,
 
         if (!port_fits(r, port))
             continue;
-        if (out_rule_names(&r->rule, sa, port))
+        if (!(private && r->public_only) && out_rule_names(&r->rule, sa, port))
             return true;
         if (!private && (r->rule.any || is_known(names, &r->rule, sa)))
             return true;

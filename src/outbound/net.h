@@ -11,6 +11,7 @@ struct out_net_rule {
     struct out_rule rule;
     uint16_t port;
     bool any_port;
+    bool public_only; /* what it names of private networks does not count */
 };
 struct out_net {
     struct out_net_rule *connect, *listen;

@@ -445,6 +445,21 @@ static unsigned line_of(const struct plat_yaml *root, const char *key)
     return value ? value->line : root->line;
 }
 
+/* HOST:PORT, as far as it can be told here. */
+static void check_places(struct reader *r, const struct plat_yaml *root, const char *grant,
+                         const struct plat_texts *places)
+{
+    for (uint32_t i = 0; i < places->n; i++) {
+        const char *colon = strrchr(places->at[i], ':');
+
+        if (!colon || colon == places->at[i] ||
+            (strcmp(colon, ":*") != 0 &&
+             (!colon[1] || colon[1 + strspn(colon + 1, "0123456789")] != '\0')))
+            complain(r, line_of(root, "grants"), "'%s' takes HOST:PORT or HOST:*, not '%s'", grant,
+                     places->at[i]);
+    }
+}
+
 static void check_whole(struct reader *r, const struct plat_manifest *m,
                         const struct plat_yaml *root)
 {
@@ -464,6 +479,8 @@ static void check_whole(struct reader *r, const struct plat_manifest *m,
                      "'allow-http' takes HOST, HOST:PORT, *.DOMAIN, ADDRESS/BITS or *, not '%s'",
                      hosts->at[i]);
     }
+    check_places(r, root, "allow-connect", &m->grants.allow_connect);
+    check_places(r, root, "allow-listen", &m->grants.allow_listen);
     if (m->grants.threads > THREADS_MAX)
         complain(r, line_of(root, "grants"), "'threads' is at most %d", THREADS_MAX);
     for (uint32_t i = 0; i < m->grants.secret.n; i++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "serve/command.h"
+#include "serve/socket.h"
 #include "serve/state.h"
 
 /* A backend's line, into the server's log. */
@@ -62,6 +63,8 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
     }
     if (!error && g && parts & SRV_GRANT_PROCESS)
         error = ssvm_linker_define_process(l, g->process);
+    if (!error && parts & SRV_GRANT_SOCKETS)
+        error = srv_socket_define(l);
     if (!error)
         error = srv_state_define((parts & ((1U << SRV_GRANT_THREADS) - 1)) >> SRV_GRANT_STATE, l);
     threads.max = parts >> SRV_GRANT_THREADS;

@@ -25,7 +25,8 @@ enum srv_grant_part {
     SRV_GRANT_NN = 1,
     SRV_GRANT_IMAGE = 2,
     SRV_GRANT_ALL = 3, /* of functions of DIR/functions, which have no manifest */
-    SRV_GRANT_PROCESS = 4
+    SRV_GRANT_PROCESS = 4,
+    SRV_GRANT_SOCKETS = 8
 };
 #define SRV_GRANT_STATE 8 /* bits before those of enum ssvm_state_parts: the registry's alone */
 #define SRV_GRANT_THREADS                                                                          \

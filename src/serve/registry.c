@@ -253,8 +253,11 @@ static unsigned parts_of(const struct plat_table *table, const struct plat_funct
     static const struct {
         const char *word;
         unsigned part;
-    } words[] = {
-        {"nn", SRV_GRANT_NN}, {"image", SRV_GRANT_IMAGE}, {"allow-command", SRV_GRANT_PROCESS}};
+    } words[] = {{"nn", SRV_GRANT_NN},
+                 {"image", SRV_GRANT_IMAGE},
+                 {"allow-command", SRV_GRANT_PROCESS},
+                 {"allow-connect", SRV_GRANT_SOCKETS},
+                 {"allow-listen", SRV_GRANT_SOCKETS}};
     unsigned parts = 0;
 
     for (uint32_t i = 0; i < f->ntexts; i++) {

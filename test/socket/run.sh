@@ -1,11 +1,11 @@
 #!/bin/sh
-# Sockets for guests: the published crate (crate.py), guests in C (calls.py). SSVM_BUILD names the build folder.
+# Sockets for guests: the published crate (crate.py), guests in C (calls.py), functions of a server (server.py). SSVM_BUILD names the build folder.
 set -u
 cd "$(dirname "$0")" || exit 1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 status=0
-for part in crate.py calls.py; do
+for part in crate.py calls.py server.py; do
     "./$part" >"$scratch/log" 2>&1 || status=1
     cat "$scratch/log"
     # A part that broke off before its totals has failed.

@@ -278,6 +278,21 @@ static void rebinding(void **state)
     answer = "93.184.216.34";
 }
 
+/* Of a server's tenants: what the operator has not named of private networks does not count. */
+static void private_is_the_operator_s(void **state)
+{
+    (void)state;
+    grant("0.0.0.0/0:*", false);
+    assert_int_equal(reach("10.0.0.1", 80), 0);
+    rules[0].public_only = true;
+    assert_int_equal(reach("10.0.0.1", 80), EACCES);
+    assert_int_equal(reach("127.0.0.1", 80), EACCES);
+    assert_int_equal(reach("93.184.216.34", 80), 0);
+    grant("localhost:80", false);
+    rules[0].public_only = true;
+    assert_int_equal(reach("127.0.0.1", 80), EACCES);
+}
+
 static int listen_at(const char *text, uint16_t port)
 {
     struct sockaddr_storage at;
@@ -433,9 +448,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_are_read), cmocka_unit_test(numbers),
         cmocka_unit_test(any_address),    cmocka_unit_test(names_allow),
-        cmocka_unit_test(rebinding),      cmocka_unit_test(listening),
-        cmocka_unit_test(paths),          cmocka_unit_test(left_behind),
-        cmocka_unit_test(bounded),
+        cmocka_unit_test(rebinding),      cmocka_unit_test(private_is_the_operator_s),
+        cmocka_unit_test(listening),      cmocka_unit_test(paths),
+        cmocka_unit_test(left_behind),    cmocka_unit_test(bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, end);

@@ -1,0 +1,212 @@
+/* The back end of sockets in a worker: every call is a message to control and its answer; the
+ * guest's thread waits for it. */
+#include "serve/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/channel.h"
+#include "serve/invoke.h"
+#include "serve/link.h"
+#include "serve/loop.h"
+#include "serve/registry.h"
+#include "ssvm_socket.h"
+
+#define TIME_NS 15000000000U /* for control, which gives up before */
+#define NS_PER_MS 1000000U
+
+/* One store's. */
+struct session {
+    struct srv_conn *conn;
+    uint64_t deadline_ns; /* of the function's call */
+};
+
+static int open_session(void *data, void *store_data, void **ret)
+{
+    struct session *s = store_data ? calloc(1, sizeof *s) : NULL;
+
+    (void)data;
+    if (!s)
+        return store_data ? -ENOMEM : -EACCES;
+    s->conn = store_data;
+    s->deadline_ns = srv_pool_guest_deadline();
+    *ret = s;
+    return 0;
+}
+
+static void close_session(void *session)
+{
+    free(session);
+}
+
+static void put_allow(void *data, const char *rest)
+{
+    plat_put_str(data, PLAT_TAG_ALLOW, rest);
+}
+
+static void put_listen(void *data, const char *rest)
+{
+    plat_put_str(data, PLAT_TAG_LISTEN, rest);
+}
+
+/* fd -1: the call is about none. */
+static void begin(const struct session *s, struct plat_message *m, const char *op, int fd)
+{
+    const struct srv_request *request = &s->conn->work->request;
+
+    plat_message_init(m, PLAT_SOCKET);
+    plat_put_str(m, PLAT_TAG_OP, op);
+    srv_registry_grants(request, "allow-connect", put_allow, m);
+    srv_registry_grants(request, "allow-listen", put_listen, m);
+    if (fd >= 0 && (fd = dup(fd)) >= 0)
+        (void)plat_put_fd(m, fd);
+}
+
+/* Send and wait: the result, or -errno. Releases the message; *ret, if it is wanted, is the
+ * caller's when the result is not negative. */
+static int64_t ask(const struct session *s, const struct ssvm_socket_op *op, struct plat_message *m,
+                   struct plat_message *ret)
+{
+    uint64_t until = op->deadline_ns < s->deadline_ns ? op->deadline_ns : s->deadline_ns;
+    uint64_t latest = srv_clock_ns() + TIME_NS, number = 0;
+    struct plat_message answer;
+    struct sv_err err = {0};
+    int r;
+
+    until = until < latest ? until : latest;
+    r = m->values.failed ? SV_ENOMEM
+                         : srv_link_call(s->conn->loop->server, &err, m, until, &answer);
+    plat_message_release(m);
+    if (r < 0)
+        return r == SV_ENOMEM ? -ENOMEM : r == SV_EUSAGE ? -EINVAL : -EIO;
+    if (!plat_get_u64(&answer, PLAT_TAG_NUMBER, &number))
+        number = (uint64_t)-EIO;
+    if (ret && (int64_t)number >= 0)
+        *ret = answer;
+    else
+        plat_message_release(&answer);
+    return (int64_t)number;
+}
+
+static int make(void *session, const struct ssvm_socket_op *op, int family, int type)
+{
+    struct plat_message m, answer;
+    int64_t r;
+    int fd;
+
+    begin(session, &m, "socket", -1);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)family);
+    plat_put_u64(&m, PLAT_TAG_COUNT, (uint64_t)type);
+    r = ask(session, op, &m, &answer);
+    if (r < 0)
+        return (int)r;
+    fd = answer.nfds > 0 ? dup(answer.fds[0]) : -1;
+    plat_message_release(&answer);
+    return fd >= 0 ? fd : -EIO;
+}
+
+static int ask_address(void *session, const struct ssvm_socket_op *op, const char *verb, int fd,
+                       const struct sockaddr *sa, socklen_t len)
+{
+    struct plat_message m;
+
+    begin(session, &m, verb, fd);
+    plat_put(&m, PLAT_TAG_VALUE, sa, len);
+    return (int)ask(session, op, &m, NULL);
+}
+
+static int connect_to(void *session, const struct ssvm_socket_op *op, int fd,
+                      const struct sockaddr *sa, socklen_t len)
+{
+    const struct session *s = session;
+
+    /* A name may be asked for, and the loop is needed meanwhile. */
+    if (s->conn->work->request.ticket)
+        (void)srv_pool_part(&s->conn->loop->server->pool, s->conn->loop,
+                            s->conn->work->request.ticket);
+    return ask_address(session, op, "connect", fd, sa, len);
+}
+
+static int bind_to(void *session, const struct ssvm_socket_op *op, int fd,
+                   const struct sockaddr *sa, socklen_t len)
+{
+    return ask_address(session, op, "bind", fd, sa, len);
+}
+
+static int listen_at(void *session, const struct ssvm_socket_op *op, int fd, int backlog)
+{
+    struct plat_message m;
+
+    begin(session, &m, "listen", fd);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)backlog);
+    return (int)ask(session, op, &m, NULL);
+}
+
+static int64_t send_to(void *session, const struct ssvm_socket_op *op, int fd, const void *bytes,
+                       size_t len, const struct sockaddr *sa, socklen_t sa_len)
+{
+    struct plat_message m;
+
+    begin(session, &m, "send", fd);
+    plat_put(&m, PLAT_TAG_VALUE, sa, sa_len);
+    plat_put(&m, PLAT_TAG_BODY, bytes, len);
+    return ask(session, op, &m, NULL);
+}
+
+static int resolve(void *session, const struct ssvm_socket_op *op,
+                   const struct ssvm_socket_query *query, struct sockaddr_storage *ret,
+                   unsigned max)
+{
+    const struct session *s = session;
+    uint64_t now = srv_clock_ns();
+    struct plat_message m, answer;
+    unsigned n = 0;
+    int64_t r;
+
+    if (s->conn->work->request.ticket)
+        (void)srv_pool_part(&s->conn->loop->server->pool, s->conn->loop,
+                            s->conn->work->request.ticket);
+    begin(s, &m, "resolve", -1);
+    if (query->node)
+        plat_put_str(&m, PLAT_TAG_NAME, query->node);
+    if (query->service)
+        plat_put_str(&m, PLAT_TAG_TEXT, query->service);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)query->family);
+    plat_put_u64(&m, PLAT_TAG_COUNT, (uint64_t)query->type);
+    plat_put_u64(&m, PLAT_TAG_LIMIT, (uint64_t)query->flags);
+    if (s->deadline_ns != UINT64_MAX && s->deadline_ns > now)
+        plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, (s->deadline_ns - now) / NS_PER_MS + 1);
+    r = ask(s, op, &m, &answer);
+    if (r < 0)
+        return (int)r;
+    while (n < max && n < r) {
+        struct sv_str one = plat_get_nth(&answer, PLAT_TAG_VALUE, n);
+
+        if (one.len != sizeof *ret)
+            break;
+        memcpy(&ret[n++], one.ptr, sizeof *ret);
+    }
+    plat_message_release(&answer);
+    return (int)n;
+}
+
+own ssvm_error *srv_socket_define(ssvm_linker *linker)
+{
+    static const ssvm_socket_backend backend = {
+        .abi = SSVM_SOCKET_ABI,
+        .open = open_session,
+        .close = close_session,
+        .socket = make,
+        .connect = connect_to,
+        .bind = bind_to,
+        .listen = listen_at,
+        .send_to = send_to,
+        .resolve = resolve,
+    };
+    ssvm_sockets s = SSVM_SOCKETS_INIT;
+
+    s.backend = &backend;
+    return ssvm_linker_define_sockets(linker, &s);
+}
