@@ -545,7 +545,8 @@ def long_calls_go_last():
         s.deploy("spin", wasm(SPIN), "name: spin\nlimits:\n  deadline: 500ms\n")
         s.deploy("quick", say("one"))
         s.get("/f/quick")
-        pid, usual = s.workers()[0], min(nice_of(s.workers()[0]))
+        pid = s.workers()[0]
+        usual = os.getpriority(os.PRIO_PROCESS, pid)  # of its first thread; who ends calls goes before it
         for _ in range(4):
             threads = [threading.Thread(target=s.get, args=("/f/spin",)) for _ in range(8)]
             for t in threads:
@@ -554,13 +555,13 @@ def long_calls_go_last():
             while 3 not in seen and any(t.is_alive() for t in threads):
                 nice = nice_of(pid)
                 seen.append(sum(n > usual for n in nice))
-                assert seen[-1] <= 3 and min(nice) == usual, nice  # so many may one tenant have of 4
+                assert seen[-1] <= 3 and usual in nice, nice  # so many may one tenant have of 4
                 time.sleep(0.01)
             assert 3 in seen, seen
             same(s.get("/f/quick").body, b"one")
             for t in threads:
                 t.join()
-        until("no thread is slow", lambda: set(nice_of(pid)) == {usual})
+        until("no thread is slow", lambda: max(nice_of(pid)) == usual)
         assert len(nice_of(pid)) < 16, nice_of(pid)
 
 

@@ -178,7 +178,8 @@ class Server:
         """Started anew on its port, when it was killed; its processes may need a while to let it go."""
         self.process.wait()
         self.out.close()
-        self.options = [*self.options, "--listen", "127.0.0.1:%d" % self.port]
+        if "--listen" not in self.options:
+            self.options = [*self.options, "--listen", "127.0.0.1:%d" % self.port]
 
         def start():
             try:
