@@ -128,6 +128,7 @@ class Docker:
         if self.daemon:
             self.daemon.terminate()
             self.daemon.wait()
+            subprocess.run(["umount", self.folder + "/exec/netns/default"], capture_output=True) # the daemon leaves it
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
