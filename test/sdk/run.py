@@ -2,12 +2,15 @@
 """The crate `ssvm` of sdk/rust: functions as they are called, mistakes as the compiler tells them, the crates' own tests and all examples of their
 pages in `ssvm run`, programs that use what the host has. Usage: run.py [NAME...]; SSVM_BUILD names the build folder. Ends with
 'N passed, N failed, N skipped'."""
+import contextlib
 import json
 import os
 import re
 import shutil
+import socketserver
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../state"))
@@ -171,16 +174,14 @@ def crates_pass_their_tests_on_this_machine(folder):
 
 
 GRANTS = ["--dir", ".", "--kv", "KV", "--sql", "SQL", "--secret", "WEATHER_KEY=k", "--allow-http", "127.0.0.1:1", "--allow-command", "sort", "--storage", "STORAGE",
-          "--allow-connect", "127.0.0.1:*", "--allow-connect", "localhost:*", "--allow-listen", "127.0.0.1:0"]
+          "--allow-connect", "127.0.0.1:*", "--allow-connect", "localhost:*", "--allow-listen", "127.0.0.1:*"]
 
 
 @test
 def examples_and_tests_are_run(folder):
     """Every example of the pages and every test of the crate, as a guest that is granted what there is."""
     need_target()
-    missing = [part for part in ("state-file.so", "host-process.so", "host-socket.so") if not os.path.exists("%s/%s" % (BUILD, part))]
-    if missing:
-        raise Skip("not built: %s" % ", ".join(missing))
+    need_parts()
     places = {name: "%s/%s.db" % (folder, name.lower()) for name in ("KV", "SQL", "STORAGE")}
     runner = " ".join([SSVM, "run", *[places.get(word, word) for word in GRANTS]])
     out, err = cargo("test", "--target", TARGET, folder=ROOT + "/sdk/rust/ssvm", CARGO_TARGET_WASM32_WASIP1_RUNNER=runner)
@@ -204,6 +205,52 @@ def packages_are_ready(folder):
         assert {"Cargo.toml", "src/lib.rs"} <= files, files
         extra = {f for f in files if not f.startswith("src/")} - {"Cargo.toml", "Cargo.toml.orig", "Cargo.lock", "README.md", ".cargo_vcs_info.json"}
         same(extra, set(), crate)
+
+
+# ---- Programs
+
+
+@contextlib.contextmanager
+def echoes():
+    """The ports of two servers that send back what they get."""
+    class Tcp(socketserver.BaseRequestHandler):
+        def handle(self):
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+
+    class Udp(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request[1].sendto(self.request[0], self.client_address)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tcp) as tcp, socketserver.UDPServer(("127.0.0.1", 0), Udp) as udp:
+        tcp.daemon_threads = True
+        for server in (tcp, udp):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield tcp.server_address[1], udp.server_address[1]
+        tcp.shutdown()
+        udp.shutdown()
+
+
+def need_parts():
+    missing = [part for part in ("state-file.so", "host-state.so", "host-process.so", "host-socket.so") if not os.path.exists("%s/%s" % (BUILD, part))]
+    if missing:
+        raise Skip("not built: %s" % ", ".join(missing))
+
+
+@test
+def a_program_uses_what_the_host_has(folder):
+    need_parts()
+    guest = built(folder, "program")
+    tiers = ["interp"] + (["aot"] if os.path.exists(BUILD + "/libssvm-aot.so") else [])
+    commands = [word for name in ("cat", "env", "sleep") for word in ("--allow-command", name)]
+    with echoes() as ports:
+        for tier in tiers:
+            r = subprocess.run([SSVM, "run", "--tier", tier, "--gas-limit", "100000000000", "--time-limit", "100000", *commands, "--storage", folder + "/storage",
+                                *["--allow-connect", "127.0.0.1:*", "--allow-connect", "localhost:*", "--allow-listen", "127.0.0.1:*"], guest, *map(str, ports)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
+            same((r.returncode, r.stdout), (0, "all is well\n"), (tier, r.stderr))
+    exports = subprocess.run([SSVM, "inspect", guest], stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert "_start" in exports and "_initialize" not in exports and "__wbindgen" not in exports, exports
 
 
 if __name__ == "__main__":

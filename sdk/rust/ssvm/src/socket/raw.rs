@@ -195,9 +195,8 @@ pub fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 #[derive(Clone, Copy)]
 pub struct Wish {
     userdata: u64,
-    tag: u8,
-    // Of a clock its number, or a descriptor.
-    id: u32,
+    tag: u64, // a byte, and a union of eight bytes' alignment
+    id: u64,  // u32: a descriptor, or of a clock its number
     timeout: u64,
     precision: u64,
     flags: u16,
@@ -213,13 +212,13 @@ pub struct Event {
     flags: u16,
 }
 
-const CLOCK_MONOTONIC: u32 = 1;
+const CLOCK_MONOTONIC: u64 = 1;
 pub const READ: u8 = 1;
 pub const WRITE: u8 = 2;
 
 impl Wish {
     pub fn fd(userdata: u64, tag: u8, fd: i32) -> Wish {
-        Wish { userdata, tag, id: fd as u32, timeout: 0, precision: 0, flags: 0 }
+        Wish { userdata, tag: tag.into(), id: fd as u64, timeout: 0, precision: 0, flags: 0 }
     }
     pub fn time(userdata: u64, timeout: Duration) -> Wish {
         let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
@@ -249,6 +248,12 @@ mod tests {
             assert_eq!(Tagged::of(address.ip()).address(address.port().into()).unwrap(), address);
         }
         assert!(Tagged::empty().address(1).is_err());
+    }
+
+    #[test]
+    fn wishes_and_events_lie_as_in_wasi() {
+        assert_eq!((std::mem::size_of::<Wish>(), std::mem::size_of::<Event>()), (48, 32));
+        assert_eq!((std::mem::offset_of!(Wish, id), std::mem::offset_of!(Wish, timeout), std::mem::offset_of!(Event, nbytes)), (16, 24, 16));
     }
 
     #[test]
