@@ -253,5 +253,18 @@ def a_program_uses_what_the_host_has(folder):
     assert "_start" in exports and "_initialize" not in exports and "__wbindgen" not in exports, exports
 
 
+@test
+def c_headers_work(folder):
+    need_parts()
+    cc = shutil.which("clang-22")
+    if not cc or not os.path.isdir("/usr/include/wasm32-wasi"):
+        raise Skip("clang-22 and wasi-libc are not here")
+    guest = folder + "/headers.wasm"
+    subprocess.run([cc, "--target=wasm32-wasi", "-Wno-deprecated", "-Wall", "-Wextra", "-Werror", "-O1", "-I" + ROOT + "/sdk/c", "-o", guest, HERE + "/headers.c"], check=True)
+    r = subprocess.run([SSVM, "run", "--allow-command", "echo", "--storage", folder + "/storage", "--allow-listen", "127.0.0.1:*", "--allow-connect", "127.0.0.1:*", guest],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    same((r.returncode, r.stdout), (0, "a b\n1 1 1\n"), r.stderr)
+
+
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
