@@ -68,7 +68,17 @@ if [ "$what" = check ]; then
     want_command npm npm
     want_command cargo cargo-web rustc-web
 fi
-[ -n "$missing" ] || exit 0
+# Guests in Rust; Debian's compiler has only what its packages bring, and what is not there is skipped.
+targets() {
+    if [ "$what" = check ] && command -v rustup >/dev/null 2>&1; then
+        rustup --quiet target add wasm32-wasip1 wasm32-wasip1-threads wasm32-unknown-unknown ||
+            echo "setup.sh: rustup cannot add the targets for WebAssembly: tests with guests in Rust are skipped" >&2
+    fi
+}
+[ -n "$missing" ] || {
+    targets
+    exit 0
+}
 
 run=
 if [ "$(id -u)" != 0 ]; then
@@ -83,3 +93,4 @@ echo "setup.sh: installing$missing"
 $run apt-get update -q
 # shellcheck disable=SC2086
 $run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+targets
