@@ -41,7 +41,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/image/*.sh test/state/*.sh test/socket/*.sh test/threads/*.sh test/evmc/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
+        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && tools/eei-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/*.sh test/image/*.sh test/evmc/*.sh test/serve/schema/*.sh test/cli/*.sh &&
         shellcheck -x test/serve/browser/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
@@ -71,17 +71,18 @@ step_programs() { test/programs/run.sh; }
 step_nn() { test/nn/run.sh; }
 step_nn_all() { test/nn/run.sh all && SSVM_NN=tensorflow test/serve/food.py; }
 step_image() { test/image/run.sh; }
-step_sdk() { # the crates' own tests, on this machine
-    for crate in ssvm-tensorflow ssvm-bindgen ssvm-state; do
-        CARGO_TARGET_DIR="$SSVM_BUILD/sdk" cargo test --quiet --manifest-path "sdk/rust/$crate/Cargo.toml" || return 1
-    done
-}
-step_state() { test/state/run.sh; }
-step_socket() { test/socket/run.sh; }
-step_wasi_threads() { test/threads/run.sh; }
-step_crates() { test/crates/run.py; }
+step_sdk() { test/sdk/run.py; }
+step_state() { test/parts.sh state state.py served.py; }
+step_socket() { test/parts.sh socket crate.py calls.py server.py; }
+step_wasi_threads() { test/parts.sh threads threads.py served.py; }
+step_crates() { test/parts.sh crates run.py served.py; }
 step_evmc() { test/evmc/run.sh; }
-step_serve() { test/serve/run.sh; }
+# A real server on a free port, what carries HTTP, its processes, versions, ledger while processes are killed, databases, interfaces, and its pages
+# in a browser; the developer's loop.
+step_serve() {
+    test/parts.sh serve test_server.py test_protocol.py processes.py registry.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
+        browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py
+}
 step_chaos() { test/serve/chaos.py --kills 300; }
 step_demo() { demo/run.sh --once; }
 step_gas() { test/diff/gas/run.sh; }

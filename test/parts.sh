@@ -1,11 +1,13 @@
 #!/bin/sh
-# State for guests (ssvm_state): of `ssvm run` and of guests in Rust (state.py), of functions of a server (served.py). SSVM_BUILD names the build folder.
+# Runs the parts of a test, programs in FOLDER that end with 'N passed, N failed, N skipped', and adds them up. Usage: parts.sh FOLDER PART...
+# SSVM_BUILD names the build folder.
 set -u
-cd "$(dirname "$0")" || exit 1
+cd "$(dirname "$0")/$1" || exit 1
+shift
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 status=0
-for part in state.py served.py; do
+for part; do
     "./$part" >"$scratch/log" 2>&1 || status=1
     cat "$scratch/log"
     # A part that broke off before its totals has failed.
