@@ -1,5 +1,5 @@
 /* Asks a server on this machine over many connections, one message under way on each: the load of
- * socket.py. Usage: socket-load echo|http PORT CONNECTIONS MESSAGES. Not a measurement of itself:
+ * sockets.py. Usage: socket-load echo|http PORT CONNECTIONS MESSAGES. Not a measurement of itself:
  * the server's CPU time is what counts. */
 #include <arpa/inet.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 /* A guest that makes one call of sockets and says what it gave. Usage: calls NAME [ARG]; see
- * socket.py. */
+ * sockets.py. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>

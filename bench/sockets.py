@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU of a server in a guest over that of the same C program natively, in one interleaved run: echo and HTTP, 64 connections.
 
-Usage: socket.py [ROUNDS [MESSAGES]]; SSVM_BUILD names the build folder. Prints a line of microseconds of CPU (user and system) a message for each kind of
+Usage: sockets.py [ROUNDS [MESSAGES]]; SSVM_BUILD names the build folder. Prints a line of microseconds of CPU (user and system) a message for each kind of
 server, and their ratio by the medians. The program is test/socket/guests/server.c, its load bench/socket-load.c.
 """
 import os
