@@ -362,6 +362,8 @@ static int lock_entry(struct sv_err *err, struct sv_tier *t, const struct sv_cac
     if (r < 0 || *ret >= 0)
         return r;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == 1)
+        raise(SIGTERM); /* it had gone before we asked to be told */
     r = sv_cache_lock(err, t->cache, name, true, ret);
     prctl(PR_SET_PDEATHSIG, 0);
     return r;

@@ -117,7 +117,8 @@ while [ "$stopped" != "$(compilers still)" ]; do
     sleep 0.05
 done
 if [ -n "$stopped" ]; then
-    for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" 500000 >out.txt 2>&1; done
+    # Long enough for their compilers to know whom they work for.
+    for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" $n >out.txt 2>&1; done
     for _ in $(seq 1000); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
     expect "who waits for a compiler ends with who wanted it" "$stopped" "$(compilers still)"
     for child in $stopped; do kill -CONT "$child" 2>/dev/null; done

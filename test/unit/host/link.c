@@ -124,7 +124,7 @@ static void missing(void **state)
 
     (void)state;
     assert_int_equal(sv_linker_resolve(&err, linker, m, externs), SV_ELINK);
-    assert_non_null(strstr(err.text, "native commands"));
+    assert_non_null(strstr(err.text, "--allow-command"));
     assert_non_null(strstr(err.text, "--allow-listen ADDR:PORT"));
     sv_module_unref(m);
 }
