@@ -22,8 +22,11 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
 
     *g = (struct srv_grant){.image = config->image, .log = log};
     error = srv_command_new(&g->process);
-    if (error || strcmp(config->nn, "none") == 0)
-        return error;
+    if (error)
+        fprintf(stderr, "ssvm-serve: no native commands: %s\n", ssvm_error_message(error));
+    ssvm_error_delete(error);
+    if (strcmp(config->nn, "none") == 0)
+        return NULL;
     c.backends = config->nn;
     c.device = config->nn_device;
     c.threads = (uint32_t)config->nn_threads;

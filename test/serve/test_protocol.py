@@ -178,7 +178,7 @@ def tls_reload():
     def subject(s):
         return re.search(r"subject=.*CN = (\w+)", s_client(s)).group(1)
 
-    with Tls() as s:
+    with Tls("--workers=1") as s:  # each tells of it by itself
         s.write("site/a.txt", "abc")
         same(subject(s), "one")
         cert, key = certificate(s.keys, "new", "two")
