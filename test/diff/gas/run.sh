@@ -39,7 +39,7 @@ for options in "" --no-optimise --no-guard; do
 done
 
 gas_of() { # runs "$@"; the gas that --stats=json tells
-    "$ssvm" run --stats=json "$@" 2>&1 >"$work/out" </dev/null | sed -n 's/.*"gas": *\([0-9]*\).*/\1/p'
+    "$ssvm" run --stats=json "$@" 2>&1 >"$work/out" </dev/null | grep -o '"gas": *[0-9]*' | head -n 1 | tr -dc 0-9
 }
 
 program() { # NAME ARG...
