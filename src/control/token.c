@@ -383,8 +383,12 @@ int ctl_token_first(struct ctl_server *server, struct sv_err *err)
         unlinkat(server->data_fd, FILE_NAME, 0);
         return 0;
     }
-    printf("ssvm-serve: admin token, shown this once and kept in '%s/%s': %s\n", server->data,
-           FILE_NAME, secret);
+    /* A log that others read is no place for it. */
+    if (isatty(STDOUT_FILENO))
+        printf("ssvm-serve: admin token, shown this once and kept in '%s/%s': %s\n", server->data,
+               FILE_NAME, secret);
+    else
+        printf("ssvm-serve: the admin token is in '%s/%s'\n", server->data, FILE_NAME);
     fflush(stdout);
     return 0;
 }

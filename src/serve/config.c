@@ -19,6 +19,7 @@ enum unit { UNIT_TEXT, UNIT_SWITCH, UNIT_COUNT, UNIT_BYTES, UNIT_MILLISECONDS };
 struct row {
     const char *option, *argument, *doc, *text;
     enum unit unit;
+    bool list;
     size_t at; /* of the field in struct srv_config */
     uint64_t value, least, most;
 };
@@ -27,6 +28,8 @@ struct row {
 static const struct row rows[SRV_ROW_COUNT] = {
 #define TEXT(field, name, arg, value_, doc_) \
     {.option = name, .argument = arg, .doc = doc_, .text = value_, .unit = UNIT_TEXT, .at = offsetof(struct srv_config, field)},
+#define LIST(field, name, arg, value_, doc_) \
+    {.option = name, .argument = arg, .doc = doc_, .text = value_, .unit = UNIT_TEXT, .list = true, .at = offsetof(struct srv_config, field)},
 #define NUMBER(field, name, unit_, value_, least_, most_, doc_) \
     {.option = name, .argument = #unit_, .doc = doc_, .unit = UNIT_##unit_, .at = offsetof(struct srv_config, field), \
      .value = value_, .least = least_, .most = most_},
@@ -34,6 +37,7 @@ static const struct row rows[SRV_ROW_COUNT] = {
     {.option = name, .argument = "[on|off]", .doc = doc_, .unit = UNIT_SWITCH, .at = offsetof(struct srv_config, field)},
 #include "serve/config.def"
 #undef TEXT
+#undef LIST
 #undef NUMBER
 #undef SWITCH
 };
@@ -189,7 +193,11 @@ static void print_schema(void)
     for (size_t i = 0; i < SRV_ROW_COUNT; i++) {
         sv_buf_printf(&text, ", \"%s\": {\"description\": ", rows[i].option);
         sv_buf_json_string(&text, rows[i].doc, strlen(rows[i].doc));
-        if (rows[i].unit == UNIT_TEXT)
+        if (rows[i].list)
+            sv_buf_puts(&text, ", \"type\": [\"string\", \"number\", \"array\"], \"minLength\": 1, "
+                               "\"minItems\": 1, \"items\": {\"type\": [\"string\", \"number\"], "
+                               "\"minLength\": 1}, \"default\": ");
+        else if (rows[i].unit == UNIT_TEXT)
             sv_buf_puts(&text,
                         ", \"type\": [\"string\", \"number\"], \"minLength\": 1, \"default\": ");
         else if (rows[i].unit == UNIT_SWITCH)
@@ -265,6 +273,41 @@ static const struct row *find_row(const char *name, size_t len)
 
 /* ---- The file ---- */
 
+/* The values of a list as the command line would have them: "a,b". NULL, with `*bad`: one of them
+ * is no text, or is empty, or has a comma itself; NULL without: there is no memory. */
+static const char *join_list(struct srv_config *config, const struct plat_yaml *list,
+                             const struct plat_yaml **bad)
+{
+    const char *all = NULL;
+
+    for (const struct plat_yaml *node = list->first; node; node = node->next) {
+        if (node->kind != PLAT_YAML_SCALAR || !*node->text || strchr(node->text, ',')) {
+            *bad = node;
+            return NULL;
+        }
+        all = all ? join(&config->arena, all, node->text) : node->text;
+        if (!all)
+            return NULL;
+    }
+    return all;
+}
+
+static enum srv_config_result set_list(struct srv_config *config, const struct row *row,
+                                       const struct plat_yaml *node, const struct place *place)
+{
+    const struct plat_yaml *bad = node->first ? NULL : node;
+    const char *value = join_list(config, node, &bad);
+
+    if (value)
+        return set(config, row, value, place);
+    if (bad)
+        fprintf(stderr, "ssvm-serve: %s:%u: '%s' takes %s, or a list of such values\n", place->file,
+                bad->line, row->option, row->argument);
+    else
+        fprintf(stderr, "ssvm-serve: out of memory\n");
+    return SRV_CONFIG_USAGE;
+}
+
 static enum srv_config_result set_from_file(struct srv_config *config, const struct plat_yaml *node)
 {
     const struct row *row = find_row(node->key, strlen(node->key));
@@ -275,6 +318,8 @@ static enum srv_config_result set_from_file(struct srv_config *config, const str
                 place.file, place.line, node->key);
         return SRV_CONFIG_USAGE;
     }
+    if (row && row->list && node->kind == PLAT_YAML_LIST)
+        return set_list(config, row, node, &place);
     if (node->kind != PLAT_YAML_SCALAR) {
         fprintf(stderr, "ssvm-serve: %s:%u: '%s' is one value, not a %s\n", place.file, place.line,
                 node->key, node->kind == PLAT_YAML_LIST ? "list" : "map");

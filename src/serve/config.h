@@ -11,10 +11,12 @@
 
 enum srv_config_row {
 #define TEXT(field, option, argument, value, doc) SRV_ROW_##field,
+#define LIST TEXT
 #define NUMBER(field, option, unit, value, least, most, doc) SRV_ROW_##field,
 #define SWITCH(field, option, doc) SRV_ROW_##field,
 #include "serve/config.def"
 #undef TEXT
+#undef LIST
 #undef NUMBER
 #undef SWITCH
     SRV_ROW_COUNT
@@ -28,10 +30,12 @@ struct srv_config {
     /* Where each value is from: 0 is the default, UINT32_MAX the command line, else a line. */
     uint32_t dir_origin, origins[SRV_ROW_COUNT];
 #define TEXT(field, option, argument, value, doc) const char *field;
+#define LIST TEXT
 #define NUMBER(field, option, unit, value, least, most, doc) uint64_t field;
 #define SWITCH(field, option, doc) bool field;
 #include "serve/config.def"
 #undef TEXT
+#undef LIST
 #undef NUMBER
 #undef SWITCH
 };

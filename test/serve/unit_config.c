@@ -97,14 +97,35 @@ static void file(void **state)
     assert_int_equal(read_file(&config, text, "elsewhere", "--image"), SRV_CONFIG_RUN);
     assert_string_equal(config.dir, "elsewhere");
     srv_config_release(&config);
+    /* What the command line separates by commas may be a list. */
+    assert_int_equal(read_file(&config,
+                               "listen: [127.0.0.1:1, '[::1]:2']\nallow-command:\n- date\n"
+                               "- /bin/cat\nadmin: [same]\nnn: auto\n",
+                               ".", "--calls=9"),
+                     SRV_CONFIG_RUN);
+    assert_string_equal(config.listen, "127.0.0.1:1,[::1]:2");
+    assert_string_equal(config.allow_command, "date,/bin/cat");
+    assert_string_equal(config.admin, "same");
+    assert_string_equal(config.nn, "auto");
+    assert_int_equal(config.origins[SRV_ROW_allow_command], 2);
+    srv_config_release(&config);
 }
 
 static void file_refusals(void **state)
 {
-    static const char *const bad[] = {
-        "call: 8\n",      "calls: 0\n", "calls: [8]\n",         "call-time: {a: 1}\n",
-        "image: maybe\n", "log: ''\n",  "calls: 8\ncalls: 9\n", "- calls\n",
-        "calls: &a 8\n"};
+    static const char *const bad[] = {"call: 8\n",
+                                      "calls: 0\n",
+                                      "calls: [8]\n",
+                                      "call-time: {a: 1}\n",
+                                      "image: maybe\n",
+                                      "log: ''\n",
+                                      "calls: 8\ncalls: 9\n",
+                                      "- calls\n",
+                                      "calls: &a 8\n",
+                                      "listen: []\n",
+                                      "listen: [a:1, '']\n",
+                                      "listen: [[a:1]]\n",
+                                      "listen: ['a:1,b:2']\n"};
     struct srv_config config;
 
     (void)state;
