@@ -14,7 +14,7 @@ jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
 ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state socket wasi_threads crates evmc serve demo gas diff tiers explode aarch64 gcc asan"
-all_steps="$ci_steps nn_all chaos tidy tsan threads torture fuzz"
+all_steps="$ci_steps nn_all systemd chaos tidy tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
     local dir=$1 cc=$2
@@ -41,7 +41,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && tools/eei-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/*.sh test/image/*.sh test/evmc/*.sh test/serve/schema/*.sh test/cli/*.sh &&
+        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && tools/eei-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/*.sh test/image/*.sh test/evmc/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
         shellcheck -x test/serve/browser/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }
@@ -83,6 +83,7 @@ step_serve() {
     test/parts.sh serve test_server.py test_protocol.py processes.py registry.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
         browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py
 }
+step_systemd() { test/serve/systemd.sh; }
 step_chaos() { test/serve/chaos.py --kills 300; }
 step_demo() { demo/run.sh --once; }
 step_gas() { test/diff/gas/run.sh; }
