@@ -129,26 +129,48 @@ count() { # LOG RC: the runner's own totals where it prints them, else the step 
     fi
 }
 
+# A line for each test of a step that failed, or passed when it was tried again (FLAKY, test/runner.py): as all runners print them; those of cmocka
+# and ctest are put into that form.
+reasons() { # LOG KIND
+    awk '/^([^ :]+: )?(FAILED|FLAKY):? / && index($0, kind) { print substr($0, 1, 600); n++ }
+        kind == "FLAKY" { next }
+        /^\[ *(ERROR|LINE) *\] ---/ { sub(/^\[ *[A-Z]+ *\] --- /, ""); why = why " " $0 }
+        /^\[ +OK +\]/ { why = "" }
+        /^\[ +FAILED +\] [a-z_0-9]+$/ && why { print "FAILED " $NF ":" substr(why, 1, 600); why = ""; n++ }
+        /\*\*\*(Failed|Timeout|Exception)|ERROR: .*Sanitizer|: runtime error: / { print "FAILED " substr($0, 1, 300); n++ }
+        NF { last = $0 }
+        END { if (!n && kind == "FAILED") print "FAILED without a word; its last: " substr(last, 1, 600) }' kind="$2" "$1"
+}
+
 steps=${*:-$ci_steps}
 [ "$steps" != all ] || steps=$all_steps
 mkdir -p "$build/check"
+rm -f "$build/check/flaky"
 for step in $steps; do
     [ "$step" = build ] && [ "$built" = yes ] && continue
     log="$build/check/$step.log"
     start=$(date +%s)
     "step_$step" >"$log" 2>&1 </dev/null
     rc=$?
+    flaky=$(grep -ac '^FLAKY ' "$log")
+    # More than a few that pass only when they are tried again are a failure.
+    [ "$flaky" -le 3 ] || rc=1
     count "$log" "$rc"
-    printf '%-10s %s (%d s) %s\n' "$step" "$([ $rc = 0 ] && echo ok || echo FAILED)" $(($(date +%s) - start)) \
-        "$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|tests failed out of' "$log" | tail -1)"
+    printf '%-10s %s (%d s) %s%s\n' "$step" "$([ $rc = 0 ] && echo ok || echo FAILED)" $(($(date +%s) - start)) \
+        "$(grep -aE '^([^ :]+: )?[0-9]+ passed, [0-9]+ failed|tests failed out of' "$log" | tail -1)" "$([ "$flaky" = 0 ] || echo ", $flaky flaky")"
+    reasons "$log" FLAKY | sed "s/^/$step: /" >>"$build/check/flaky"
     [ $rc = 0 ] || broken="$broken $step"
     [ $rc != 0 ] && [ "$step" = build ] && break
 done
-# Last, so that who sees only the end sees them: what failed by name, then each log's end.
+# Last, so that who sees only the end sees them: the end of each log, then what failed and why, in few lines.
+n=0
 for step in $broken; do
-    log="$build/check/$step.log"
-    grep -aE '^[^ :]*:? ?(FAIL|FAILED|not ok|failed)\b|\*\*\*(Failed|Timeout|Exception)' "$log" | head -n 30 | sed "s/^/$step: /"
-    tail -n 40 "$log" | cut -c1-2000 | sed "s/^/$step: | /"
+    tail -n 40 "$build/check/$step.log" | cut -c1-2000 | sed "s/^/$step: | /"
+    n=$((n + 1))
+done
+head -n 4 "$build/check/flaky"
+for step in $broken; do
+    reasons "$build/check/$step.log" FAILED | head -n $((18 / n > 1 ? 18 / n : 1)) | sed "s/^/$step: /"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -28,8 +28,7 @@ result() { # NAME GOOD
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        echo "FAILED $1"
-        diff "$work/here.txt" "$work/there.txt" | head -n 5
+        echo "FAILED $1: $(diff "$work/here.txt" "$work/there.txt" | head -n 5 | tr '\n' ' ')"
     fi
 }
 module() { # NAME: here/NAME.wasm, for aarch64 there

@@ -18,7 +18,7 @@ check() {
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        echo "FAILED $name"
+        echo "FAILED $name: $(tail -n 2 "$scratch/log" | tr '\n' ' ')"
         tail -n 20 "$scratch/log" | sed 's/^/    /'
     fi
 }

@@ -10,16 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("SSVM_BUILD", os.path.join(HERE, "..", "..", "build")))
 SSVM = os.path.join(BUILD, "ssvm")
 TESTS = []
-
-
-class Skip(Exception):
-    pass
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(HERE))
+import runner  # noqa: E402
+from runner import Skip  # noqa: E402
 
 
 def test(f):
@@ -364,24 +363,4 @@ def tensorflow_links():
     assert b"--nn" in r.stderr, r.stderr
 
 
-def main():
-    names, totals = sys.argv[1:], [0, 0, 0]
-    for f in TESTS:
-        if names and f.__name__ not in names:
-            continue
-        try:
-            f()
-            totals[0] += 1
-            print("ok", f.__name__)
-        except Skip as e:
-            totals[2] += 1
-            print("skipped %s: %s" % (f.__name__, e))
-        except Exception:
-            totals[1] += 1
-            print("FAILED", f.__name__)
-            traceback.print_exc(file=sys.stdout)
-    print("%d passed, %d failed, %d skipped" % tuple(totals))
-    sys.exit(totals[1] > 0)
-
-
-main()
+sys.exit(runner.run(TESTS, sys.argv[1:]))

@@ -36,10 +36,10 @@ compare() { # NAME RUNNER-OPTION TOOL-ARGUMENTS...
         agreed=$((agreed + $1))
         differed=$((differed + $3))
         skipped=$((skipped + $5))
-        [ "$3" = 0 ] || head -n 20 "$build/diff/$name.log"
+        [ "$3" = 0 ] || { head -n 20 "$build/diff/$name.log" && echo "FAILED $name: $(head -n 2 "$build/diff/$name.log" | tr '\n' ' ')"; }
         ;;
     *)
-        echo "$name: the runner did not end"
+        echo "FAILED $name: the runner did not end"
         differed=$((differed + 1))
         ;;
     esac

@@ -31,9 +31,12 @@ add() { # NAME: the last line of its log
         passed=$((passed + $2))
         failed=$((failed + $4))
         skipped=$((skipped + $6))
-        [ "$4" = 0 ] || head -n 20 "$out/$1.log"
+        [ "$4" = 0 ] || { head -n 20 "$out/$1.log" && echo "FAILED $1: $(head -n 2 "$out/$1.log" | tr '\n' ' ')"; }
         ;;
-    *) failed=$((failed + 1)) ;;
+    *)
+        failed=$((failed + 1))
+        echo "FAILED $1: the runner did not end"
+        ;;
     esac
 }
 
@@ -69,6 +72,7 @@ if [ -d "$scripts" ]; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
+        echo "FAILED gas of scripts: $(diff "$out/gas.interp" "$out/gas.aot" | head -n 4 | tr '\n' ' ')"
     fi
 fi
 echo "tiers: $passed passed, $failed failed, $skipped skipped"

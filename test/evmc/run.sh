@@ -29,8 +29,8 @@ check() { # NAME COMMAND...
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        echo "FAILED $name"
         head -n 20 "$scratch/log"
+        echo "FAILED $name: $(tail -n 2 "$scratch/log" | tr '\n' ' ')"
     fi
 }
 

@@ -34,11 +34,12 @@ for file in "${@:-$here/*.txt}"; do
             { awk '/^### stdout$/ { exit } { print }' "$test"; for part in stdout stderr exit; do echo "### $part"; cat "got/$part"; done; } >new
             cp new "$test"
         fi
-        if diff -u parts/stdout got/stdout && diff -u parts/stderr got/stderr && diff -u parts/exit got/exit; then
+        if { diff -u parts/stdout got/stdout && diff -u parts/stderr got/stderr && diff -u parts/exit got/exit; } >differ; then
             passed=$((passed + 1))
         else
             failed=$((failed + 1))
-            echo "FAILED $(basename "$test")"
+            cat differ
+            echo "FAILED $(basename "$test"): $(grep -v '^[-+@ ][-+@ ]' differ | grep -m 4 '^[-+]' | tr '\n' ' ')"
         fi
     done
 done

@@ -375,6 +375,6 @@ for name, test in list(globals().items()):
         print(f"{name[5:]}: skipped, {e}")
     except Exception as e:  # a failure of any kind is one test's failure
         counts["failed"] += 1
-        print(f"{name[5:]}: FAILED: {type(e).__name__}: {e}")
+        print(f"FAILED {name[5:]}: {type(e).__name__}: {e}")
 print(", ".join(f"{n} {what}" for what, n in counts.items()))
 sys.exit(counts["failed"] > 0)

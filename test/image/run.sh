@@ -12,7 +12,8 @@ for package in pillow:PIL numpy:numpy opencv-python-headless:cv2; do
     [ -d "$python/${package#*:}" ] ||
         python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$python" "${package%:*}" >&2 ||
         [ "$package" = opencv-python-headless:cv2 ] || {
-        echo "0 passed, 1 failed, 0 skipped: ${package%:*} could not be had"
+        echo "FAILED install: ${package%:*} could not be had"
+        echo "0 passed, 1 failed, 0 skipped"
         exit 1
     }
 done

@@ -32,7 +32,7 @@ run() { # NAME COMMAND...
 
 # shellcheck disable=SC2086
 libraries=$("$here/libraries.sh" $backends) || {
-    echo "the libraries could not be had"
+    echo "FAILED install: the libraries could not be had"
     echo "0 passed, 1 failed, 0 skipped"
     exit 1
 }

@@ -59,7 +59,7 @@ same() { # NAME: native.out and guest.out, native.status and guest.status
         echo "ok: $1"
         passed=$((passed + 1))
     else
-        echo "FAILED: $1 (status native $(cat native.status), guest $(cat guest.status))"
+        echo "FAILED $1: status native $(cat native.status), guest $(cat guest.status); $(diff native.out guest.out | head -n 3 | tr '\n' ' ')"
         diff native.out guest.out | head -20
         failed=$((failed + 1))
     fi
@@ -86,7 +86,7 @@ skip() {
     skipped=$((skipped + 1))
 }
 fail() {
-    echo "FAILED: $1"
+    echo "FAILED $1: see its log"
     failed=$((failed + 1))
 }
 

@@ -2,7 +2,7 @@
 """The server on each of its databases: the same calls of its admin interfaces are answered the same on SQLite and on PostgreSQL; a backup of a
 running server becomes another one, on the other database too; and nodes that share a PostgreSQL see each other's work, also when one is killed.
 
-Usage: database.py; SSVM_BUILD names the build folder. Without PostgreSQL (Debian: postgresql-15) only SQLite is tested. Ends with
+Usage: database.py [NAME...]; SSVM_BUILD names the build folder. Without PostgreSQL (Debian: postgresql-15) only SQLite is tested. Ends with
 'N passed, N failed, N skipped'.
 """
 import glob
@@ -17,12 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ledger import Tokened  # noqa: E402
-from test_server import BUILD, Skip, guest, until  # noqa: E402
+from test_server import BUILD, Skip, guest, runner, until  # noqa: E402
 
 CONTROL = os.path.join(BUILD, "ssvm-control")
 
@@ -309,30 +308,15 @@ TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work
 
 def main():
     global cluster
-    passed = failed = skipped = 0
     try:
         cluster = Cluster()
     except Skip:
         pass
     try:
-        for test in TESTS:
-            if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-                continue
-            try:
-                test()
-                passed += 1
-            except Skip as e:
-                skipped += 1
-                print("skipped: %s: %s" % (test.__name__, e))
-            except Exception:
-                failed += 1
-                print("FAILED: %s" % test.__name__)
-                traceback.print_exc(file=sys.stdout)
+        return runner.run(TESTS, sys.argv[1:])
     finally:
         if cluster:
             cluster.end()
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    return failed != 0
 
 
 if __name__ == "__main__":

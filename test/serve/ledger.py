@@ -5,7 +5,7 @@ what the clients were answered, and with gas as the interpreter counts it (`ssvm
 A request whose connection broke was counted or not; every other one exactly once. Also: metrics as prometheus_client reads them (where it is
 installed), logs, failures with source lines, traces, and who may see what.
 
-Usage: ledger.py; LEDGER_REQUESTS (3000) says how many requests, LEDGER_KILLS (12) how many kills; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
+Usage: ledger.py [NAME...]; LEDGER_REQUESTS (3000) says how many requests, LEDGER_KILLS (12) how many kills; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
 """
 import csv
 import hashlib
@@ -19,11 +19,10 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_server import BUILD, Client, Server, Skip, guest, until  # noqa: E402
+from test_server import BUILD, Client, Server, Skip, guest, runner, until  # noqa: E402
 
 REQUESTS = int(os.environ.get("LEDGER_REQUESTS", "3000"))
 THREADS = 8
@@ -395,23 +394,7 @@ def live():
 
 
 def main():
-    counts = [0, 0, 0]
-    for test in [quiet, deployed, killed, supervisor_killed, all_killed, full_disk, why, traces, metrics, follows, live]:
-        if len(sys.argv) > 1 and test.__name__ not in sys.argv[1:]:
-            continue
-        begun = time.time()
-        try:
-            test()
-            counts[0] += 1
-            print("ok      %s (%.1f s)" % (test.__name__, time.time() - begun), flush=True)
-        except Skip as e:
-            counts[2] += 1
-            print("skipped %s: %s" % (test.__name__, e), flush=True)
-        except Exception:
-            counts[1] += 1
-            print("FAILED  %s\n%s" % (test.__name__, traceback.format_exc()), flush=True)
-    print("%d passed, %d failed, %d skipped" % tuple(counts))
-    return counts[1] > 0
+    return runner.run([quiet, deployed, killed, supervisor_killed, all_killed, full_disk, why, traces, metrics, follows, live], sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -24,10 +23,10 @@ BUILD = os.environ.get("SSVM_BUILD", os.path.join(ROOT, "build"))
 SERVE = os.path.join(BUILD, "ssvm-serve")
 PATIENCE = 60  # seconds that anything may take on a busy machine: the bound where nothing is measured
 TESTS = []
-
-
-class Skip(Exception):
-    pass
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "test"))
+import runner  # noqa: E402
+from runner import Skip  # noqa: E402, F401
 
 
 def test(f):
@@ -1345,28 +1344,11 @@ def many_at_once():
 
 
 def main():
-    names = sys.argv[1:]
-    passed = failed = skipped = 0
     if not os.path.exists(SERVE):
         sys.exit("test_server.py: %s is not there" % SERVE)
-    for f in TESTS:
-        if names and f.__name__ not in names:
-            continue
-        start = time.time()
-        try:
-            f()
-            passed += 1
-            print("ok      %s (%.1f s)" % (f.__name__, time.time() - start))
-        except Skip as e:
-            skipped += 1
-            print("skipped %s: %s" % (f.__name__, e))
-        except Exception:  # noqa: BLE001
-            failed += 1
-            print("FAILED  %s\n%s" % (f.__name__, traceback.format_exc()))
-        sys.stdout.flush()
+    status = runner.run(TESTS, sys.argv[1:])
     shutil.rmtree(GUESTS, ignore_errors=True)
-    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
-    return 1 if failed else 0
+    return status
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -14,10 +14,10 @@ BUILD = os.path.abspath(os.environ.get("SSVM_BUILD", os.path.join(ROOT, "build")
 SSVM = os.path.join(BUILD, "ssvm")
 PATIENCE = 120  # seconds until something counts as hanging, on the busiest machine
 TESTS = []
-
-
-class Skip(Exception):
-    pass
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "test"))
+import runner  # noqa: E402
+from runner import Skip  # noqa: E402, F401
 
 
 def test(f):
@@ -136,24 +136,6 @@ def free_port():
         return s.getsockname()[1]
 
 
-def run_tests(folder):
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for f in TESTS:
-        try:
-            f(folder)
-            counts["passed"] += 1
-            print("ok", f.__name__, flush=True)
-        except Skip as e:
-            counts["skipped"] += 1
-            print("skipped %s: %s" % (f.__name__, e))
-        except Exception:
-            counts["failed"] += 1
-            print("FAILED", f.__name__)
-            traceback.print_exc()
-    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % counts)
-    return 1 if counts["failed"] else 0
-
-
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        return run_tests(folder)
+        return runner.run(TESTS, sys.argv[1:], lambda f: f(folder))

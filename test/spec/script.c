@@ -80,7 +80,7 @@ static void fail(struct script *s, const json_t *command, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     const json_t *action = json_object_get(command, "action");
-    printf("%s:%d: %s%s%s: %s\n", s->label,
+    printf("FAILED %s:%d: %s%s%s: %s\n", s->label,
            (int)json_integer_value(json_object_get(command, "line")), text_of(command, "type"),
            action ? " " : "", action ? text_of(action, "field") : "", text);
     fflush(stdout);

@@ -4,19 +4,19 @@ import http.server
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.abspath(os.environ.get("SSVM_BUILD", os.path.join(ROOT, "build")))
 SSVM = os.path.join(BUILD, "ssvm")
 TESTS = []
-
-
-class Skip(Exception):
-    pass
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "test"))
+import runner  # noqa: E402
+from runner import Skip  # noqa: E402, F401
 
 
 def test(f):
@@ -113,21 +113,11 @@ def peer(address="127.0.0.1"):
 
 
 def main(names):
-    totals = {"passed": 0, "failed": 0, "skipped": 0}
-    for f in TESTS:
-        if names and f.__name__ not in names:
-            continue
+    def in_folder(f):
         folder = tempfile.mkdtemp(prefix="ssvm-state-")
         try:
             f(folder)
-            totals["passed"] += 1
-            print("ok", f.__name__)
-        except Skip as e:
-            totals["skipped"] += 1
-            print("skipped %s: %s" % (f.__name__, e))
-        except Exception:
-            totals["failed"] += 1
-            print("FAILED %s\n%s" % (f.__name__, traceback.format_exc()))
-        shutil.rmtree(folder, ignore_errors=True)
-    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % totals)
-    return totals["failed"] > 0
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return runner.run(TESTS, names, in_folder)

@@ -23,9 +23,7 @@ call() { # STATUS STDOUT STDERR-PART NAME ARG... : in every module of $modules
             passed=$((passed + 1))
         else
             failed=$((failed + 1))
-            echo "FAILED $module: $name $*"
-            echo "  expected $status, '$stdout', stderr with '$stderr'"
-            echo "  got      $rc, '$out', stderr '$(cat "$scratch/stderr")'"
+            echo "FAILED $module $name $*: expected $status, '$stdout', stderr with '$stderr'; got $rc, '$out', stderr '$(cat "$scratch/stderr")'"
         fi
     done
 }

@@ -27,7 +27,7 @@ export async function inBrowser({ modules, url, chromium, shots }, locale, test)
 
   const check = (what, good, detail = '') => {
     counts[good ? 0 : 1]++;
-    console.log((good ? 'ok      ' : 'FAILED  ') + what + (good ? '' : ' ' + detail));
+    console.log((good ? 'ok      ' : 'FAILED  ') + what + (good ? '' : ': ' + detail));
   };
   const screenshot = (name) => shots ? page.screenshot({ path: join(shots, name + '.png'), fullPage: true }) : null;
   try {

@@ -216,7 +216,7 @@ try {
   await run('light', gone);
 } catch (error) {
   totals[1]++;
-  console.log('FAILED  ' + error.stack);
+  console.log('FAILED  the test itself: ' + error.stack);
 } finally {
   await stop();
 }

@@ -69,7 +69,7 @@ END
     else
         failed=$((failed + 1))
         cut -c1-300 "$scratch/$round.log"
-        echo "FAILED  $round"
+        echo "FAILED  $round: $(grep -E '^(_+ |- |    ?E? )' "$scratch/$round.log" | head -n 4 | tr '\n' ' ')"
     fi
 done
 if kill -0 "$server" 2>/dev/null && curl -sf "$url/readyz" >/dev/null && ! grep -q 'ended with\|killed by' "$scratch/out"; then
@@ -78,7 +78,7 @@ if kill -0 "$server" 2>/dev/null && curl -sf "$url/readyz" >/dev/null && ! grep 
 else
     failed=$((failed + 1))
     cat "$scratch/out"
-    echo "FAILED  a process has ended"
+    echo "FAILED  all processes live: $(tail -n 2 "$scratch/out" | tr '\n' ' ')"
 fi
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]
