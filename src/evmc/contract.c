@@ -66,6 +66,15 @@ static int define(ssvm_linker *l, const struct eth_func *func)
     return error ? refused(error) : 0;
 }
 
+int eth_define(ssvm_linker *l)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < eth_nfuncs && r == 0; i++)
+        r = define(l, &eth_funcs[i]);
+    return r;
+}
+
 static int link_contract(ssvm_engine *engine, struct eth_contract *c)
 {
     ssvm_store *store = NULL;
@@ -75,8 +84,8 @@ static int link_contract(ssvm_engine *engine, struct eth_contract *c)
 
     if (!error)
         error = ssvm_linker_new(store, &l);
-    for (size_t i = 0; i < eth_nfuncs && !error && r == 0; i++)
-        r = define(l, &eth_funcs[i]);
+    if (!error)
+        r = eth_define(l);
     if (!error && r == 0)
         error = ssvm_template_new(l, c->module, &c->links);
     if (error)

@@ -110,6 +110,8 @@ struct eth_func {
 };
 extern const struct eth_func eth_funcs[];
 extern const size_t eth_nfuncs;
+/* Define them; the frame is the data of the store that calls one. Returns a status code. */
+int eth_define(ssvm_linker *);
 #define EEI(name, fn, sig, gas, doc) eth_fn eth_##fn;
 #include "evmc/eei.def"
 #undef EEI

@@ -1,12 +1,13 @@
-/* Every function of every host module, called by a guest with hostile arguments: pointers, lengths,
- * handles and counts at edges and at random, over a memory of traps for parsers. Everything that
- * can be granted is, in a scratch folder; what is outside of it must stay as it is. The list of
- * functions is the tables'. Not a check of results.
+/* Every function of every host module, and those of contracts, called by a guest with hostile
+ * arguments: pointers, lengths, handles and counts at edges and at random, over a memory of traps
+ * for parsers. Everything that can be granted is, in a scratch folder (under $TMPDIR); what is
+ * outside of it must stay as it is. The list of functions is the tables'. Not a check of results.
  *
- *   fuzz-host [--calls N] [--seconds N] [--seed N] [MODULE]
+ *   fuzz-host [--calls N] [--each SECONDS] [--seconds N] [--seed N] [MODULE]
  *
- * N calls of each function (default 200), or for that long; MODULE: only the host module of this
- * id. The seed is printed: with it a run is repeated. */
+ * N calls of each function (default 200), or for so many seconds in it, whatever comes first; at
+ * most --seconds for all. MODULE: only the host module of this id ("ethereum": contracts'). The
+ * seed is printed: with it a run is repeated. SIGTERM ends it with the counts. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -19,11 +20,16 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "host.h"
 #include "host/part.h"
-#include "ssvm.h"
+#include "ssvm_state.h"
 
 #define FUNCS_MAX 1024
-#define ROUND_CALLS 64 /* in one store */
+#define ROUND_CALLS 512 /* in one store */
+#define FILL_CALLS 128  /* over one memory */
+#define ROUNDS_KEPT 32  /* in one scratch folder */
+#define SLOW_NS 50000   /* a call that costs more is made no more often than asked for */
+#define TELL_NS 60000000000
 #define PAGES 2
 #define MEMORY (PAGES << 16)
 #define WALL_MS 5 /* of a call */
@@ -31,27 +37,29 @@
 #define SIG_PARAMS 16
 
 struct func {
-    const struct sv_host_module *host;
-    const struct sv_host_func *f;
-    unsigned names; /* which of the module's names */
-    uint64_t calls;
+    const void *host; /* the same for those of one module, which stand together */
+    const char *module, *prefix, *name, *sig;
+    uint64_t calls, ns;
 };
 
 static struct {
     struct func funcs[FUNCS_MAX];
     unsigned n;
     uint64_t random;
+    uint64_t calls, each_ns; /* how long for each function */
     char top[64], root[96], fixed[96], kv[96], sql[96];
     ssvm_engine *engine;
-    ssvm_module *guest;
+    ssvm_module *guests[2]; /* with a memory of its own; with one for threads */
+    ssvm_state_backend backend;
     ssvm_state_grant state;
     ssvm_nn *nn;
     ssvm_process *process;
     const char *only;
     bool with_state;
 } fuzz;
+static volatile sig_atomic_t stopped;
 
-static uint64_t next(void)
+uint64_t fuzz_next(void)
 {
     fuzz.random ^= fuzz.random << 13;
     fuzz.random ^= fuzz.random >> 7;
@@ -112,7 +120,6 @@ static void remove_all(void)
 {
     char line[160];
 
-    ssvm_state_files_close(&fuzz.state);
     snprintf(line, sizeof line, "chmod -R u+rwX '%s'; rm -rf '%s'", fuzz.top, fuzz.top);
     if (system(line) != 0)
         fprintf(stderr, "'%s' is left\n", fuzz.top);
@@ -120,8 +127,10 @@ static void remove_all(void)
 
 static void make_folder(void)
 {
-    snprintf(fuzz.top, sizeof fuzz.top, "/tmp/ssvm-fuzz-XXXXXX");
-    if (!mkdtemp(fuzz.top))
+    const char *tmp = getenv("TMPDIR");
+    int n = snprintf(fuzz.top, sizeof fuzz.top, "%s/ssvm-fuzz-XXXXXX", tmp ? tmp : "/tmp");
+
+    if (n >= (int)sizeof fuzz.top || !mkdtemp(fuzz.top))
         abort();
     atexit(remove_all);
     snprintf(fuzz.root, sizeof fuzz.root, "%s/root", fuzz.top);
@@ -166,49 +175,53 @@ static void put_types(struct sv_buf *b, const char *sig)
         sv_buf_putc(b, sig[i] == 'i' ? 0x7f : sig[i] == 'I' ? 0x7e : sig[i] == 'f' ? 0x7d : 0x7c);
 }
 
-static void make_module(struct sv_buf *ret, const struct func *funcs, unsigned n)
+/* `shared`: it imports a memory for threads, and can be run as one. */
+static void put_memory(struct sv_buf *b, bool shared)
 {
-    struct sv_buf s;
+    if (shared) {
+        put_name(b, "", "env");
+        put_name(b, "", "memory");
+        sv_buf_putc(b, 2);
+    }
+    sv_buf_append(b, (const char[]){shared ? 3 : 1, PAGES, PAGES}, 3);
+}
 
-    sv_buf_init(ret, 1 << 20);
-    sv_buf_init(&s, 1 << 20);
-    sv_buf_append(ret, "\0asm\1\0\0\0", 8);
-    put_leb(&s, n);
+static void put_imports(struct sv_buf *b, const struct func *funcs, unsigned n, bool shared)
+{
+    put_leb(b, n + shared);
     for (unsigned i = 0; i < n; i++) {
-        sv_buf_putc(&s, 0x60);
-        put_types(&s, funcs[i].f->sig);
-        put_types(&s, strchr(funcs[i].f->sig, ':') + 1);
+        put_name(b, "", funcs[i].module);
+        put_name(b, funcs[i].prefix, funcs[i].name);
+        sv_buf_putc(b, 0);
+        put_leb(b, i);
     }
-    put_section(ret, 1, &s);
-    put_leb(&s, n);
-    for (unsigned i = 0; i < n; i++) {
-        put_name(&s, "", funcs[i].host->names[funcs[i].names].module);
-        put_name(&s, funcs[i].host->names[funcs[i].names].prefix, funcs[i].f->name);
-        sv_buf_putc(&s, 0);
-        put_leb(&s, i);
-    }
-    put_section(ret, 2, &s);
-    put_leb(&s, n);
-    for (unsigned i = 0; i < n; i++)
-        put_leb(&s, i);
-    put_section(ret, 3, &s);
-    sv_buf_append(&s, (const char[]){1, 1, PAGES, PAGES}, 4);
-    put_section(ret, 5, &s);
-    put_leb(&s, n + 1);
-    put_name(&s, "", "memory");
-    sv_buf_append(&s, "\2\0", 2);
+    if (shared)
+        put_memory(b, true);
+}
+
+static void put_exports(struct sv_buf *b, unsigned n)
+{
+    put_leb(b, n + 2);
+    put_name(b, "", "memory");
+    sv_buf_append(b, "\2\0", 2);
+    put_name(b, "", "wasi_thread_start");
+    sv_buf_putc(b, 0);
+    put_leb(b, 2 * n);
     for (unsigned i = 0; i < n; i++) {
         char name[16];
 
         snprintf(name, sizeof name, "%u", i);
-        put_name(&s, "", name);
-        sv_buf_putc(&s, 0);
-        put_leb(&s, n + i);
+        put_name(b, "", name);
+        sv_buf_putc(b, 0);
+        put_leb(b, n + i);
     }
-    put_section(ret, 7, &s);
-    put_leb(&s, n);
+}
+
+static void put_bodies(struct sv_buf *b, const struct func *funcs, unsigned n)
+{
+    put_leb(b, n + 1);
     for (unsigned i = 0; i < n; i++) {
-        size_t np = strcspn(funcs[i].f->sig, ":");
+        size_t np = strcspn(funcs[i].sig, ":");
         struct sv_buf body;
 
         sv_buf_init(&body, 256);
@@ -218,23 +231,96 @@ static void make_module(struct sv_buf *ret, const struct func *funcs, unsigned n
         sv_buf_putc(&body, 0x10);
         put_leb(&body, i);
         sv_buf_putc(&body, 0x0b);
-        put_leb(&s, body.len);
-        sv_buf_append(&s, body.data, body.len);
+        put_leb(b, body.len);
+        sv_buf_append(b, body.data, body.len);
         sv_buf_release(&body);
     }
+    sv_buf_append(b, "\2\0\13", 3);
+}
+
+static void make_module(struct sv_buf *ret, const struct func *funcs, unsigned n, bool shared)
+{
+    struct sv_buf s;
+
+    sv_buf_init(ret, 1 << 20);
+    sv_buf_init(&s, 1 << 20);
+    sv_buf_append(ret, "\0asm\1\0\0\0", 8);
+    put_leb(&s, n + 1);
+    for (unsigned i = 0; i < n; i++) {
+        sv_buf_putc(&s, 0x60);
+        put_types(&s, funcs[i].sig);
+        put_types(&s, strchr(funcs[i].sig, ':') + 1);
+    }
+    sv_buf_append(&s, "\x60\2\x7f\x7f\0", 5);
+    put_section(ret, 1, &s);
+    put_imports(&s, funcs, n, shared);
+    put_section(ret, 2, &s);
+    put_leb(&s, n + 1);
+    for (unsigned i = 0; i <= n; i++)
+        put_leb(&s, i);
+    put_section(ret, 3, &s);
+    if (!shared) {
+        sv_buf_putc(&s, 1);
+        put_memory(&s, false);
+        put_section(ret, 5, &s);
+    }
+    put_exports(&s, n);
+    put_section(ret, 7, &s);
+    put_bodies(&s, funcs, n);
     put_section(ret, 10, &s);
     sv_buf_release(&s);
 }
 
 /* ---- Everything that can be granted ---- */
 
-static void open_grants(void)
+/* Reads all of it, for the sanitizers. */
+static unsigned sum(ssvm_state_bytes b)
+{
+    const uint8_t *p = b.ptr;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < b.len; i++)
+        n += p[i];
+    return n;
+}
+
+/* A server's answer, which may be any. */
+static int answer(ssvm_state_op *op, const ssvm_state_request *r)
+{
+    static const char text[4096] = "a: b\r\nc: d\r\n";
+    unsigned all =
+        sum(r->function) + sum(r->method) + sum(r->target) + sum(r->fields) + sum(r->body);
+
+    op->number = fuzz_next() % 4 ? 200 : (int64_t)fuzz_next();
+    if (fuzz_next() % 8 == 0) {
+        snprintf(op->error, sizeof op->error, "no: %u", all);
+        return -(int)(fuzz_next() % 16);
+    }
+    return ssvm_state_put(op, SSVM_STATE_FIELDS, text, fuzz_next() % sizeof text) &&
+                   ssvm_state_put(op, SSVM_STATE_BODY, text, fuzz_next() % sizeof text)
+               ? SSVM_STATE_OK
+               : SSVM_STATE_ELIMIT;
+}
+
+static int answer_call(void *session, ssvm_state_op *op, const ssvm_state_request *r)
+{
+    (void)session;
+    return answer(op, r);
+}
+
+static int answer_queue(void *session, ssvm_state_op *op, const ssvm_state_request *r,
+                        uint64_t delay_ms)
+{
+    (void)session;
+    (void)delay_ms;
+    return answer(op, r);
+}
+
+/* State in files, and a server's part made up. */
+static void open_state(void)
 {
     static const char *const secrets[] = {"f=hidden"}, *const hosts[] = {"127.0.0.1:1"};
     ssvm_state_files files = SSVM_STATE_FILES_INIT;
-    static const char *const commands[] = {"true", "cat"};
-    ssvm_process_config process = SSVM_PROCESS_CONFIG_INIT;
-    ssvm_nn_config nn = SSVM_NN_CONFIG_INIT;
     ssvm_error *e;
 
     files.kv = fuzz.kv;
@@ -247,6 +333,29 @@ static void open_grants(void)
     if (e)
         printf("fuzz-host: without state: %s\n", ssvm_error_message(e));
     ssvm_error_delete(e);
+    if (!fuzz.with_state)
+        return;
+    fuzz.backend = *fuzz.state.backend;
+    fuzz.backend.call = answer_call;
+    fuzz.backend.queue = answer_queue;
+    fuzz.state.backend = &fuzz.backend;
+    fuzz.state.parts |= SSVM_STATE_CALL | SSVM_STATE_QUEUE;
+}
+
+static void close_state(void)
+{
+    if (fuzz.with_state)
+        ssvm_state_files_close(&fuzz.state);
+    shell("rm -f kv.db* sql.db*");
+}
+
+static void open_grants(void)
+{
+    static const char *const commands[] = {"true", "cat"};
+    ssvm_process_config process = SSVM_PROCESS_CONFIG_INIT;
+    ssvm_nn_config nn = SSVM_NN_CONFIG_INIT;
+
+    open_state();
     nn.backends = "fake";
     check(ssvm_nn_new(&nn, &fuzz.nn), "inference");
     process.commands = commands;
@@ -256,6 +365,7 @@ static void open_grants(void)
 
 static void release_grants(void)
 {
+    close_state();
     ssvm_nn_delete(fuzz.nn);
     ssvm_process_delete(fuzz.process);
 }
@@ -293,16 +403,19 @@ static void grant(ssvm_linker *l)
     sockets.af_unix = true;
     e = ssvm_linker_define_sockets(l, &sockets);
     ssvm_error_delete(e); /* host-socket.so is missing: its functions are not found */
+    fuzz_eei_define(l);
 }
 
 struct guest {
     ssvm_store *store;
     ssvm_linker *linker;
     ssvm_instance *instance;
+    ssvm_func *funcs[FUNCS_MAX]; /* NULL: not called yet */
 };
 
 static void close_guest(struct guest *g)
 {
+    fuzz_eei_end();
     ssvm_linker_delete(g->linker);
     ssvm_store_delete(g->store);
 }
@@ -311,11 +424,13 @@ static own ssvm_error *open_guest(struct guest *g, const ssvm_module *m)
 {
     ssvm_limits limits = SSVM_LIMITS_INIT;
 
+    memset(g, 0, sizeof *g);
     limits.wall_ms = WALL_MS;
-    limits.gas = next() % 4 ? 0 : SSVM_GAS_COUNT;
+    limits.gas = fuzz_next() % 4 ? 0 : SSVM_GAS_COUNT;
     limits.open_files = 24;
     limits.memory_bytes = 64 << 20;
     check(ssvm_store_new(fuzz.engine, &limits, &g->store), "store");
+    fuzz_eei_begin(g->store);
     check(ssvm_linker_new(g->store, &g->linker), "linker");
     grant(g->linker);
     return ssvm_linker_instantiate(g->linker, m, &g->instance);
@@ -323,11 +438,11 @@ static own ssvm_error *open_guest(struct guest *g, const ssvm_module *m)
 
 /* ---- The functions ---- */
 
-static void load(const struct func *funcs, unsigned n, ssvm_module **ret)
+static void load(const struct func *funcs, unsigned n, bool shared, ssvm_module **ret)
 {
     struct sv_buf bytes;
 
-    make_module(&bytes, funcs, n);
+    make_module(&bytes, funcs, n, shared);
     check(ssvm_module_new(fuzz.engine, bytes.data, bytes.len, ret), "the guest");
     sv_buf_release(&bytes);
 }
@@ -335,41 +450,57 @@ static void load(const struct func *funcs, unsigned n, ssvm_module **ret)
 /* Is it there, with all that is granted? */
 static bool granted(const struct func *f)
 {
+    static struct guest g;
     ssvm_module *m;
-    struct guest g;
     ssvm_error *e;
 
-    load(f, 1, &m);
+    load(f, 1, false, &m);
     e = open_guest(&g, m);
     close_guest(&g);
     ssvm_module_delete(m);
     if (e)
-        printf("fuzz-host: without %s%s: %.160s\n", f->host->names[f->names].prefix, f->f->name,
-               ssvm_error_message(e));
+        printf("fuzz-host: without %s%s: %.160s\n", f->prefix, f->name, ssvm_error_message(e));
     ssvm_error_delete(e);
     return !e;
+}
+
+static void add(const struct func *f, const char *id)
+{
+    if ((!fuzz.only || strcmp(fuzz.only, id) == 0) && fuzz.n < FUNCS_MAX && granted(f))
+        fuzz.funcs[fuzz.n++] = *f;
 }
 
 static void add_module(void *arg, const struct sv_host_module *m)
 {
     (void)arg;
     for (unsigned i = 0; i < m->nfuncs; i++) {
-        struct func f = {.host = m, .f = &m->funcs[i]};
+        const struct sv_host_func *f = &m->funcs[i];
+        unsigned names = 0;
 
-        if (fuzz.only && strcmp(fuzz.only, m->id) != 0)
-            continue;
-        while (f.f->names && !(f.f->names & 1u << f.names))
-            f.names++;
-        if (fuzz.n < FUNCS_MAX && granted(&f))
-            fuzz.funcs[fuzz.n++] = f;
+        while (f->names && !(f->names & 1u << names))
+            names++;
+        add(&(struct func){.host = m,
+                           .module = m->names[names].module,
+                           .prefix = m->names[names].prefix,
+                           .name = f->name,
+                           .sig = f->sig},
+            m->id);
     }
+}
+
+static void add_contracts(void)
+{
+    struct func f = {.host = &fuzz, .module = "ethereum", .prefix = ""};
+
+    for (unsigned i = 0; fuzz_eei_get(i, &f.name, &f.sig); i++)
+        add(&f, f.module);
 }
 
 /* ---- Rounds ---- */
 
 static uint64_t argument(void)
 {
-    uint64_t how = next(), small = how >> 8 & 31;
+    uint64_t how = fuzz_next(), small = how >> 8 & 31;
 
     switch (how & 15) {
     case 0:
@@ -398,7 +529,7 @@ static uint64_t argument(void)
     case 13:
         return how >> 32;
     default:
-        return next();
+        return fuzz_next();
     }
 }
 
@@ -414,7 +545,7 @@ static void fill(uint8_t *memory)
     memcpy(memory, words, sizeof words);
     for (unsigned at = 1024; at < 4096; at += 8) {
         uint32_t pair[2] = {(uint32_t)argument(),
-                            (uint32_t)(next() % 3 ? next() % 64 : argument())};
+                            (uint32_t)(fuzz_next() % 3 ? fuzz_next() % 64 : argument())};
 
         memcpy(memory + at, pair, sizeof pair);
     }
@@ -425,81 +556,149 @@ static void fill(uint8_t *memory)
     }
 }
 
-static void call_one(struct guest *g, struct func *f)
+static void call_one(struct guest *g, unsigned k)
 {
     ssvm_val args[SIG_PARAMS], ret[SIG_PARAMS];
-    const char *sig = f->f->sig;
-    size_t np = strcspn(sig, ":"), nr = strlen(sig + np + 1);
+    struct func *f = &fuzz.funcs[k];
+    size_t np = strcspn(f->sig, ":"), nr = strlen(f->sig + np + 1);
+    uint64_t before;
     char name[16];
 
-    snprintf(name, sizeof name, "%u", (unsigned)(f - fuzz.funcs));
+    if (!g->funcs[k]) {
+        snprintf(name, sizeof name, "%u", k);
+        g->funcs[k] = ssvm_instance_func(g->instance, name);
+    }
     for (size_t i = 0; i < np; i++) {
-        args[i].kind = sig[i] == 'i'   ? SSVM_I32
-                       : sig[i] == 'I' ? SSVM_I64
-                       : sig[i] == 'f' ? SSVM_F32
-                                       : SSVM_F64;
+        args[i].kind = f->sig[i] == 'i'   ? SSVM_I32
+                       : f->sig[i] == 'I' ? SSVM_I64
+                       : f->sig[i] == 'f' ? SSVM_F32
+                                          : SSVM_F64;
         args[i].of.i64 = (int64_t)argument();
     }
+    before = sv_clock_ns();
+    ssvm_error_delete(ssvm_func_call(g->store, g->funcs[k], args, np, ret, nr));
+    f->ns += sv_clock_ns() - before;
     f->calls++;
-    ssvm_error_delete(
-        ssvm_func_call(g->store, ssvm_instance_func(g->instance, name), args, np, ret, nr));
+    if (f->host == &fuzz)
+        fuzz_eei_called();
 }
 
-/* One store; most of its calls are of one host module, whose handles then mean something. */
+static bool is_done(const struct func *f)
+{
+    return f->calls >= fuzz.calls || f->ns >= fuzz.each_ns;
+}
+
+/* Mostly of the module of `behind`, whose handles then mean something. */
+static unsigned choose(unsigned behind)
+{
+    unsigned first = behind, end = behind + 1, k;
+
+    if (fuzz_next() % 4 == 0)
+        return behind;
+    while (first > 0 && fuzz.funcs[first - 1].host == fuzz.funcs[behind].host)
+        first--;
+    while (end < fuzz.n && fuzz.funcs[end].host == fuzz.funcs[behind].host)
+        end++;
+    k = fuzz_next() % 16 ? first + (unsigned)(fuzz_next() % (end - first))
+                         : (unsigned)(fuzz_next() % fuzz.n);
+    return is_done(&fuzz.funcs[k]) && fuzz.funcs[k].ns / fuzz.funcs[k].calls > SLOW_NS ? behind : k;
+}
+
+/* One store. */
 static void round_of(unsigned number, unsigned behind)
 {
-    const struct sv_host_module *host = fuzz.funcs[behind].host;
-    struct guest g;
+    static struct guest g;
 
-    if (number % 64 == 0)
+    if (number % ROUNDS_KEPT == 0) {
         lay_out();
-    check(open_guest(&g, fuzz.guest), "an instance");
-    fill(ssvm_memory_data(ssvm_instance_memory(g.instance, "memory")));
-    for (unsigned i = 0; i < ROUND_CALLS; i++) {
-        unsigned k = next() % fuzz.n;
-
-        for (unsigned j = 0; j < 8 && fuzz.funcs[k].host != host; j++)
-            k = next() % fuzz.n;
-        call_one(&g, &fuzz.funcs[i % 8 ? k : behind]);
+        close_state();
+        open_state();
+    }
+    check(open_guest(&g, fuzz.guests[number % 4 == 3]), "an instance");
+    for (unsigned i = 0; i < ROUND_CALLS && !stopped; i++) {
+        if (i % FILL_CALLS == 0)
+            fill(ssvm_memory_data(ssvm_instance_memory(g.instance, "memory")));
+        call_one(&g, choose(behind));
     }
     close_guest(&g);
     check_outside();
 }
 
-/* The function that was called least. */
-static unsigned least(void)
+/* The function that was called least, of those that were not called enough. */
+static bool least(unsigned *ret)
 {
-    unsigned found = 0;
+    bool found = false;
 
-    for (unsigned i = 1; i < fuzz.n; i++)
-        if (fuzz.funcs[i].calls < fuzz.funcs[found].calls)
-            found = i;
+    for (unsigned i = 0; i < fuzz.n; i++) {
+        if (is_done(&fuzz.funcs[i]) || (found && fuzz.funcs[i].calls >= fuzz.funcs[*ret].calls))
+            continue;
+        *ret = i;
+        found = true;
+    }
     return found;
 }
 
-static void run(uint64_t calls, uint64_t seconds)
+static void tell(void)
 {
-    uint64_t end = seconds ? sv_clock_ns() + seconds * 1000000000 : UINT64_MAX, all = 0;
-    unsigned number = 0, behind = 0;
+    uint64_t all = 0, fewest = UINT64_MAX;
+    unsigned full = 0, done = 0;
 
-    while (sv_clock_ns() < end && (seconds || fuzz.funcs[behind].calls < calls)) {
-        round_of(number++, behind);
-        behind = least();
+    for (unsigned i = 0; i < fuzz.n; i++) {
+        const struct func *f = &fuzz.funcs[i];
+
+        all += f->calls;
+        full += f->calls >= fuzz.calls;
+        done += is_done(f);
+        if (f->calls < fewest)
+            fewest = f->calls;
     }
-    for (unsigned i = 0; i < fuzz.n; i++)
-        all += fuzz.funcs[i].calls;
-    printf("fuzz-host: %u functions, %llu calls, at least %llu of each\n", fuzz.n,
-           (unsigned long long)all, (unsigned long long)fuzz.funcs[behind].calls);
+    printf("fuzz-host: %u functions, %llu calls, at least %llu of each; %u were called %llu times, "
+           "%u for %llu seconds\n",
+           fuzz.n, (unsigned long long)all, (unsigned long long)fewest, full,
+           (unsigned long long)fuzz.calls, done - full,
+           (unsigned long long)(fuzz.each_ns == UINT64_MAX ? 0 : fuzz.each_ns / 1000000000));
+    fflush(stdout);
+}
+
+static void run(uint64_t seconds)
+{
+    uint64_t end = seconds ? sv_clock_ns() + seconds * 1000000000 : UINT64_MAX;
+    uint64_t told = sv_clock_ns();
+    unsigned number = 0, behind;
+
+    while (!stopped && sv_clock_ns() < end && least(&behind)) {
+        round_of(number++, behind);
+        if (sv_clock_ns() - told < TELL_NS)
+            continue;
+        told = sv_clock_ns();
+        tell();
+    }
+    for (unsigned i = 0; i < fuzz.n; i++) {
+        const struct func *f = &fuzz.funcs[i];
+
+        if (f->calls < fuzz.calls)
+            printf("fuzz-host: %s %s%s: %llu calls in %.1f seconds\n", f->module, f->prefix,
+                   f->name, (unsigned long long)f->calls, (double)f->ns / 1e9);
+    }
+    tell();
+}
+
+static void stop(int signal)
+{
+    (void)signal;
+    stopped = 1;
 }
 
 int main(int argc, char **argv)
 {
     struct rlimit size = {FILE_BYTES, FILE_BYTES};
     ssvm_config config = SSVM_CONFIG_INIT;
-    uint64_t calls = 200, seconds = 0, seed = (uint64_t)time(NULL) | 1;
+    uint64_t each = 0, seconds = 0, seed = (uint64_t)time(NULL) | 1;
 
+    fuzz.calls = 200;
     for (int i = 1; i < argc; i++) {
-        uint64_t *to = strcmp(argv[i], "--calls") == 0     ? &calls
+        uint64_t *to = strcmp(argv[i], "--calls") == 0     ? &fuzz.calls
+                       : strcmp(argv[i], "--each") == 0    ? &each
                        : strcmp(argv[i], "--seconds") == 0 ? &seconds
                        : strcmp(argv[i], "--seed") == 0    ? &seed
                                                            : NULL;
@@ -509,21 +708,26 @@ int main(int argc, char **argv)
         else if (i + 1 < argc)
             *to = strtoull(argv[++i], NULL, 0);
     }
+    fuzz.each_ns = each ? each * 1000000000 : UINT64_MAX;
     fuzz.random = seed ? seed : 1;
     printf("fuzz-host: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
     setrlimit(RLIMIT_FSIZE, &size);
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGTERM, stop);
     make_folder();
     config.tier = "interp";
     check(ssvm_engine_new(&config, &fuzz.engine), "engine");
     open_grants();
     sv_host_each(add_module, NULL);
+    add_contracts();
     if (fuzz.n == 0)
         return 1;
-    load(fuzz.funcs, fuzz.n, &fuzz.guest);
-    run(calls, seconds);
-    ssvm_module_delete(fuzz.guest);
+    for (unsigned i = 0; i < SV_COUNT(fuzz.guests); i++)
+        load(fuzz.funcs, fuzz.n, i > 0, &fuzz.guests[i]);
+    run(seconds);
+    for (unsigned i = 0; i < SV_COUNT(fuzz.guests); i++)
+        ssvm_module_delete(fuzz.guests[i]);
     release_grants();
     ssvm_engine_delete(fuzz.engine);
     return 0;
