@@ -2,7 +2,9 @@
  * command/run.c's. */
 #include "control/command.h"
 
+#include <errno.h>
 #include <ftw.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +14,12 @@
 #include "base/clock.h"
 #include "command/allow.h"
 #include "command/run.h"
+#include "control/dispatch.h"
 #include "control/part.h"
 #include "ssvm_process.h"
 
 #define NS_PER_MS 1000000
+#define NS_PER_S 1000000000
 #define TIMEOUT_MS 10000
 #define STRINGS_MAX 65536
 #define FOLDER_SIZE 64
@@ -78,6 +82,7 @@ static void remove_folder(const char *path)
 struct gather {
     struct sv_buf out[2];
     uint64_t max;
+    int cancel_fd; /* readable: nobody waits for it any more; -1: that is never known */
 };
 
 static bool put(void *data, bool error, const void *bytes, size_t len)
@@ -86,6 +91,17 @@ static bool put(void *data, bool error, const void *bytes, size_t len)
 
     return len <= g->max - g->out[0].len - g->out[1].len &&
            sv_buf_append(&g->out[error], bytes, len);
+}
+
+static int wait_for(void *data, struct pollfd *fds, unsigned n, int64_t timeout_ns)
+{
+    const struct gather *g = data;
+    struct timespec t = {.tv_sec = timeout_ns / NS_PER_S, .tv_nsec = timeout_ns % NS_PER_S};
+
+    fds[n] = (struct pollfd){.fd = g->cancel_fd, .events = POLLIN};
+    if (ppoll(fds, n + 1, timeout_ns < 0 ? NULL : &t, NULL) < 0)
+        return errno == EINTR ? 0 : SV_EIO;
+    return fds[n].revents ? SV_EEXIT : 0;
 }
 
 /* The strings of a tag, NULL at the end, each a copy with its NUL; NULL: no memory, or too many. */
@@ -147,6 +163,7 @@ static int run(struct ctl_commands *c, struct sv_err *err, struct plat_message *
                             .folder = folder,
                             .input = input.ptr,
                             .input_len = input.len,
+                            .wait = wait_for,
                             .put = put,
                             .data = g};
     uint64_t ms = TIMEOUT_MS;
@@ -175,7 +192,7 @@ int ctl_command(struct ctl_server *server, struct sv_err *err, struct plat_messa
     char **args = take_strings(m, PLAT_TAG_VALUE, false);
     char **env = take_strings(m, PLAT_TAG_KEY, true);
     char *tenant = plat_get_text(m, PLAT_TAG_TENANT);
-    struct gather g = {.max = CTL_COMMAND_OUTPUT_MAX};
+    struct gather g = {.max = CTL_COMMAND_OUTPUT_MAX, .cancel_fd = ctl_dispatch_cancel_fd(m)};
     struct sv_err why = {0};
     unsigned place;
     int result, code = SSVM_PROCESS_FAILED;

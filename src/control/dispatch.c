@@ -1,6 +1,10 @@
 /* Dispatching: one table, made from message.def. What a message means is its handler's. */
 #include "control/dispatch.h"
 
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 /* What no file has filled in yet says so. */
 #define KIND(name, handler)                                                                        \
     __attribute__((weak)) int handler(struct ctl_server *server, struct sv_err *err,               \
@@ -29,7 +33,93 @@ struct task {
     struct plat_message request;
     void (*done)(void *);
     void *data;
+    struct task *next;
+    int cancel_fd; /* -1: nobody has asked for it */
+    bool cancelled;
 };
+
+/* All that wait or run. */
+static struct {
+    pthread_mutex_t lock;
+    struct task *first;
+} tasks = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
+/* ---- Cancelling ---- */
+
+static void add(struct task *task)
+{
+    pthread_mutex_lock(&tasks.lock);
+    task->next = tasks.first;
+    tasks.first = task;
+    pthread_mutex_unlock(&tasks.lock);
+}
+
+static void take_out(struct task *task)
+{
+    struct task **at = &tasks.first;
+
+    pthread_mutex_lock(&tasks.lock);
+    while (*at != task)
+        at = &(*at)->next;
+    *at = task->next;
+    pthread_mutex_unlock(&tasks.lock);
+    if (task->cancel_fd >= 0)
+        close(task->cancel_fd);
+}
+
+void ctl_dispatch_cancel(struct plat_channel *channel, uint64_t id)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&tasks.lock);
+    for (struct task *t = tasks.first; t; t = t->next) {
+        if (t->channel != channel || t->request.id != id || id == 0)
+            continue;
+        t->cancelled = true;
+        if (t->cancel_fd >= 0)
+            (void)!write(t->cancel_fd, &one, sizeof one);
+    }
+    pthread_mutex_unlock(&tasks.lock);
+}
+
+/* With the lock held. NULL: it is none of ours. */
+static struct task *find(const struct plat_message *request)
+{
+    struct task *t = tasks.first;
+
+    while (t && &t->request != request)
+        t = t->next;
+    return t;
+}
+
+bool ctl_dispatch_cancelled(const struct plat_message *request)
+{
+    struct task *t;
+    bool cancelled;
+
+    pthread_mutex_lock(&tasks.lock);
+    t = find(request);
+    cancelled = t && t->cancelled;
+    pthread_mutex_unlock(&tasks.lock);
+    return cancelled;
+}
+
+int ctl_dispatch_cancel_fd(const struct plat_message *request)
+{
+    struct task *t;
+    int fd = -1;
+
+    pthread_mutex_lock(&tasks.lock);
+    t = find(request);
+    if (t && t->cancel_fd < 0)
+        t->cancel_fd = eventfd(t->cancelled, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (t)
+        fd = t->cancel_fd;
+    pthread_mutex_unlock(&tasks.lock);
+    return fd;
+}
+
+/* ---- Running ---- */
 
 static void answer(struct ctl_server *server, struct task *task)
 {
@@ -58,7 +148,9 @@ static void run_task(struct ctl_server *server, void *data)
 {
     struct task *task = data;
 
-    answer(server, task);
+    if (!ctl_dispatch_cancelled(&task->request))
+        answer(server, task);
+    take_out(task);
     plat_message_release(&task->request);
     task->done(task->data);
     sv_free(task);
@@ -72,11 +164,14 @@ void ctl_dispatch(struct ctl_server *server, struct plat_channel *channel,
     struct sv_err err = {0};
 
     if (task) {
-        *task = (struct task){.channel = channel, .request = *message, .done = done, .data = data};
+        *task = (struct task){
+            .channel = channel, .request = *message, .done = done, .data = data, .cancel_fd = -1};
+        add(task);
         if (ctl_pool_run(server, run_task, task) == 0) {
             plat_message_init(message, PLAT_NONE);
             return;
         }
+        take_out(task);
         sv_free(task);
     }
     plat_message_init(&refusal, message->kind);

@@ -21,5 +21,12 @@
  * channel. `done(data)` is called when neither is needed any more. */
 void ctl_dispatch(struct ctl_server *, struct plat_channel *, struct plat_message *,
                   void (*done)(void *), void *data);
+/* Whoever asked call `id` on the channel does not wait for its answer any more. A handler that has
+ * not begun does not; one that runs is told. */
+void ctl_dispatch_cancel(struct plat_channel *, uint64_t id);
+/* For a handler that takes long, of its request: has it been cancelled? A descriptor that is
+ * readable then, the request's; -1: there is none. */
+bool ctl_dispatch_cancelled(const struct plat_message *request);
+int ctl_dispatch_cancel_fd(const struct plat_message *request);
 
 #endif

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "control/dispatch.h"
 #include "control/part.h"
 #include "outbound/client.h"
 
@@ -74,6 +75,11 @@ static bool put_body(void *data, const void *bytes, size_t len)
     return sv_buf_append(&g->body, bytes, len);
 }
 
+static bool is_cancelled(void *request)
+{
+    return ctl_dispatch_cancelled(request);
+}
+
 static int read_rules(struct sv_err *err, const struct ctl_fetch_request *r,
                       own struct out_rule **ret)
 {
@@ -134,7 +140,9 @@ int ctl_fetch_run(struct ctl_server *server, struct sv_err *err, const struct ct
                                   .url = r->url,
                                   .fields = r->fields,
                                   .body = r->body,
-                                  .deadline_ns = sv_clock_ns() + ms * NS_PER_MS};
+                                  .deadline_ns = sv_clock_ns() + ms * NS_PER_MS,
+                                  .stopped = r->cancelled ? is_cancelled : NULL,
+                                  .data = (void *)r->cancelled};
     struct out_rule *rules = NULL, private[PRIVATE_MAX];
     struct out_sink sink = {put_field, put_body, NULL};
     struct out_rules all = {.private = private};
@@ -172,7 +180,8 @@ int ctl_fetch(struct ctl_server *server, struct sv_err *err, struct plat_message
     struct ctl_fetch_request r = {.method = plat_get(m, PLAT_TAG_METHOD),
                                   .url = plat_get(m, PLAT_TAG_URL),
                                   .fields = plat_get(m, PLAT_TAG_FIELDS),
-                                  .body = plat_get(m, PLAT_TAG_BODY)};
+                                  .body = plat_get(m, PLAT_TAG_BODY),
+                                  .cancelled = m};
     char *tenant = plat_get_text(m, PLAT_TAG_TENANT);
     struct sv_str allow[OUT_RULES_MAX];
     int result;

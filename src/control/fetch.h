@@ -28,6 +28,7 @@ struct ctl_fetch_request {
     uint64_t timeout_ms;
     const struct sv_str *allow;
     unsigned nallow;
+    const struct plat_message *cancelled; /* given up with this request (dispatch.h); may be NULL */
 };
 int ctl_fetch_run(struct ctl_server *, struct sv_err *, const struct ctl_fetch_request *,
                   struct plat_message *ret);

@@ -76,7 +76,13 @@ static void end_message(void *data)
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
     struct worker *w = data;
+    uint64_t id;
 
+    if (m->kind == PLAT_CANCEL) {
+        if (plat_get_u64(m, PLAT_TAG_NUMBER, &id))
+            ctl_dispatch_cancel(channel, id);
+        return;
+    }
     pthread_mutex_lock(&w->server->workers->lock);
     take_ref(w);
     w->server->workers->running++;

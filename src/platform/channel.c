@@ -32,7 +32,9 @@ struct waiter {
     uint64_t id;
     pthread_cond_t changed;
     struct plat_message *ret; /* taken: NULL */
+    const void *asker;        /* NULL: nobody's */
     bool lost;                /* the peer is gone or was replaced */
+    bool ended;               /* the asker is */
 };
 
 struct plat_channel {
@@ -279,31 +281,66 @@ static int await(struct plat_channel *channel, struct sv_err *err, struct waiter
     int late = 0, r = 0;
 
     pthread_mutex_lock(&channel->lock);
-    while (w->ret && !w->lost && late != ETIMEDOUT)
+    while (w->ret && !w->lost && !w->ended && late != ETIMEDOUT)
         late = deadline_ns == UINT64_MAX
                    ? pthread_cond_wait(&w->changed, &channel->lock)
                    : pthread_cond_timedwait(&w->changed, &channel->lock, &until);
     if (w->ret) {
         *find_waiter(channel, w->id) = w->next;
-        r = w->lost ? sv_fail(err, SV_EIO, SV_NO_OFFSET,
-                              channel->gone ? "the other process is gone"
-                                            : "the other process was restarted; whether it was "
-                                              "done is not known")
-                    : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "no answer in time");
+        r = w->lost    ? sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                                 channel->gone ? "the other process is gone"
+                                               : "the other process was restarted; whether it was "
+                                                 "done is not known")
+            : w->ended ? sv_fail(err, SV_EEXIT, SV_NO_OFFSET, "whoever asked was ended")
+                       : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "no answer in time");
     }
     pthread_mutex_unlock(&channel->lock);
     return r;
 }
 
+/* Nobody waits for that call any more. */
+static void cancel(struct plat_channel *channel, uint64_t id)
+{
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_CANCEL);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, id);
+    (void)plat_channel_send(channel, NULL, &m, true);
+    plat_message_release(&m);
+}
+
+void plat_channel_end_calls(struct plat_channel *channel, const void *asker)
+{
+    pthread_mutex_lock(&channel->lock);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct waiter *w = channel->waiters[i]; w; w = w->next) {
+            if (w->asker != asker)
+                continue;
+            w->ended = true;
+            pthread_cond_signal(&w->changed);
+        }
+    }
+    pthread_mutex_unlock(&channel->lock);
+}
+
 int plat_channel_call(struct plat_channel *channel, struct sv_err *err, struct plat_message *m,
                       uint64_t deadline_ns, struct plat_message *ret)
 {
+    return plat_channel_call_of(channel, err, m, deadline_ns, NULL, NULL, ret);
+}
+
+int plat_channel_call_of(struct plat_channel *channel, struct sv_err *err, struct plat_message *m,
+                         uint64_t deadline_ns, void *asker, bool (*ended)(void *asker),
+                         struct plat_message *ret)
+{
     struct plat_message answer;
-    struct waiter w = {.ret = &answer};
+    struct waiter w = {.ret = &answer, .asker = asker};
     int r;
 
     plat_message_init(&answer, PLAT_NONE);
     add_waiter(channel, &w);
+    if (asker && ended(asker)) /* before we were in the list */
+        plat_channel_end_calls(channel, asker);
     m->id = w.id;
     r = send_message(channel, err, m, 0, false, deadline_ns);
     if (r < 0) {
@@ -313,6 +350,8 @@ int plat_channel_call(struct plat_channel *channel, struct sv_err *err, struct p
         pthread_mutex_unlock(&channel->lock);
     } else {
         r = await(channel, err, &w, deadline_ns);
+        if (asker && (r == SV_EEXIT || r == SV_ELIMIT))
+            cancel(channel, w.id);
     }
     pthread_cond_destroy(&w.changed);
     if (r == 0)

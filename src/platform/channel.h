@@ -37,6 +37,13 @@ int plat_channel_send(struct plat_channel *, struct sv_err *, struct plat_messag
  * known. */
 int plat_channel_call(struct plat_channel *, struct sv_err *, struct plat_message *,
                       uint64_t deadline_ns, struct plat_message *ret);
+/* The same for somebody who may be ended meanwhile: SV_EEXIT then. `ended(asker)` tells, from now
+ * on; when it begins to be true, plat_channel_end_calls(asker) is called. The peer hears of a call
+ * that nobody waits for (PLAT_CANCEL). */
+int plat_channel_call_of(struct plat_channel *, struct sv_err *, struct plat_message *,
+                         uint64_t deadline_ns, void *asker, bool (*ended)(void *asker),
+                         struct plat_message *ret);
+void plat_channel_end_calls(struct plat_channel *, const void *asker);
 /* Answer message `id`. Waits for some seconds while the socket is full; or not at all: SV_ELIMIT.
  */
 int plat_channel_answer(struct plat_channel *, struct sv_err *, uint64_t id, struct plat_message *);

@@ -5,19 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "platform/channel.h"
-#include "serve/link.h"
 #include "serve/loop.h"
-#include "serve/registry.h"
+#include "serve/session.h"
 #include "ssvm_process.h"
 
 #define OUTPUT_MAX ((uint64_t)16 << 20)
 #define PATIENCE_NS 5000000000 /* for control to end a command whose time is over */
 
-static void put_allowed(void *data, const char *command)
-{
-    plat_put_str(data, PLAT_TAG_ALLOW, command);
-}
+static const struct srv_session_kind codes = {.denied = SV_EINVALID,
+                                              .nomem = SV_ENOMEM,
+                                              .late = SV_EEXIT,
+                                              .other = SV_EIO,
+                                              .patience_ns = PATIENCE_NS};
 
 static void fail(ssvm_process_run *r, const char *why)
 {
@@ -34,23 +33,18 @@ static void give(ssvm_process_run *r, bool error, struct sv_str bytes)
 
 static void run(void *data, void *store_data, ssvm_process_run *r)
 {
-    struct srv_conn *conn = store_data;
-    uint64_t now = srv_clock_ns(), until = srv_pool_guest_deadline(), code = 0, status = 200;
+    uint64_t now = srv_clock_ns(), until, code = 0, status = 200;
     struct plat_message m, answer;
-    struct srv_request *request;
     struct sv_err err = {0};
-    int result;
+    struct srv_session s;
 
     (void)data;
-    if (!conn)
+    if (!srv_session_init(&s, &codes, store_data))
         return fail(r, "Permission denied: no command runs here");
-    request = &conn->work->request;
-    if (request->ticket) /* it takes long, and the loop is needed */
-        (void)srv_pool_part(&conn->loop->server->pool, conn->loop, request->ticket);
-    if (until > r->deadline_ns)
-        until = r->deadline_ns;
+    srv_session_part(&s);
+    until = srv_session_deadline(&s, r->deadline_ns);
     plat_message_init(&m, PLAT_COMMAND);
-    plat_put_str(&m, PLAT_TAG_TENANT, request->function->tenant);
+    plat_put_str(&m, PLAT_TAG_TENANT, srv_session_request(&s)->function->tenant);
     for (size_t i = 0; r->args[i]; i++)
         plat_put_str(&m, PLAT_TAG_VALUE, r->args[i]);
     for (size_t i = 0; r->env[i]; i++)
@@ -58,12 +52,8 @@ static void run(void *data, void *store_data, ssvm_process_run *r)
     plat_put(&m, PLAT_TAG_BODY, r->input, r->input_len);
     plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, until > now ? (until - now) / 1000000 : 0);
     plat_put_u64(&m, PLAT_TAG_LIMIT, OUTPUT_MAX);
-    srv_registry_grants(request, "allow-command", put_allowed, &m);
-    result = m.values.failed
-                 ? sv_fail_nomem(&err, "a message")
-                 : srv_link_call(conn->loop->server, &err, &m, until + PATIENCE_NS, &answer);
-    plat_message_release(&m);
-    if (result < 0)
+    srv_session_put_grants(&s, &m, "allow-command", PLAT_TAG_ALLOW);
+    if (srv_session_ask(&s, &err, &m, until, &answer) != 0)
         return fail(r, err.text);
     (void)plat_get_u64(&answer, PLAT_TAG_NUMBER, &code);
     (void)plat_get_u64(&answer, PLAT_TAG_STATUS, &status);

@@ -88,6 +88,7 @@ struct srv_request {
     bool load;                     /* and look at the function's file first */
     own struct srv_stream *stream; /* what moves while the function runs; NULL: nothing */
     uint64_t ticket;               /* of the call, while it runs on the loop's thread; else 0 */
+    struct srv_guest *guest;       /* while the function runs (pool.h) */
     bool cut;                      /* its reply was broken off, since the function failed */
     bool own_cors;                 /* the function itself says who may read the reply */
     bool recorded;                 /* its record is written */

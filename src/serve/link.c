@@ -171,6 +171,26 @@ int srv_link_call(struct srv_server *server, struct sv_err *err, struct plat_mes
     return plat_channel_call(server->link->control, err, m, deadline_ns, ret);
 }
 
+static bool guest_ended(void *guest)
+{
+    return srv_pool_guest_ended(guest);
+}
+
+int srv_link_call_of(struct srv_server *server, struct sv_err *err, struct plat_message *m,
+                     uint64_t deadline_ns, struct srv_guest *guest, struct plat_message *ret)
+{
+    if (!srv_link_has_control(server))
+        return fail_alone(err);
+    return plat_channel_call_of(server->link->control, err, m, deadline_ns, guest, guest_ended,
+                                ret);
+}
+
+void srv_link_end_calls(struct srv_server *server, const struct srv_guest *guest)
+{
+    if (srv_link_has_control(server))
+        plat_channel_end_calls(server->link->control, guest);
+}
+
 int srv_link_tell(struct srv_server *server, struct sv_err *err, struct plat_message *m)
 {
     if (!srv_link_has_control(server))

@@ -38,6 +38,10 @@ void srv_link_ready(struct srv_server *, uint32_t functions, uint32_t broken);
 bool srv_link_has_control(const struct srv_server *);
 int srv_link_call(struct srv_server *, struct sv_err *, struct plat_message *, uint64_t deadline_ns,
                   struct plat_message *ret);
+/* The same in a host call of a function (pool.h): when that is ended, so is this: SV_EEXIT. */
+int srv_link_call_of(struct srv_server *, struct sv_err *, struct plat_message *,
+                     uint64_t deadline_ns, struct srv_guest *, struct plat_message *ret);
+void srv_link_end_calls(struct srv_server *, const struct srv_guest *);
 int srv_link_tell(struct srv_server *, struct sv_err *, struct plat_message *);
 
 /* ssvm_config.compiler_run: the supervisor starts it. `data` is the server. */

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "serve/call.h"
+#include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/priority.h"
 
@@ -33,7 +34,7 @@ static _Thread_local struct srv_guest *self; /* of the thread that we are */
 
 /* ---- Guests ---- */
 
-void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
+void srv_pool_guest_enter(ssvm_store *store, struct srv_conn *conn)
 {
     const struct plat_limits *limits = &conn->work->request.limits;
 
@@ -48,6 +49,7 @@ void srv_pool_guest_enter(ssvm_store *store, const struct srv_conn *conn)
     self->conn = conn;
     self->expired = false;
     pthread_mutex_unlock(&self->lock);
+    conn->work->request.guest = self;
 }
 
 /* The watch has made it low: with the usual priority again it may go on, if it may have that. */
@@ -87,19 +89,19 @@ void srv_pool_each_guest(struct srv_pool *pool, bool (*fn)(void *data, const str
     pthread_mutex_unlock(&pool->lock);
 }
 
-bool srv_pool_guest_ended(void)
+bool srv_pool_guest_ended(struct srv_guest *guest)
 {
     bool expired;
 
-    pthread_mutex_lock(&self->lock);
-    expired = self->expired;
-    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_lock(&guest->lock);
+    expired = guest->expired;
+    pthread_mutex_unlock(&guest->lock);
     return expired;
 }
 
-uint64_t srv_pool_guest_deadline(void)
+uint64_t srv_pool_guest_deadline(const struct srv_conn *conn)
 {
-    return self->deadline_ns; /* written by this thread alone */
+    return conn->work->request.guest->deadline_ns; /* the same for all of the call */
 }
 
 /* The CPU time that its limit allows is over. */
@@ -135,6 +137,7 @@ static void check_deadlines(struct srv_pool *pool, uint64_t now)
              is_spent(&t->guest))) {
             t->guest.expired = true;
             ssvm_store_cancel(t->guest.store);
+            srv_link_end_calls(pool->server, &t->guest);
             if (t->low) /* or it would hear of it when the others leave it a moment */
                 srv_priority_raise(t->tid);
         }

@@ -86,14 +86,15 @@ void srv_pool_end(struct srv_pool *, struct srv_conn *);
 void srv_pool_note(struct srv_pool *);
 /* Around the store of a call, by the thread that makes it; the limits are the request's. `leave`:
  * true when the watch ended it. */
-void srv_pool_guest_enter(ssvm_store *, const struct srv_conn *);
+void srv_pool_guest_enter(ssvm_store *, struct srv_conn *);
 bool srv_pool_guest_leave(void);
 /* Call `fn` for each call that runs now, until it gives false. The call does not end meanwhile. */
 void srv_pool_each_guest(struct srv_pool *, bool (*fn)(void *data, const struct srv_conn *),
                          void *data);
-/* The watch has ended it; when it will. By the same thread, while it is in a host call. */
-bool srv_pool_guest_ended(void);
-uint64_t srv_pool_guest_deadline(void);
+/* The watch has ended it; when it will. By threads that are in a host call of it: those of the
+ * guest's own, too. */
+bool srv_pool_guest_ended(struct srv_guest *);
+uint64_t srv_pool_guest_deadline(const struct srv_conn *);
 /* The call with that ticket, made on the loop's own thread, will wait for what the loop does: let
  * another thread run the loop, as the watch would soon. False: there is none. */
 bool srv_pool_part(struct srv_pool *, struct srv_loop *, uint64_t ticket);

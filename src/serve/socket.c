@@ -3,84 +3,52 @@
 #include "serve/socket.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "platform/channel.h"
-#include "serve/invoke.h"
-#include "serve/link.h"
 #include "serve/loop.h"
-#include "serve/registry.h"
+#include "serve/session.h"
 #include "ssvm_socket.h"
 
 #define TIME_NS 15000000000U /* for control, which gives up before */
 #define NS_PER_MS 1000000U
 
-/* One store's. */
-struct session {
-    struct srv_conn *conn;
-    uint64_t deadline_ns; /* of the function's call */
-};
+static const struct srv_session_kind codes = {.denied = -EACCES,
+                                              .nomem = -ENOMEM,
+                                              .late = -EIO,
+                                              .other = -EIO,
+                                              .most_ns = TIME_NS,
+                                              .said = {{SV_EUSAGE, -EINVAL}}};
 
 static int open_session(void *data, void *store_data, void **ret)
 {
-    struct session *s = store_data ? calloc(1, sizeof *s) : NULL;
-
     (void)data;
-    if (!s)
-        return store_data ? -ENOMEM : -EACCES;
-    s->conn = store_data;
-    s->deadline_ns = srv_pool_guest_deadline();
-    *ret = s;
-    return 0;
-}
-
-static void close_session(void *session)
-{
-    free(session);
-}
-
-static void put_allow(void *data, const char *rest)
-{
-    plat_put_str(data, PLAT_TAG_ALLOW, rest);
-}
-
-static void put_listen(void *data, const char *rest)
-{
-    plat_put_str(data, PLAT_TAG_LISTEN, rest);
+    return srv_session_open(&codes, store_data, ret);
 }
 
 /* fd -1: the call is about none. */
-static void begin(const struct session *s, struct plat_message *m, const char *op, int fd)
+static void begin(const struct srv_session *s, struct plat_message *m, const char *op, int fd)
 {
-    const struct srv_request *request = &s->conn->work->request;
-
     plat_message_init(m, PLAT_SOCKET);
     plat_put_str(m, PLAT_TAG_OP, op);
-    srv_registry_grants(request, "allow-connect", put_allow, m);
-    srv_registry_grants(request, "allow-listen", put_listen, m);
+    srv_session_put_grants(s, m, "allow-connect", PLAT_TAG_ALLOW);
+    srv_session_put_grants(s, m, "allow-listen", PLAT_TAG_LISTEN);
     if (fd >= 0 && (fd = dup(fd)) >= 0)
         (void)plat_put_fd(m, fd);
 }
 
 /* Send and wait: the result, or -errno. Releases the message; *ret, if it is wanted, is the
  * caller's when the result is not negative. */
-static int64_t ask(const struct session *s, const struct ssvm_socket_op *op, struct plat_message *m,
-                   struct plat_message *ret)
+static int64_t ask(const struct srv_session *s, const struct ssvm_socket_op *op,
+                   struct plat_message *m, struct plat_message *ret)
 {
-    uint64_t until = op->deadline_ns < s->deadline_ns ? op->deadline_ns : s->deadline_ns;
-    uint64_t latest = srv_clock_ns() + TIME_NS, number = 0;
     struct plat_message answer;
     struct sv_err err = {0};
-    int r;
+    uint64_t number = 0;
+    int r = srv_session_ask(s, &err, m, op->deadline_ns, &answer);
 
-    until = until < latest ? until : latest;
-    r = m->values.failed ? SV_ENOMEM
-                         : srv_link_call(s->conn->loop->server, &err, m, until, &answer);
-    plat_message_release(m);
     if (r < 0)
-        return r == SV_ENOMEM ? -ENOMEM : r == SV_EUSAGE ? -EINVAL : -EIO;
+        return r;
     if (!plat_get_u64(&answer, PLAT_TAG_NUMBER, &number))
         number = (uint64_t)-EIO;
     if (ret && (int64_t)number >= 0)
@@ -120,12 +88,7 @@ static int ask_address(void *session, const struct ssvm_socket_op *op, const cha
 static int connect_to(void *session, const struct ssvm_socket_op *op, int fd,
                       const struct sockaddr *sa, socklen_t len)
 {
-    const struct session *s = session;
-
-    /* A name may be asked for, and the loop is needed meanwhile. */
-    if (s->conn->work->request.ticket)
-        (void)srv_pool_part(&s->conn->loop->server->pool, s->conn->loop,
-                            s->conn->work->request.ticket);
+    srv_session_part(session); /* a name may be asked for */
     return ask_address(session, op, "connect", fd, sa, len);
 }
 
@@ -159,15 +122,13 @@ static int resolve(void *session, const struct ssvm_socket_op *op,
                    const struct ssvm_socket_query *query, struct sockaddr_storage *ret,
                    unsigned max)
 {
-    const struct session *s = session;
+    const struct srv_session *s = session;
     uint64_t now = srv_clock_ns();
     struct plat_message m, answer;
     unsigned n = 0;
     int64_t r;
 
-    if (s->conn->work->request.ticket)
-        (void)srv_pool_part(&s->conn->loop->server->pool, s->conn->loop,
-                            s->conn->work->request.ticket);
+    srv_session_part(s);
     begin(s, &m, "resolve", -1);
     if (query->node)
         plat_put_str(&m, PLAT_TAG_NAME, query->node);
@@ -197,7 +158,7 @@ own ssvm_error *srv_socket_define(ssvm_linker *linker)
     static const ssvm_socket_backend backend = {
         .abi = SSVM_SOCKET_ABI,
         .open = open_session,
-        .close = close_session,
+        .close = srv_session_close,
         .socket = make,
         .connect = connect_to,
         .bind = bind_to,

@@ -3,53 +3,37 @@
 #include "serve/state.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "platform/channel.h"
 #include "serve/invoke.h"
-#include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/nested.h"
 #include "serve/registry.h"
+#include "serve/session.h"
 #include "ssvm_state.h"
 
-#define STATE_TIME_NS 10000000000U /* for control, of calls without a time of their own */
-
-/* One store's. */
-struct session {
-    struct srv_conn *conn;
-    uint64_t deadline_ns; /* of the function's call */
-};
+static const struct srv_session_kind codes = {.denied = SSVM_STATE_EDENIED,
+                                              .nomem = SSVM_STATE_ENOMEM,
+                                              .late = SSVM_STATE_ETIME,
+                                              .other = SSVM_STATE_EIO,
+                                              .said = {{SV_EUSAGE, SSVM_STATE_EINVAL},
+                                                       {SV_EGUEST, SSVM_STATE_EINVAL},
+                                                       {SV_EINVALID, SSVM_STATE_EDENIED},
+                                                       {SV_ELIMIT, SSVM_STATE_ELIMIT},
+                                                       {SV_EEXIT, SSVM_STATE_ETIME},
+                                                       {SV_ENOTFOUND, SSVM_STATE_ENOENT}}};
 
 static int open_session(void *data, void *store_data, void **ret)
 {
-    struct session *s = store_data ? calloc(1, sizeof *s) : NULL;
-
     (void)data;
-    if (!s)
-        return store_data ? SSVM_STATE_ENOMEM : SSVM_STATE_EDENIED;
-    s->conn = store_data;
-    s->deadline_ns = srv_pool_guest_deadline();
-    *ret = s;
-    return SSVM_STATE_OK;
-}
-
-static void close_session(void *session)
-{
-    free(session);
-}
-
-static struct srv_request *request_of(const struct session *s)
-{
-    return &s->conn->work->request;
+    return srv_session_open(&codes, store_data, ret);
 }
 
 /* ---- Asking control ---- */
 
-static void begin(const struct session *s, struct plat_message *m, enum plat_kind kind)
+static void begin(const struct srv_session *s, struct plat_message *m, enum plat_kind kind)
 {
     plat_message_init(m, kind);
-    plat_put_str(m, PLAT_TAG_TENANT, request_of(s)->function->tenant);
+    plat_put_str(m, PLAT_TAG_TENANT, srv_session_request(s)->function->tenant);
 }
 
 static void put(struct plat_message *m, enum plat_tag tag, ssvm_state_bytes b)
@@ -57,48 +41,23 @@ static void put(struct plat_message *m, enum plat_tag tag, ssvm_state_bytes b)
     plat_put(m, tag, b.ptr, b.len);
 }
 
-static int code_of(const struct sv_err *err)
-{
-    switch (err->code) {
-    case SV_EUSAGE:
-        return SSVM_STATE_EINVAL;
-    case SV_EGUEST: /* the database's words */
-        return strstr(err->text, "constraint") ? SSVM_STATE_ECONFLICT : SSVM_STATE_EINVAL;
-    case SV_EINVALID:
-        return SSVM_STATE_EDENIED;
-    case SV_ELIMIT:
-        return SSVM_STATE_ELIMIT;
-    case SV_EEXIT:
-        return SSVM_STATE_ETIME;
-    case SV_ENOTFOUND:
-        return SSVM_STATE_ENOENT;
-    case SV_ENOMEM:
-        return SSVM_STATE_ENOMEM;
-    default:
-        return SSVM_STATE_EIO;
-    }
-}
-
 /* Send and wait. Releases the message; the answer is the caller's when OK is returned. */
-static int ask(const struct session *s, ssvm_state_op *op, struct plat_message *m,
+static int ask(const struct srv_session *s, ssvm_state_op *op, struct plat_message *m,
                struct plat_message *ret)
 {
-    uint64_t until = op->deadline_ns, now = srv_clock_ns(), status = 200;
+    enum plat_kind asked = m->kind;
     struct sv_err err = {0};
-    int r;
+    uint64_t status = 200;
+    int r = srv_session_ask(s, &err, m, op->deadline_ns, ret);
 
-    if (until > s->deadline_ns)
-        until = s->deadline_ns;
-    if (until == UINT64_MAX)
-        until = now + STATE_TIME_NS;
-    r = m->values.failed ? sv_fail_nomem(&err, "a message")
-                         : srv_link_call(s->conn->loop->server, &err, m, until, ret);
-    plat_message_release(m);
-    if (r < 0) {
+    if (r != SSVM_STATE_OK) {
         snprintf(op->error, sizeof op->error, "%.*s", SSVM_STATE_ERROR_MAX - 1, err.text);
-        return srv_clock_ns() >= until ? SSVM_STATE_ETIME : code_of(&err);
+        /* The database's words. */
+        return r == SSVM_STATE_EINVAL && err.code == SV_EGUEST && strstr(err.text, "constraint")
+                   ? SSVM_STATE_ECONFLICT
+                   : r;
     }
-    if (m->kind != PLAT_FETCH)
+    if (asked != PLAT_FETCH)
         (void)plat_get_u64(ret, PLAT_TAG_STATUS, &status);
     if (status == 200)
         return SSVM_STATE_OK;
@@ -118,7 +77,7 @@ static int give(ssvm_state_op *op, enum ssvm_state_part part, struct plat_messag
 
 /* ---- Keys and values ---- */
 
-static void begin_kv(const struct session *s, struct plat_message *m, const char *verb,
+static void begin_kv(const struct srv_session *s, struct plat_message *m, const char *verb,
                      ssvm_state_bytes key)
 {
     begin(s, m, PLAT_KV);
@@ -126,9 +85,9 @@ static void begin_kv(const struct session *s, struct plat_message *m, const char
     put(m, PLAT_TAG_KEY, key);
 }
 
-static void put_ttl(const struct session *s, struct plat_message *m, uint64_t ttl_ms)
+static void put_ttl(const struct srv_session *s, struct plat_message *m, uint64_t ttl_ms)
 {
-    uint64_t storage = request_of(s)->limits.storage;
+    uint64_t storage = srv_session_request(s)->limits.storage;
 
     if (ttl_ms > 0)
         plat_put_u64(m, PLAT_TAG_TTL_MS, ttl_ms);
@@ -151,7 +110,7 @@ static int kv_get(void *session, ssvm_state_op *op, ssvm_state_bytes key)
 }
 
 /* A message whose answer says no more than that it was done. */
-static int ask_plain(const struct session *s, ssvm_state_op *op, struct plat_message *m)
+static int ask_plain(const struct srv_session *s, ssvm_state_op *op, struct plat_message *m)
 {
     struct plat_message answer;
     int r = ask(s, op, m, &answer);
@@ -341,7 +300,7 @@ static int give_rows(struct sv_str body, ssvm_state_op *op)
 
 static int sql(void *session, ssvm_state_op *op, ssvm_state_bytes text, ssvm_state_bytes params)
 {
-    const struct session *s = session;
+    const struct srv_session *s = session;
     struct plat_message m, answer;
     ssvm_state_value v;
     size_t at = 0;
@@ -376,12 +335,12 @@ static void match(void *data, const char *rest)
                (strlen(rest) == g->name.len && memcmp(rest, g->name.ptr, g->name.len) == 0);
 }
 
-static int check_granted(const struct session *s, ssvm_state_op *op, const char *word,
+static int check_granted(const struct srv_session *s, ssvm_state_op *op, const char *word,
                          ssvm_state_bytes name)
 {
     struct granted g = {name, false};
 
-    srv_registry_grants(request_of(s), word, match, &g);
+    srv_registry_grants(srv_session_request(s), word, match, &g);
     if (g.found)
         return SSVM_STATE_OK;
     snprintf(op->error, sizeof op->error, "the function is not granted '%s %.*s'", word,
@@ -390,7 +349,7 @@ static int check_granted(const struct session *s, ssvm_state_op *op, const char 
 }
 
 /* A grant to call names functions, without the version that is called. */
-static int check_callee(const struct session *s, ssvm_state_op *op, ssvm_state_bytes name)
+static int check_callee(const struct srv_session *s, ssvm_state_op *op, ssvm_state_bytes name)
 {
     const char *at = memchr(name.ptr, '@', name.len);
 
@@ -418,14 +377,14 @@ static int secret(void *session, ssvm_state_op *op, ssvm_state_bytes name)
 
 static int queue(void *session, ssvm_state_op *op, const ssvm_state_request *r, uint64_t delay_ms)
 {
-    const struct session *s = session;
+    const struct srv_session *s = session;
     char target[SRV_INVOKE_TARGET_MAX];
     struct plat_message m;
     int code = check_callee(s, op, r->function);
 
     if (code != SSVM_STATE_OK)
         return code;
-    if (!srv_invoke_target(target, sv_str_of(request_of(s)->function->tenant),
+    if (!srv_invoke_target(target, sv_str_of(srv_session_request(s)->function->tenant),
                            (struct sv_str){r->function.ptr, r->function.len},
                            (struct sv_str){r->target.ptr, r->target.len}))
         return SSVM_STATE_EINVAL;
@@ -434,34 +393,26 @@ static int queue(void *session, ssvm_state_op *op, const ssvm_state_request *r, 
     put(&m, PLAT_TAG_PATH, r->target);
     put(&m, PLAT_TAG_VALUE, r->body);
     plat_put_u64(&m, PLAT_TAG_TTL_MS, delay_ms);
-    if (request_of(s)->trace[0])
-        plat_put_str(&m, PLAT_TAG_TRACE, request_of(s)->trace);
+    if (srv_session_request(s)->trace[0])
+        plat_put_str(&m, PLAT_TAG_TRACE, srv_session_request(s)->trace);
     return ask_plain(s, op, &m);
-}
-
-static void put_allow(void *data, const char *rest)
-{
-    plat_put_str(data, PLAT_TAG_ALLOW, rest);
 }
 
 static int http(void *session, ssvm_state_op *op, const ssvm_state_request *r)
 {
-    const struct session *s = session;
-    uint64_t until = op->deadline_ns < s->deadline_ns ? op->deadline_ns : s->deadline_ns;
-    uint64_t now = srv_clock_ns(), status = 0;
+    const struct srv_session *s = session;
+    uint64_t until = srv_session_deadline(s, op->deadline_ns), now = srv_clock_ns(), status = 0;
     struct plat_message m, answer;
     int code;
 
-    /* It takes long, and the loop is needed: the watch would find out. */
-    if (request_of(s)->ticket)
-        (void)srv_pool_part(&s->conn->loop->server->pool, s->conn->loop, request_of(s)->ticket);
+    srv_session_part(s);
     begin(s, &m, PLAT_FETCH);
     put(&m, PLAT_TAG_METHOD, r->method);
     put(&m, PLAT_TAG_URL, r->target);
     put(&m, PLAT_TAG_FIELDS, r->fields);
     put(&m, PLAT_TAG_BODY, r->body);
     plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, until > now ? (until - now) / 1000000 + 1 : 1);
-    srv_registry_grants(request_of(s), "allow-http", put_allow, &m);
+    srv_session_put_grants(s, &m, "allow-http", PLAT_TAG_ALLOW);
     code = ask(s, op, &m, &answer);
     if (code != SSVM_STATE_OK)
         return code;
@@ -476,13 +427,12 @@ static int http(void *session, ssvm_state_op *op, const ssvm_state_request *r)
 
 static int call(void *session, ssvm_state_op *op, const ssvm_state_request *r)
 {
-    const struct session *s = session;
+    const struct srv_session *s = session;
     int code = check_callee(s, op, r->function);
 
     if (code != SSVM_STATE_OK)
         return code;
-    return srv_nested_call(s->conn, op, r,
-                           op->deadline_ns < s->deadline_ns ? op->deadline_ns : s->deadline_ns);
+    return srv_nested_call(s->conn, op, r, srv_session_deadline(s, op->deadline_ns));
 }
 
 /* ---- Granting ---- */
@@ -490,7 +440,7 @@ static int call(void *session, ssvm_state_op *op, const ssvm_state_request *r)
 static const ssvm_state_backend backend = {
     .abi = SSVM_STATE_ABI,
     .open = open_session,
-    .close = close_session,
+    .close = srv_session_close,
     .kv_get = kv_get,
     .kv_set = kv_set,
     .kv_cas = kv_cas,

@@ -125,7 +125,7 @@ static bool wait_for_loop(struct srv_stream *stream)
 {
     struct timespec until;
 
-    if (stream->broken || srv_pool_guest_ended())
+    if (stream->broken || srv_pool_guest_ended(stream->conn->work->request.guest))
         return false;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += (long)SRV_STREAM_WAIT_MS * NS_PER_MS;

@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -102,6 +104,40 @@ def commands_end_in_time(folder):
         got, _ = s.ask("POST", "/f/b", "run\nsh\n60000\n-c\nsleep %s\n" % m)
         same(got, 504)
         until("nothing of it is left", lambda: not alive(m))
+
+
+@lib.test
+def commands_end_with_their_client(folder):
+    """At once, not with the call's time, which is longer than this test may wait."""
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh", "--call-time", "1000s") as s:
+        m = mark()
+        body = "run\nsh\n900000\n-c\nsleep %s\n" % m
+        client = socket.create_connection(("127.0.0.1", s.port))
+        client.sendall(("POST /f/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)).encode())
+        until("it runs", lambda: alive(m))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        until("nothing of it is left", lambda: not alive(m))
+        # Nor is anything left of its call: the same again, as often as commands may run at a time.
+        for _ in range(20):
+            same(s.words("a", "run", "sh", 30000, "-c", "echo again"), "0 [again\n] []")
+
+
+@lib.test
+def waiting_for_control_ends_with_the_client(folder):
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh", "--call-time", "1000s") as s:
+        key = s.words("a", "store", 7).strip()
+        control = s.find("ssvm-control")
+        os.kill(control, signal.SIGSTOP)
+        try:
+            body = "load\n%s\n" % key
+            client = socket.create_connection(("127.0.0.1", s.port))
+            client.sendall(("POST /f/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)).encode())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            until("the call has ended", lambda: any(x.get("lost") for x in s.log()))
+        finally:
+            os.kill(control, signal.SIGCONT)
 
 
 @lib.test

@@ -92,14 +92,25 @@ class Server:
         assert got == status, (function, words, got, answer)
         return answer.decode()
 
-    def kill(self, name):
-        """One of our processes, without warning."""
+    def find(self, name):
+        """One of our processes; 0: there is none."""
         for pid in open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)).read().split():
             with contextlib.suppress(OSError):
                 if open("/proc/%s/comm" % pid).read().strip() == name:
-                    os.kill(int(pid), signal.SIGKILL)
                     return int(pid)
         return 0
+
+    def kill(self, name):
+        """One of them, without warning."""
+        pid = self.find(name)
+        with contextlib.suppress(ProcessLookupError):
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def log(self):
+        with open(self.dir + "/log") as f:
+            return [json.loads(line) for line in f.read().split("\n")[:-1]]
 
 
 def inner(*words):

@@ -357,13 +357,71 @@ static void test_descriptors(void **state)
     stop(&b);
 }
 
+/* ---- Whoever asks is ended ---- */
+
+struct asker {
+    struct plat_channel *channel;
+    _Atomic bool ended;
+    int result;
+};
+
+static bool asker_ended(void *data)
+{
+    return atomic_load(&((struct asker *)data)->ended);
+}
+
+static void *ask_for_ever(void *data)
+{
+    struct asker *a = data;
+    struct plat_message m, answer;
+
+    plat_message_init(&m, PLAT_QUEUE_PUSH);
+    a->result = plat_channel_call_of(a->channel, NULL, &m, UINT64_MAX, a, asker_ended, &answer);
+    plat_message_release(&m);
+    return NULL;
+}
+
+/* Before it asks and while it waits; the peer hears of it, and others wait on. */
+static void test_ended(void **state)
+{
+    struct end a, b;
+    struct asker asker = {0}, other = {0};
+    pthread_t thread, second;
+    int fds[2];
+
+    (void)state;
+    make_pair(fds);
+    start(&a, fds[0]);
+    start(&b, fds[1]);
+    asker.channel = other.channel = a.channel;
+    pthread_create(&second, NULL, ask_for_ever, &other);
+    wait_for(&b.got, 1);
+    pthread_create(&thread, NULL, ask_for_ever, &asker);
+    wait_for(&b.got, 2);
+    atomic_store(&asker.ended, true);
+    plat_channel_end_calls(a.channel, &asker);
+    pthread_join(thread, NULL);
+    assert_int_equal(asker.result, SV_EEXIT);
+    wait_for(&b.got, 3);
+    assert_int_equal(b.last, PLAT_CANCEL);
+    ask_for_ever(&asker);
+    assert_int_equal(asker.result, SV_EEXIT);
+    wait_for(&b.got, 5);
+    assert_int_equal(b.last, PLAT_CANCEL);
+    stop(&b);
+    plat_channel_reset(a.channel);
+    pthread_join(second, NULL);
+    assert_int_equal(other.result, SV_EIO);
+    stop(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_call),        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_failures),    cmocka_unit_test(test_replaced_and_gone),
         cmocka_unit_test(test_malformed),   cmocka_unit_test(test_full),
-        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_descriptors), cmocka_unit_test(test_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
