@@ -42,6 +42,7 @@ struct ctl_server {
     struct ctl_pool *pool;
     own char *settings; /* lines "option: value" */
     bool clean;         /* the process before this one has answered all that it had read */
+    bool again;         /* the server runs: what is away for a moment is waited for */
 };
 
 /* The value of a setting of the server's (config.def); NULL: it has none of that name. */

@@ -197,6 +197,17 @@ int ctl_db_write(struct ctl_db *db, struct sv_err *err, ctl_db_fn fn, void *data
     return r < 0 ? r : db->backend->write(db, err, fn, data);
 }
 
+int ctl_db_write_in_turn(struct ctl_db *db, struct sv_err *err, const char *turn, ctl_db_fn fn,
+                         void *data)
+{
+    int r = check_outside(err);
+
+    if (r < 0)
+        return r;
+    return db->backend->write_in_turn ? db->backend->write_in_turn(db, err, turn, fn, data)
+                                      : db->backend->write(db, err, fn, data);
+}
+
 int ctl_db_read(struct ctl_db *db, struct sv_err *err, ctl_db_fn fn, void *data)
 {
     int r = check_outside(err);

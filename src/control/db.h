@@ -25,6 +25,10 @@ bool ctl_db_is_shared(const struct ctl_db *); /* with other nodes */
 typedef int (*ctl_db_fn)(struct ctl_sql *, struct sv_err *, void *data);
 /* Durable (fsync) when it returns 0. Many callers' writes share a commit. Any thread. */
 int ctl_db_write(struct ctl_db *, struct sv_err *, ctl_db_fn, void *data);
+/* The same for what all nodes write again and again, a tenant's account: those of one `turn` come
+ * one after another, and several of a node share a commit. Whoever writes there takes that turn;
+ * what others write elsewhere may be seen between two statements. */
+int ctl_db_write_in_turn(struct ctl_db *, struct sv_err *, const char *turn, ctl_db_fn, void *data);
 /* Reads a committed state. Any thread. */
 int ctl_db_read(struct ctl_db *, struct sv_err *, ctl_db_fn, void *data);
 

@@ -23,6 +23,8 @@ struct ctl_backend {
     int (*open)(struct sv_err *, const char *url, struct ctl_watch *, own struct ctl_db **ret);
     void (*close)(own struct ctl_db *);
     int (*write)(struct ctl_db *, struct sv_err *, ctl_db_fn, void *data);
+    /* NULL: writes come one after another in any case. */
+    int (*write_in_turn)(struct ctl_db *, struct sv_err *, const char *turn, ctl_db_fn, void *data);
     int (*read)(struct ctl_db *, struct sv_err *, ctl_db_fn, void *data);
     int (*run)(struct ctl_sql *, struct sv_err *, const char *text, const struct ctl_param *);
     int (*next)(struct ctl_sql *, struct sv_err *);

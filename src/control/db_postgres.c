@@ -21,6 +21,7 @@
 #define BACKOFF_MS 100     /* after the server was not there: doubled each time, */
 #define BACKOFF_MAX_MS 250 /* up to this: who is back is noticed soon */
 #define LISTEN_CHECK_MS 10000
+#define BATCH_MAX 32 /* writes of one turn that share a commit */
 
 struct statement {
     own char *key; /* types of the parameters, and text */
@@ -44,6 +45,23 @@ struct connection {
     struct connection *next;
 };
 
+/* A write that waits for its turn, on the stack of who asks for it. */
+struct job {
+    ctl_db_fn fn;
+    void *data;
+    struct sv_err why;
+    int result;
+    bool leads, done; /* leads: it does what waits, for all */
+    pthread_cond_t changed;
+    struct job *next;
+};
+
+struct turn {
+    own char *name;
+    struct job *first, *last; /* that nobody has begun */
+    struct turn *next;
+};
+
 struct postgres_db {
     struct ctl_db base;
     struct ctl_pq pq;
@@ -52,6 +70,8 @@ struct postgres_db {
     pthread_cond_t freed;
     struct connection *idle;
     unsigned count;
+    bool opening;           /* a connection: whoever else needs one waits for any */
+    struct turn *turns;     /* in which somebody writes now */
     uint64_t down_until_ns; /* the server was not there: until then nobody tries */
     unsigned backoff_ms;
     char why_down[256];
@@ -493,7 +513,7 @@ static int take(struct postgres_db *db, struct sv_err *err, struct connection **
     int r = 0;
 
     pthread_mutex_lock(&db->mutex);
-    while (!db->idle && db->count == CONNECTIONS_MAX)
+    while (!db->idle && (db->count == CONNECTIONS_MAX || db->opening))
         pthread_cond_wait(&db->freed, &db->mutex);
     *ret = db->idle;
     if (*ret)
@@ -502,11 +522,14 @@ static int take(struct postgres_db *db, struct sv_err *err, struct connection **
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "%s", db->why_down);
     else
         db->count++;
+    db->opening |= r == 0 && !*ret;
     pthread_mutex_unlock(&db->mutex);
     if (r < 0 || *ret)
         return r;
     r = connection_open(db, &why, ret);
     pthread_mutex_lock(&db->mutex);
+    db->opening = false;
+    pthread_cond_broadcast(&db->freed);
     if (r < 0) {
         db->count--;
         db->backoff_ms = db->backoff_ms ? 2 * db->backoff_ms : BACKOFF_MS;
@@ -514,7 +537,6 @@ static int take(struct postgres_db *db, struct sv_err *err, struct connection **
             db->backoff_ms = BACKOFF_MAX_MS;
         db->down_until_ns = sv_clock_ns() + (uint64_t)db->backoff_ms * 1000000;
         snprintf(db->why_down, sizeof db->why_down, "%.*s", (int)sizeof db->why_down - 1, why.text);
-        pthread_cond_broadcast(&db->freed);
     } else {
         db->backoff_ms = 0;
         db->down_until_ns = 0;
@@ -666,6 +688,161 @@ static int write_postgres(struct ctl_db *base, struct sv_err *err, ctl_db_fn fn,
 static int read_postgres(struct ctl_db *base, struct sv_err *err, ctl_db_fn fn, void *data)
 {
     return transact(base, err, "begin isolation level repeatable read read only", false, fn, data);
+}
+
+/* ---- Turns ---- */
+
+/* Two writers that begin at the same time would be a conflict, and one of them for nothing. Who has
+ * the row of his turn has what the one before him has committed, as each statement looks anew. It
+ * is no advisory lock: those are tenants' too. */
+#define BEGIN_TURN "begin isolation level read committed"
+
+struct batch {
+    const char *turn;
+    struct job *jobs, *failed;
+};
+
+static int take_turn(struct ctl_sql *sql, struct sv_err *err, const char *turn)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < 3 && r == 0; i++) {
+        r = run(sql, err, "select 1 from meta where key = 'turn ' || $1 for update",
+                CTL_PARAMS(CTL_TEXT(turn)));
+        if (r == 0)
+            r = next(sql, err);
+        if (r == 0) /* the first ever */
+            r = run(sql, err,
+                    "insert into meta (key, value) values ('turn ' || $1, '') on conflict (key) do "
+                    "nothing",
+                    CTL_PARAMS(CTL_TEXT(turn)));
+    }
+    return r == 0 ? sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the turn '%s' keeps going", turn)
+                  : r;
+}
+
+static int run_batch(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct batch *b = data;
+    int r = take_turn(sql, err, b->turn);
+
+    b->failed = NULL;
+    for (struct job *j = b->jobs; j && r >= 0; j = j->next) {
+        j->why = (struct sv_err){0};
+        r = j->result = j->fn(sql, &j->why, j->data);
+        if (r < 0) {
+            b->failed = j;
+            *err = j->why;
+        }
+    }
+    return r < 0 ? r : 0;
+}
+
+/* One that fails by itself undoes the others': each is tried alone then. */
+static void run_jobs(struct postgres_db *db, const char *turn, struct job *jobs)
+{
+    struct batch b = {.turn = turn, .jobs = jobs};
+    struct sv_err why = {0};
+    int r = transact(&db->base, &why, BEGIN_TURN, true, run_batch, &b);
+    bool alone = b.failed && jobs->next && r != SV_EIO;
+
+    for (struct job *j = jobs, *next; r < 0 && j; j = next) {
+        next = j->next;
+        if (alone) {
+            j->next = NULL;
+            run_jobs(db, turn, j);
+            j->next = next;
+        } else {
+            j->result = r;
+            j->why = why;
+        }
+    }
+}
+
+/* NULL: no memory. *ret_fresh: nobody else is in it. Holds the lock. */
+static struct turn *find_turn(struct postgres_db *db, const char *name, bool *ret_fresh)
+{
+    struct turn *t = db->turns;
+
+    while (t && strcmp(t->name, name) != 0)
+        t = t->next;
+    *ret_fresh = !t;
+    if (t)
+        return t;
+    t = sv_alloc_zero(sizeof *t);
+    if (!t)
+        return NULL;
+    t->name = sv_strdup(name);
+    if (!t->name) {
+        sv_free(t);
+        return NULL;
+    }
+    t->next = db->turns;
+    db->turns = t;
+    return t;
+}
+
+static void delete_turn(struct postgres_db *db, struct turn *t)
+{
+    struct turn **p = &db->turns;
+
+    while (*p != t)
+        p = &(*p)->next;
+    *p = t->next;
+    sv_free(t->name);
+    sv_free(t);
+}
+
+/* What waits for the turn, up to a batch; then whoever waits next leads. Holds the lock, but not
+ * while it works. */
+static void lead(struct postgres_db *db, struct turn *t)
+{
+    struct job *jobs = t->first, *last = jobs;
+
+    for (unsigned n = 1; n < BATCH_MAX && last->next; n++)
+        last = last->next;
+    t->first = last->next;
+    last->next = NULL;
+    pthread_mutex_unlock(&db->mutex);
+    run_jobs(db, t->name, jobs);
+    pthread_mutex_lock(&db->mutex);
+    for (; jobs; jobs = jobs->next) {
+        jobs->done = true;
+        pthread_cond_signal(&jobs->changed);
+    }
+    if (t->first) {
+        t->first->leads = true;
+        pthread_cond_signal(&t->first->changed);
+    } else {
+        delete_turn(db, t);
+    }
+}
+
+static int write_in_turn(struct ctl_db *base, struct sv_err *err, const char *turn, ctl_db_fn fn,
+                         void *data)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    struct job job = {.fn = fn, .data = data};
+    struct turn *t;
+
+    pthread_mutex_lock(&db->mutex);
+    t = find_turn(db, turn, &job.leads);
+    if (!t) {
+        pthread_mutex_unlock(&db->mutex);
+        return sv_fail_nomem(err, "a write");
+    }
+    pthread_cond_init(&job.changed, NULL);
+    *(t->first ? &t->last->next : &t->first) = &job;
+    t->last = &job;
+    while (!job.done && !job.leads)
+        pthread_cond_wait(&job.changed, &db->mutex);
+    if (!job.done)
+        lead(db, t);
+    pthread_mutex_unlock(&db->mutex);
+    pthread_cond_destroy(&job.changed);
+    if (job.result < 0 && err)
+        *err = job.why;
+    return job.result;
 }
 
 /* ---- What other nodes tell ---- */
@@ -831,6 +1008,7 @@ const struct ctl_backend ctl_backend_postgres = {
     .open = open_postgres,
     .close = close_postgres,
     .write = write_postgres,
+    .write_in_turn = write_in_turn,
     .read = read_postgres,
     .run = run,
     .next = next,

@@ -271,7 +271,7 @@ static int drain_batch(struct ctl_server *server, struct sv_err *err)
         moved |= l->rings.data[i].next != l->rings.data[i].position;
     if (!moved)
         return 0;
-    r = ctl_db_write(server->db, err, write_batch, l);
+    r = ctl_db_write_in_turn(server->db, err, "ledger", write_batch, l);
     if (r < 0) { /* whether it is done is not always known: look again */
         for (size_t i = 0; i < l->rings.len; i++)
             l->rings.data[i].placed = false;

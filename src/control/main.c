@@ -107,6 +107,7 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
     if (m->kind == PLAT_SETTINGS && !link->server->settings) {
         link->server->settings = plat_get_text(m, PLAT_TAG_TEXT);
         link->server->clean = plat_has(m, PLAT_TAG_COUNT);
+        link->server->again = plat_has(m, PLAT_TAG_NUMBER);
         if (!link->server->settings || !start_parts(link->server, &link->started)) {
             link->failed = true;
             plat_channel_stop(channel);

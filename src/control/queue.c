@@ -9,6 +9,7 @@
 #define JOBS_MAX 10000 /* of a tenant */
 #define NAME_MAX_BYTES 256
 #define PATH_MAX_BYTES 4096
+#define TURN_BYTES 80 /* who is cut off shares it */
 
 static const char *const state_names[CTL_JOB_STATE_COUNT] = {"waiting", "running", "dead"};
 
@@ -77,11 +78,13 @@ int ctl_queue_add(struct ctl_server *server, struct sv_err *err, const struct ct
                   int64_t delay_ms, int64_t *ret_id)
 {
     struct push p = {job, sv_clock_wall_ms() + delay_ms, 0};
+    char turn[TURN_BYTES];
     int r;
 
     if (delay_ms < 0 || delay_ms > CTL_JOB_DELAY_MAX_MS)
         return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a job may wait for a year at most");
-    r = ctl_db_write(server->db, err, push, &p);
+    snprintf(turn, sizeof turn, "jobs %s", job->tenant); /* which count as one */
+    r = ctl_db_write_in_turn(server->db, err, turn, push, &p);
     if (r == 0)
         *ret_id = p.id;
     return r;

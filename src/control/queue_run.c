@@ -439,7 +439,7 @@ static void *run_thread(void *data)
         c->next_ms = INT64_MAX;
         r = c->first ? 0 : ctl_db_read(q->server->db, NULL, look, c);
         if (r == 0 && c->room > 0 && (c->first || c->next_ms <= sv_clock_wall_ms())) {
-            r = ctl_db_write(q->server->db, NULL, claim, c);
+            r = ctl_db_write_in_turn(q->server->db, NULL, "claim", claim, c);
             if (r == 0) {
                 begin(q, c);
                 c->first = false;

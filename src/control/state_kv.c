@@ -197,23 +197,20 @@ static int account(struct ctl_sql *sql, struct sv_err *err, const struct kv *kv,
                    CTL_INT(kv->last_version + (size > 0))));
 }
 
-/* What has expired of the tenant (NULL: of all) and its account. */
+/* What has expired of the tenant, and its account. */
 static int forget_expired(struct ctl_sql *sql, struct sv_err *err, const char *tenant,
                           int64_t now_ms)
 {
     int r = ctl_sql_run(
         sql, err,
         "update kv_usage set bytes = bytes - (select coalesce(sum(length(key) + length(value) + "
-        "$3), 0) from kv where kv.tenant = kv_usage.tenant and expires_ms <= $1), entries = "
-        "entries - (select count(*) from kv where kv.tenant = kv_usage.tenant and expires_ms <= "
-        "$1) where tenant in (select tenant from kv where expires_ms <= $1 and (tenant = $2 or $2 "
-        "= ''))",
-        CTL_PARAMS(CTL_INT(now_ms), CTL_TEXT(tenant ? tenant : ""), CTL_INT(ENTRY_BYTES)));
+        "$3), 0) from kv where tenant = $2 and expires_ms <= $1), entries = entries - (select "
+        "count(*) from kv where tenant = $2 and expires_ms <= $1) where tenant = $2",
+        CTL_PARAMS(CTL_INT(now_ms), CTL_TEXT(tenant), CTL_INT(ENTRY_BYTES)));
 
     if (r == 0)
-        r = ctl_sql_run(sql, err,
-                        "delete from kv where expires_ms <= $1 and (tenant = $2 or $2 = '')",
-                        CTL_PARAMS(CTL_INT(now_ms), CTL_TEXT(tenant ? tenant : "")));
+        r = ctl_sql_run(sql, err, "delete from kv where expires_ms <= $1 and tenant = $2",
+                        CTL_PARAMS(CTL_INT(now_ms), CTL_TEXT(tenant)));
     return r;
 }
 
@@ -358,6 +355,16 @@ static int read_request(struct sv_err *err, struct kv *kv)
     return 0;
 }
 
+/* All writes to a tenant's keys change its account. */
+static int write_in_turn(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                         ctl_db_fn fn, void *data)
+{
+    char turn[CTL_TENANT_MAX + 4];
+
+    snprintf(turn, sizeof turn, "kv %s", tenant);
+    return ctl_db_write_in_turn(server->db, err, turn, fn, data);
+}
+
 int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_message *request,
                  struct plat_message *ret)
 {
@@ -369,19 +376,50 @@ int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_mess
     else if (r == 0 && kv.verb == KV_LIST)
         r = ask_list(server, err, &kv);
     else if (r == 0)
-        r = ctl_db_write(server->db, err, change, &kv);
+        r = write_in_turn(server, err, kv.tenant, change, &kv);
     sv_free(kv.tenant);
     return r;
 }
 
+struct sweep {
+    int64_t now_ms;
+    char tenant[CTL_TENANT_MAX + 1];
+};
+
+/* The next tenant that has something to forget. 1: there is one. */
+static int find_expired(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    struct sweep *s = data;
+    struct sv_str tenant;
+    int r =
+        ctl_sql_run(sql, err, "select min(tenant) from kv where expires_ms <= $1 and tenant > $2",
+                    CTL_PARAMS(CTL_INT(s->now_ms), CTL_TEXT(s->tenant)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r <= 0 || ctl_sql_null(sql, 0))
+        return r < 0 ? r : 0;
+    tenant = ctl_sql_str(sql, 0);
+    snprintf(s->tenant, sizeof s->tenant, "%.*s", (int)tenant.len, tenant.ptr);
+    return 1;
+}
+
 static int sweep(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
-    return forget_expired(sql, err, NULL, *(const int64_t *)data);
+    const struct sweep *s = data;
+
+    return forget_expired(sql, err, s->tenant, s->now_ms);
 }
 
 int ctl_state_kv_sweep(struct ctl_server *server, struct sv_err *err)
 {
-    int64_t now_ms = sv_clock_wall_ms();
+    struct sweep s = {.now_ms = sv_clock_wall_ms()};
+    int r;
 
-    return ctl_db_write(server->db, err, sweep, &now_ms);
+    while ((r = ctl_db_read(server->db, err, find_expired, &s)) > 0) {
+        r = write_in_turn(server, err, s.tenant, sweep, &s);
+        if (r < 0)
+            break;
+    }
+    return r;
 }

@@ -16,8 +16,10 @@
 #include "control/secret.h"
 #include "control/state.h"
 
-#define LOCK_WAIT_MS 10000 /* for the control process before us, which ends */
-#define LOCK_PAUSE_MS 5    /* between two looks whether the one before us has ended */
+#define LOCK_WAIT_MS 10000    /* for the control process before us, which ends */
+#define LOCK_PAUSE_MS 5       /* between two looks whether the one before us has ended */
+#define DATABASE_WAIT_MS 5000 /* for one that is away while the server runs */
+#define DATABASE_PAUSE_MS 20
 #define SEEN_EVERY_MS 10000
 #define SEEN_LATE_MS 5000
 #define NODE_FORGOTTEN_MS (24LL * 3600 * 1000)
@@ -111,11 +113,18 @@ int ctl_store_database(struct ctl_server *server, struct sv_err *err, const char
     return ctl_db_open(err, url && url[0] && strcmp(url, "default") != 0 ? url : path, &server->db);
 }
 
+/* A server that begins says what is wrong; one that runs, whose control process has died while the
+ * database was being started again, only has to wait. */
 static int open_database(struct ctl_server *server, struct sv_err *err)
 {
     char *url = ctl_setting(server, "database");
     int r = ctl_store_database(server, err, url);
 
+    for (unsigned waited = 0; r == SV_EIO && server->again && waited < DATABASE_WAIT_MS;
+         waited += DATABASE_PAUSE_MS) {
+        usleep(DATABASE_PAUSE_MS * 1000);
+        r = ctl_store_database(server, err, url);
+    }
     sv_free(url);
     return r;
 }

@@ -157,10 +157,15 @@ static int delete_functions(struct ctl_server *server, struct sv_err *err, const
 static int delete_tenant(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     static const char *const statements[] = {
-        "delete from tokens where tenant = $1",    "delete from kv where tenant = $1",
-        "delete from kv_usage where tenant = $1",  "delete from secrets where tenant = $1",
-        "delete from ephemeral where tenant = $1", "delete from queue where tenant = $1",
-        "delete from requests where tenant = $1",  "delete from tenants where name = $1",
+        "delete from tokens where tenant = $1",
+        "delete from kv where tenant = $1",
+        "delete from kv_usage where tenant = $1",
+        "delete from secrets where tenant = $1",
+        "delete from ephemeral where tenant = $1",
+        "delete from queue where tenant = $1",
+        "delete from requests where tenant = $1",
+        "delete from meta where key in ('turn kv ' || $1, 'turn jobs ' || $1)",
+        "delete from tenants where name = $1",
     };
     int r = 0;
 

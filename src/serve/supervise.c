@@ -28,8 +28,8 @@
 #define NS_PER_MS ((uint64_t)1000000)
 #define SHORT_LIFE_MS 1000 /* who ends sooner is started again later and later */
 #define PAUSE_FIRST_MS 20
-#define PAUSE_NEEDED_MS 200
-#define PAUSE_MOST_MS 5000
+#define PAUSE_NEEDED_MS 100
+#define PAUSE_MOST_MS 1000
 #define START_TRIES 3       /* of a first worker that is killed before it serves */
 #define DRAIN_GRACE_MS 7000 /* beyond drain-time, for a worker to end by itself */
 #define CONTROL_GRACE_MS 10000

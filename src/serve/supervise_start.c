@@ -136,6 +136,8 @@ static bool tell_settings(struct srv_supervisor *s)
     plat_put(&m, PLAT_TAG_TEXT, lines.data, lines.len);
     if (s->control_clean)
         plat_put_u64(&m, PLAT_TAG_COUNT, 1);
+    if (s->started)
+        plat_put_u64(&m, PLAT_TAG_NUMBER, 1);
     ok = !lines.failed && plat_channel_send(s->control_link, NULL, &m, true) == 0;
     plat_message_release(&m);
     sv_buf_release(&lines);

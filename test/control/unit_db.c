@@ -136,6 +136,101 @@ static void many_share_a_commit(void **state)
         }
 }
 
+/* ---- Turns: a number that all read and write back, from two nodes */
+
+static struct ctl_db *other;
+
+struct adding {
+    struct ctl_db *db;
+    const char *name;
+    unsigned adds, fails;
+};
+
+static int64_t counted;
+
+static int read_count(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    int r = ctl_sql_run(sql, err, "select value from meta where key = $1",
+                        CTL_PARAMS(CTL_TEXT((const char *)data)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    counted = r > 0 ? strtoll(ctl_sql_str(sql, 0).ptr, NULL, 10) : 0;
+    return r < 0 ? r : 0;
+}
+
+static int write_count(struct ctl_sql *sql, struct sv_err *err, const char *name, int64_t count)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, count);
+    return ctl_sql_run(sql, err,
+                       "insert into meta (key, value) values ($1, $2) on conflict (key) do update "
+                       "set value = excluded.value",
+                       CTL_PARAMS(CTL_TEXT(name), CTL_TEXT(text)));
+}
+
+static int add_one(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct adding *a = data;
+    int64_t before;
+    int r = ctl_sql_run(sql, err, "select value from meta where key = $1",
+                        CTL_PARAMS(CTL_TEXT(a->name)));
+
+    if (r == 0)
+        r = ctl_sql_next(sql, err);
+    if (r < 0)
+        return r;
+    before = r ? strtoll(ctl_sql_str(sql, 0).ptr, NULL, 10) : 0;
+    return write_count(sql, err, a->name, before + 1);
+}
+
+static int add_and_fail(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    int r = add_one(sql, err, data);
+
+    return r < 0 ? r : sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "full");
+}
+
+static void *add_many(void *data)
+{
+    struct adding *a = data;
+
+    for (int i = 0; i < 40; i++) {
+        struct sv_err err = {0};
+
+        if (i % 8 == 7) {
+            a->fails += ctl_db_write_in_turn(a->db, &err, a->name, add_and_fail, a) == SV_ELIMIT &&
+                        strcmp(err.text, "full") == 0;
+        } else {
+            a->adds += ctl_db_write_in_turn(a->db, &err, a->name, add_one, a) == 0;
+        }
+    }
+    return NULL;
+}
+
+static void writes_in_turn(void **state)
+{
+    static char names[2][8] = {"sum 0", "sum 1"};
+    struct adding adding[12];
+    pthread_t threads[12];
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        adding[i] = (struct adding){.db = i % 4 < 2 ? db : other, .name = names[i % 2]};
+        assert_int_equal(pthread_create(&threads[i], NULL, add_many, &adding[i]), 0);
+    }
+    for (int i = 0; i < 12; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(adding[i].adds, 35);
+        assert_int_equal(adding[i].fails, 5);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ctl_db_read(db, NULL, read_count, names[i]), 0);
+        assert_int_equal(counted, 6 * 35);
+    }
+}
+
 static _Atomic unsigned noted;
 
 static void note(void *data, const char *what)
@@ -179,6 +274,7 @@ static int open_url(const char *url)
         fprintf(stderr, "%s: %s\n", url, err.text);
         return -1;
     }
+    other = db;
     return 0;
 }
 
@@ -194,13 +290,19 @@ static int open_sqlite(void **state)
 
 static int open_postgres(void **state)
 {
+    struct sv_err err = {0};
+
     (void)state;
-    return open_url(cluster_url(""));
+    if (open_url(cluster_url("")) < 0 || ctl_db_open(&err, cluster_url(""), &other) < 0)
+        return -1;
+    return 0;
 }
 
 static int close_db(void **state)
 {
     (void)state;
+    if (other != db)
+        ctl_db_close(other);
     ctl_db_close(db);
     return 0;
 }
@@ -208,8 +310,11 @@ static int close_db(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_and_reads),          cmocka_unit_test(a_failure_undoes),
-        cmocka_unit_test(one_in_another_is_refused), cmocka_unit_test(many_share_a_commit),
+        cmocka_unit_test(writes_and_reads),
+        cmocka_unit_test(a_failure_undoes),
+        cmocka_unit_test(one_in_another_is_refused),
+        cmocka_unit_test(many_share_a_commit),
+        cmocka_unit_test(writes_in_turn),
         cmocka_unit_test(watchers_are_told),
     };
     int r = cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
