@@ -225,6 +225,10 @@ typedef struct ssvm_config {
     int (*compiler_run)(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
                         const int fds[3]);
     void *compiler_data;
+    /* Believe what the section `ssvm.costs` of modules says of the gas of instructions and of the
+     * calls of imports: only for modules that got theirs from ssvm_costs_append, or have none
+     * (ssvm_module_has_costs tells). Else such a section means nothing. Since 0.1. */
+    bool module_costs;
 } ssvm_config;
 #define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
 
@@ -245,6 +249,15 @@ SSVM_API own ssvm_error *ssvm_module_new(ssvm_engine *, const void *bytes, size_
  * lives. */
 SSVM_API own ssvm_error *ssvm_module_open(ssvm_engine *, const char *path, own ssvm_module **ret);
 SSVM_API void ssvm_module_delete(own ssvm_module *);
+
+/* The module of `len` bytes with a table of costs as its last section: lines "INSTRUCTION COST" and
+ * "import MODULE.NAME COST" (doc/format/costs.md). Nothing is looked at here: ssvm_module_new of an
+ * engine with config.module_costs refuses a wrong table, with its line. *ret is the caller's, for
+ * ssvm_string_delete. Any thread. Since 0.1. */
+SSVM_API own ssvm_error *ssvm_costs_append(const void *bytes, size_t len, const char *table,
+                                           size_t table_len, own char **ret, size_t *ret_len);
+/* Has the module a table of costs that is believed? Any thread. Since 0.1. */
+SSVM_API bool ssvm_module_has_costs(const ssvm_module *);
 
 /* ---- Native code
  * ------------------------------------------------------------------------------------------------

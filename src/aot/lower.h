@@ -11,6 +11,7 @@
 #include "aot/aot.h"
 #include "runtime/native.h"
 #include "runtime/trap.h"
+#include "wasm/costs.h"
 #include "wasm/reader.h"
 
 /* An operand. `root` and `delta`: an i32 that is (value numbered root) + delta; 0 = nothing known.

@@ -686,7 +686,7 @@ static void step(struct lower *l)
     if (l->unreachable && !sv_code_ends_dead(&l->p, op, &l->skip_depth))
         return;
     if (l->metered && !l->unreachable)
-        l->gas += sv_op_info[op].cost;
+        l->gas += sv_op_cost(l->m, op);
     lower_location(l);
     lower_op(l, op);
 }

@@ -507,7 +507,7 @@ static bool play(struct scan *s)
         op = sv_code_op(&s->p);
         if (op == OP_END && s->nlabels == 1)
             return s->whole && s->depth == 0;
-        s->cost += sv_op_info[op].cost;
+        s->cost += sv_op_cost(s->l->m, op);
         if (op == OP_BR_IF && s->nlabels == 1 && !s->whole)
             return end_turn(s);
         if (!play_op(s, op))

@@ -90,6 +90,8 @@ own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret
     e->engine->no_guard = c.no_guard;
     e->engine->gc_stress = c.gc_stress;
     e->engine->no_optimise = c.no_optimise;
+    if (c.module_costs)
+        e->engine->features |= SV_FEATURES_COSTS;
     if (c.disable)
         error = disable(&e->engine->features, c.disable);
     if (error)

@@ -284,8 +284,8 @@ static bool go_on(void *arg, uint32_t done, uint32_t total)
     return !stop;
 }
 
-static struct sv_aot_options options_of(struct sv_tier *t, uint64_t features,
-                                        const struct sv_tier_code *c)
+static struct sv_aot_options options_of(struct sv_tier *t, const struct sv_module *m,
+                                        uint64_t features, const struct sv_tier_code *c)
 {
     return (struct sv_aot_options){.opt_level = t->opt_level,
                                    .verify = t->verify,
@@ -293,7 +293,7 @@ static struct sv_aot_options options_of(struct sv_tier *t, uint64_t features,
                                    .metered = c->form & SV_NATIVE_METERED,
                                    .deterministic = c->form & SV_NATIVE_DETERMINISTIC,
                                    .debug = t->debug,
-                                   .features = features,
+                                   .features = features | (m->features & SV_FEATURES_COSTS),
                                    .processes = c->processes,
                                    .osr_func = c->func,
                                    .osr_offset = c->offset,
@@ -316,7 +316,7 @@ static int compile(struct sv_err *err, struct sv_tier *t, const struct sv_module
                    const struct sv_tier_code *c, uint64_t features, own uint8_t **ret,
                    size_t *ret_len)
 {
-    struct sv_aot_options opts = options_of(t, features, c);
+    struct sv_aot_options opts = options_of(t, m, features, c);
     uint8_t key[SV_IMAGE_KEY_LEN];
     struct sv_aot_report report;
     struct sv_err no_key;

@@ -20,6 +20,7 @@
 extern char **environ;
 
 #define MESSAGE_MAX 400
+#define FORM_COSTS 8 /* added to --form: the child believes the module's costs as we do */
 
 /* Its standard streams, files in memory. */
 struct child {
@@ -81,7 +82,7 @@ static void close_child(struct child *c)
 
 /* 0 or an errno. */
 static int spawn(const struct sv_tier *t, const struct child *child, const struct sv_tier_code *c,
-                 bool cached, pid_t *ret)
+                 unsigned form_number, bool cached, pid_t *ret)
 {
     char form[16], loop[32];
     char *argv[] = {t->program,
@@ -100,7 +101,7 @@ static int spawn(const struct sv_tier *t, const struct child *child, const struc
     sigset_t none;
     int r;
 
-    snprintf(form, sizeof form, "%u", c->form);
+    snprintf(form, sizeof form, "%u", form_number);
     snprintf(loop, sizeof loop, "%u:%u", c->func, c->offset);
     sigemptyset(&none);
     posix_spawn_file_actions_init(&actions);
@@ -182,6 +183,7 @@ static int take(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
 static int run(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
                const struct sv_tier_code *code, bool cached, own struct sv_native **ret)
 {
+    unsigned form = code->form | (m->features & SV_FEATURES_COSTS ? FORM_COSTS : 0);
     struct child c;
     pid_t pid;
     int r = 0;
@@ -189,8 +191,8 @@ static int run(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
     if (!open_child(&c, m)) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no files for a compiler: %s", strerror(errno));
     } else if (t->run) {
-        c.status = t->run(t->run_data, code->form, code->func, code->offset, cached, c.fds);
-    } else if ((r = spawn(t, &c, code, cached, &pid)) != 0) {
+        c.status = t->run(t->run_data, form, code->func, code->offset, cached, c.fds);
+    } else if ((r = spawn(t, &c, code, form, cached, &pid)) != 0) {
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot start the compiler '%s': %s", t->program,
                     strerror(r));
     } else {

@@ -93,6 +93,7 @@ enum cli_option_id {
     CLI_FROM,
     CLI_LOOP,
     CLI_GAS_LIMIT,
+    CLI_GAS_TABLE,
     CLI_GC_HEAP_LIMIT,
     CLI_GC_STRESS,
     CLI_HELP,
@@ -199,6 +200,12 @@ void cli_values_release(struct cli_values *);
 /* The whole of a file; `fd` is closed unless it is standard input. *ret: to free. False = reported.
  */
 bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len);
+
+/* The module, with the costs of --gas-table: of that file, of its own (CLI_COSTS_OF_MODULE), or as
+ * usual (NULL); an engine with module_costs is needed but for the last. 0, or the exit status of a
+ * failure, which is reported. */
+#define CLI_COSTS_OF_MODULE "module"
+int cli_module_open(ssvm_engine *, const char *file, const char *costs, own ssvm_module **ret);
 
 /* What --kv, --sql, --secret, --allow-http and --storage grant, each at most n times. */
 struct cli_state {

@@ -17,13 +17,16 @@ struct compile {
     struct cli_args args;
     ssvm_config config;
     ssvm_compile_options options;
-    const char *out, *fill;
+    const char *out, *fill, *costs;
     unsigned long form;
     uint32_t func, loop; /* of --fill-cache; 0: the whole module */
     bool progress;       /* on a terminal */
     bool level;          /* -O was given */
     char cache[4096];
 };
+
+/* Of --form: the module's table of costs is the host's. */
+#define FORM_COSTS 8u
 
 /* What a compiler of hostile input may use, of its own process; each part has limits too. */
 #define CPU_SECONDS_MAX 1800
@@ -97,6 +100,9 @@ static bool set_option(struct compile *c, int id)
         return c->options.checked = true;
     case CLI_METERED:
         return c->options.metered = true;
+    case CLI_GAS_TABLE:
+        c->costs = c->args.value;
+        return c->config.module_costs = c->options.metered = true;
     case CLI_DETERMINISTIC:
         return c->config.deterministic = true;
     case CLI_CACHE:
@@ -106,7 +112,10 @@ static bool set_option(struct compile *c, int id)
         c->fill = c->args.value;
         return true;
     case CLI_FORM:
-        return number(c, 7, &c->form);
+        if (!number(c, 15, &c->form))
+            return false;
+        c->config.module_costs = c->form & FORM_COSTS;
+        return true;
     case CLI_LOOP:
         return loop(c);
     default:
@@ -127,14 +136,15 @@ static int check(const char *file, own ssvm_error *e)
     return e ? cli_error(file, e) : 0;
 }
 
-static int read_module(ssvm_engine *engine, const char *file, ssvm_module **ret)
+static int read_module(const struct compile *c, ssvm_engine *engine, const char *file,
+                       ssvm_module **ret)
 {
     ssvm_error *error;
     char *bytes;
     size_t len;
 
     if (strcmp(file, "-") != 0)
-        return check(file, ssvm_module_open(engine, file, ret));
+        return cli_module_open(engine, file, c->costs, ret);
     /* A jail may let us read it, but not open it anew by a name. */
     if (!cli_read_all("standard input", STDIN_FILENO, &bytes, &len))
         return CLI_STATUS_ERROR;
@@ -149,7 +159,7 @@ static int compile_file(struct compile *c, ssvm_engine *engine, const char *file
     ssvm_module *module = NULL;
     char *bytes = NULL;
     size_t len = 0;
-    int status = read_module(engine, file, &module);
+    int status = read_module(c, engine, file, &module);
 
     if (status == 0) {
         if (c->progress)
@@ -197,10 +207,10 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_CORE, &core);
-    status = read_module(engine, file, &module);
+    status = read_module(c, engine, file, &module);
     if (status == 0)
-        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form, c->func, c->loop,
-                                                    &image, &len));
+        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form & ~FORM_COSTS,
+                                                    c->func, c->loop, &image, &len));
     if (status == 0 && image)
         status = send_image(image, len);
     ssvm_string_delete(image);

@@ -46,7 +46,7 @@ struct run {
     struct cli_sockets sockets;
     struct cli_process process;
     char disable[DISABLE_MAX];
-    const char *invoke, *file;
+    const char *invoke, *file, *costs;
     const char *profile; /* --profile */
     int profile_fd;      /* open while it is taken; -1: none */
     ssvm_result_kind result;
@@ -339,6 +339,9 @@ static bool set_option(struct run *r, int id)
         return add_link(r, (char *)value);
     case CLI_TIER:
         return set_tier(r, value);
+    case CLI_GAS_TABLE:
+        r->costs = value;
+        return r->config.module_costs = true;
     case CLI_STATS:
         return set_stats(r, value);
     case CLI_CACHE:
@@ -523,10 +526,11 @@ static int link_modules(struct run *r)
     for (size_t i = 0; i < r->nlinks; i++) {
         ssvm_instance *inst;
         ssvm_module *m;
-        ssvm_error *e = ssvm_module_open(r->engine, r->links[i].file, &m);
+        ssvm_error *e;
+        int status = cli_module_open(r->engine, r->links[i].file, r->costs, &m);
 
-        if (e)
-            return cli_error(r->links[i].file, e);
+        if (status != 0)
+            return status;
         e = ssvm_linker_instantiate(r->linker, m, &inst);
         ssvm_module_delete(m);
         if (!e)
@@ -646,11 +650,11 @@ static int prepare(struct run *r)
         preload(r->file);
     u = now_ns();
     r->phase_ns[PHASE_LOAD] = u - t;
-    e = ssvm_module_open(r->engine, r->file, &r->module);
+    status = cli_module_open(r->engine, r->file, r->costs, &r->module);
     t = now_ns();
     r->phase_ns[PHASE_VALIDATE] = t - u;
-    if (e)
-        return cli_error(r->file, e);
+    if (status != 0)
+        return status;
     if (ssvm_module_refusal(r->module))
         cli_message("'%s': its native code is not used: %s", r->file,
                     ssvm_module_refusal(r->module));

@@ -287,7 +287,7 @@ static void lower_body(struct lower *l)
         if (l->unreachable && !sv_code_ends_dead(&l->p, (enum sv_op)op, &l->skip_depth))
             continue;
         if (l->metered)
-            l->gas += sv_op_info[op].cost;
+            l->gas += sv_op_cost(l->m, (enum sv_op)op);
         if (op == OP_LOCAL_GET) /* every third */
             local_get(l, sv_code_u32(&l->p));
         else

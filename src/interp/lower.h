@@ -6,6 +6,7 @@
 #define SV_INTERP_LOWER_H
 
 #include "interp/code.h"
+#include "wasm/costs.h"
 #include "wasm/reader.h"
 
 #define NONE UINT32_MAX

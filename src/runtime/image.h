@@ -26,7 +26,8 @@
     FLAG(DEBUG, 4, "debug")           /* frame pointers, as debuggers want */                      \
     FLAG(THREADS, 5, "threads")       /* has a shared memory */                                    \
     FLAG(GC, 6, "gc")                 /* has references to the collected heap on its stack */      \
-    FLAG(OSR, 7, "osr")               /* one loop, to be entered from the interpreter */
+    FLAG(OSR, 7, "osr")               /* one loop, to be entered from the interpreter */           \
+    FLAG(COSTS, 8, "costs")           /* instructions cost what the module's own table says */
 
 enum sv_image_flags {
 #define FLAG(name, bit, text) SV_IMAGE_##name = 1 << (bit),

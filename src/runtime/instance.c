@@ -7,6 +7,7 @@
 #include "runtime/data_image.h"
 #include "runtime/exec.h"
 #include "runtime/native.h"
+#include "wasm/costs.h"
 
 /* ---- Type checks of imports
  * -------------------------------------------------------------------------------- */
@@ -244,6 +245,9 @@ static int take_imports(struct sv_err *err, struct sv_instance *inst,
         switch (imports[i].kind) {
         case SV_EXTERN_FUNC:
             inst->funcs[index] = imports[i].func;
+            if (m->import_costs && m->import_costs[index] != SV_COSTS_NONE &&
+                !imports[i].func->inst)
+                imports[i].func->cost = m->import_costs[index];
             break;
         case SV_EXTERN_TABLE:
             inst->tables[index] = imports[i].table;

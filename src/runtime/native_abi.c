@@ -72,5 +72,6 @@ uint32_t sv_native_image_flags(uint64_t features, bool checked, bool metered, bo
                 ? (uint32_t)SV_IMAGE_EXCEPTIONS
                 : 0) |
            (features >> SV_FEATURE_THREADS & 1 ? (uint32_t)SV_IMAGE_THREADS : 0) |
-           (features >> SV_FEATURE_GC & 1 ? (uint32_t)SV_IMAGE_GC : 0);
+           (features >> SV_FEATURE_GC & 1 ? (uint32_t)SV_IMAGE_GC : 0) |
+           (features & SV_FEATURES_COSTS ? (uint32_t)SV_IMAGE_COSTS : 0);
 }

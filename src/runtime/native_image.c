@@ -51,8 +51,9 @@ static int check(struct sv_err *err, const void *bytes, size_t len, const struct
                  enum sv_native_depth depth, enum sv_native_kind kind, struct sv_native_layout *ret,
                  struct sv_image_part *ret_data)
 {
-    struct sv_image_expect expect = {.flags_mask = SV_IMAGE_OSR,
-                                     .id.flags = kind == SV_NATIVE_LOOP ? SV_IMAGE_OSR : 0};
+    struct sv_image_expect expect = {.flags_mask = SV_IMAGE_OSR | SV_IMAGE_COSTS,
+                                     .id.flags = (kind == SV_NATIVE_LOOP ? SV_IMAGE_OSR : 0u) |
+                                                 (m->costs ? (uint32_t)SV_IMAGE_COSTS : 0)};
     struct sv_image_header h;
     int r;
 

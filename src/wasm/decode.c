@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include "wasm/binary.h"
+#include "wasm/costs.h"
 #include "wasm/dwarf.h"
 #include "wasm/rec.h"
 
@@ -261,6 +262,10 @@ int sv_module_new(struct sv_err *err, struct sv_types *types, const uint8_t *byt
     r = decode_header(d);
     if (r == 0)
         r = decode_sections(d);
+    if (r == 0 && opts && opts->features & SV_FEATURES_COSTS)
+        r = sv_costs_read(err, m);
+    if (m->costs)
+        m->features |= SV_FEATURES_COSTS;
     if (r == 0 && opts && opts->valid)
         m->features |= opts->used;
     else if (r == 0)

@@ -149,7 +149,10 @@ struct sv_module {
     uint32_t ncustoms;
     struct sv_custom *customs;
 
-    uint64_t features;              /* bits of enum sv_feature that the module uses */
+    uint64_t features; /* bits of enum sv_feature that the module uses */
+    /* What instructions and the calls of imported functions cost; NULL: as usual (costs.h). */
+    uint8_t *costs;
+    uint32_t *import_costs;
     uint32_t code_offset, code_len; /* of the code section's contents */
 
     _Atomic(void *) names; /* parsed name and branch hint sections, made on first use (names.c) */
@@ -186,6 +189,9 @@ struct sv_decode_options {
     uint64_t used;
 };
 extern const uint64_t sv_features_default;
+/* Another bit of features, none of the language: what the module's section `ssvm.costs` says of
+ * costs holds. Only where the host has written it. */
+#define SV_FEATURES_COSTS (UINT64_C(1) << 63)
 const char *sv_feature_name(enum sv_feature);
 
 /* Decode and validate `len` bytes. The module keeps `bytes` and calls release_bytes at its end (on

@@ -63,12 +63,14 @@ few='/(address|br_table|call.*|if|labels|left-to-right|loop|memory_grow|memory_t
 scripts=$build/spec/json
 [ -d "$scripts" ] || scripts=$here/../../build/spec/json
 if [ -d "$scripts" ]; then
-    for tier in interp aot; do
+    for run in "interp" "aot" "interp --own-costs" "aot --own-costs"; do
         find "$scripts/core" "$scripts/custom" "$scripts/legacy-exceptions" -name test.json | sort |
             if [ "$n" -lt 1000 ]; then grep -E "$few"; else cat; fi |
-            xargs "$build/test/spec-runner" --tier $tier --gas-totals | grep ': gas ' >"$out/gas.$tier" || true
+            # shellcheck disable=SC2086
+            xargs "$build/test/spec-runner" --gas-totals --tier $run | grep ': gas ' >"$out/gas.$(echo "$run" | tr -d ' ')" || true
     done
-    if [ -s "$out/gas.interp" ] && cmp "$out/gas.interp" "$out/gas.aot"; then
+    if [ -s "$out/gas.interp" ] && cmp "$out/gas.interp" "$out/gas.aot" && cmp "$out/gas.interp--own-costs" "$out/gas.aot--own-costs" &&
+        ! cmp -s "$out/gas.interp" "$out/gas.interp--own-costs"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))

@@ -30,6 +30,7 @@ static const char usage[] =
     "  --metered        count gas\n"
     "  --gas-limited    count and limit gas\n"
     "  --gas-totals     count gas and show what each script used\n"
+    "  --own-costs      with a table of costs in every module, another cost for each instruction\n"
     "  --skip FILE      other list of skips\n"
     "  --repeat N       run every script N times\n"
     "  --texts          show refusals whose text is not the script's\n"
@@ -68,6 +69,7 @@ static const struct {
     {"--deterministic", offsetof(struct sv_engine, deterministic), 0},
     {"--metered", 0, offsetof(struct runner, metered)},
     {"--gas-limited", 0, offsetof(struct runner, gas_limited)},
+    {"--own-costs", 0, offsetof(struct runner, own_costs)},
     {"--gas-totals", 0, offsetof(struct runner, gas_totals)},
     {"--texts", 0, offsetof(struct runner, texts)},
     {"--traps", 0, offsetof(struct runner, traps)},
@@ -147,6 +149,8 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    if (r.own_costs)
+        r.engine->features |= SV_FEATURES_COSTS;
     r.metered |= r.gas_limited || r.gas_totals;
     r.engine->exec = &sv_interp_ops;
     if (!set_tier(&r, tier, optimise))

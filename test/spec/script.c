@@ -152,6 +152,36 @@ static const char *binary_of(const json_t *command)
                                                                 : text_of(command, "filename");
 }
 
+/* Behind the module: each instruction has a cost of its own. The bytes are realloc's. */
+static unsigned char *add_costs(unsigned char *bytes, size_t *io_len)
+{
+    static const char name[] = "\012" SV_COSTS_SECTION;
+    struct sv_buf table, section;
+    unsigned char *ret;
+
+    sv_buf_init(&table, 1 << 20);
+    sv_buf_init(&section, 1 << 20);
+    for (unsigned op = 0; op < OP_COUNT; op++) {
+        if (sv_op_info[op].cost)
+            sv_buf_printf(&table, "%s %u\n", sv_op_info[op].text, (op * 37 + 11) % 256);
+    }
+    table.len += sizeof name - 1;
+    for (int i = 0; i < 5; i++)
+        sv_buf_putc(&section, (char)((table.len >> 7 * i & 0x7f) | (i < 4 ? 0x80 : 0)));
+    table.len -= sizeof name - 1;
+    sv_buf_puts(&section, name);
+    sv_buf_append(&section, table.data, table.len);
+    ret = realloc(bytes, *io_len + 1 + section.len);
+    if (ret) {
+        ret[*io_len] = 0;
+        memcpy(ret + *io_len + 1, section.data, section.len);
+        *io_len += 1 + section.len;
+    }
+    sv_buf_release(&table);
+    sv_buf_release(&section);
+    return ret ? ret : bytes;
+}
+
 static int load(struct sv_err *err, struct script *s, const json_t *command, struct sv_module **ret)
 {
     struct sv_decode_options options = {.features = s->runner->engine->features};
@@ -163,6 +193,8 @@ static int load(struct sv_err *err, struct script *s, const json_t *command, str
     bytes = read_file(path, &len);
     if (!bytes)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot read '%s'", path);
+    if (s->runner->own_costs)
+        bytes = add_costs(bytes, &len);
     return sv_module_new(err, s->runner->engine->types, bytes, len, release_bytes, &options, ret);
 }
 

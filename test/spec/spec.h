@@ -9,6 +9,7 @@
 
 #include "interp/interp.h"
 #include "runtime/instance.h"
+#include "wasm/costs.h"
 
 struct skip {
     char *folder;
@@ -18,7 +19,7 @@ struct skip {
 /* Options, engine and totals of the whole run; totals are counted from several threads. */
 struct runner {
     struct sv_engine *engine;
-    bool metered, gas_limited, gas_totals, verbose, texts, traps;
+    bool metered, own_costs, gas_limited, gas_totals, verbose, texts, traps;
     /* Tiers of ../switcher.h: behind an instance's making, before a call of it; NULL: other tiers.
      */
     void (*begin)(struct sv_instance *), (*before_call)(struct sv_instance *);
