@@ -11,6 +11,7 @@
 #include "control/change.h"
 #include "control/cron.h"
 #include "control/prepare.h"
+#include "platform/costs.h"
 #include "platform/unit.h"
 
 #define NS_PER_MS 1000000
@@ -30,6 +31,7 @@ struct work {
     char hex[CTL_HEX_LEN + 1], ready_hex[CTL_HEX_LEN + 1], site_hex[CTL_HEX_LEN + 1];
     struct sv_str module; /* that counts */
     struct sv_buf site;   /* its static files, packed */
+    struct sv_buf costs;  /* the table of costs that it gets */
     struct ctl_prepared prepared;
     char name_buf[PLAT_NAME_MAX + 1];
     char key[CTL_UUID_TEXT]; /* that the function gets if it has none; "": none is asked for */
@@ -155,15 +157,17 @@ static int make_function(struct ctl_sql *sql, struct sv_err *err, struct work *w
     return r;
 }
 
-/* The version with these bytes and this manifest: that which is there, or a new one. */
+/* The version with these bytes, as they were made ready, and this manifest: that which is there, or
+ * a new one. */
 static int make_version(struct ctl_sql *sql, struct sv_err *err, struct work *w)
 {
     int64_t number;
     int r = ctl_change_ask(
         sql, err,
         "select number from versions where function_id = $1 and digest = $2 and manifest = $3 "
-        "and site = $4 order by number desc limit 1",
-        CTL_PARAMS(CTL_INT(w->id), CTL_TEXT(w->hex), CTL_STR(w->manifest), CTL_TEXT(w->site_hex)),
+        "and site = $4 and ready = $5 order by number desc limit 1",
+        CTL_PARAMS(CTL_INT(w->id), CTL_TEXT(w->hex), CTL_STR(w->manifest), CTL_TEXT(w->site_hex),
+                   CTL_TEXT(w->ready_hex)),
         0, &number);
 
     w->is_new = number == 0;
@@ -333,6 +337,18 @@ static int write_site(struct work *w, struct sv_err *err)
 
 /* ---- All of it ---- */
 
+static int find_costs(struct work *w, struct sv_err *err)
+{
+    char *file = ctl_setting(w->server, "gas-table"), *dir = ctl_setting(w->server, "gas-tables");
+    int r = plat_costs_read(err, file, dir, w->in->tenant, w->name, &w->costs);
+
+    sv_free(file);
+    sv_free(dir);
+    if (r < 0) /* whatever it is, it is the server's */
+        err->code = r = SV_EINTERNAL;
+    return r;
+}
+
 static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
 {
     uint64_t start = sv_clock_ns();
@@ -343,7 +359,11 @@ static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
     if (r == 0)
         r = ctl_blob_write(w->server, err, w->module.ptr, w->module.len, w->digest);
     if (r == 0)
-        r = ctl_prepare(w->server, err, w->digest, w->manifest, !w->in->no_native, &w->prepared);
+        r = find_costs(w, err);
+    if (r == 0)
+        r = ctl_prepare(w->server, err, w->digest, w->manifest,
+                        (struct sv_str){(const char *)w->costs.data, w->costs.len},
+                        !w->in->no_native, &w->prepared);
     if (r < 0)
         return r;
     ctl_hex(w->digest, w->hex);
@@ -365,6 +385,7 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
     int r;
 
     sv_buf_init(&w.site, SITE_MAX);
+    sv_buf_init(&w.costs, 2 * PLAT_COSTS_MAX);
     r = deploy(&w, err, &us);
 
     if (r == 0) {
@@ -379,6 +400,7 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
     }
     ctl_prepared_release(&w.prepared);
     sv_buf_release(&w.site);
+    sv_buf_release(&w.costs);
     sv_free(w.manifest_buf);
     return r;
 }

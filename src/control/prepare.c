@@ -42,9 +42,9 @@ static struct {
     } at[KNOWN_MAX];
 } known = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Module and manifest, but for what only says where the function is. */
+/* Module, costs and manifest, but for what only says where the function is. */
 static bool make_key(const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text,
-                     uint8_t ret[SV_SHA256_LEN])
+                     struct sv_str costs, uint8_t ret[SV_SHA256_LEN])
 {
     struct plat_manifest m;
     struct sv_err err = {0};
@@ -63,6 +63,9 @@ static bool make_key(const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text
     plat_manifest_release(&m);
     sv_sha256_init(&hash);
     sv_sha256_add(&hash, digest, PLAT_DIGEST_BYTES);
+    sv_sha256_add(&hash, &costs.len, sizeof costs.len);
+    if (costs.len > 0)
+        sv_sha256_add(&hash, costs.ptr, costs.len);
     if (ok && buf.len > 0)
         sv_sha256_add(&hash, buf.data, buf.len);
     sv_sha256_end(&hash, ret);
@@ -134,7 +137,7 @@ void ctl_prepared_release(struct ctl_prepared *p)
 
 /* Files of a process, by their numbers there. */
 struct files {
-    int fds[5];
+    int fds[6];
     unsigned n;
 };
 
@@ -336,11 +339,11 @@ static bool write_text(int fd, struct sv_str text)
 }
 
 static int prepare(struct ctl_server *server, struct sv_err *err,
-                   const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, bool native,
-                   struct ctl_prepared *ret)
+                   const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, struct sv_str costs,
+                   bool native, struct ctl_prepared *ret)
 {
     char *const argv[] = {(char *)"ssvm-control", (char *)CTL_PREPARE_ROLE, NULL};
-    struct files f = {.n = 5};
+    struct files f = {.n = 6};
     int r;
 
     f.fds[0] = ctl_blob_open(server, digest);
@@ -348,7 +351,8 @@ static int prepare(struct ctl_server *server, struct sv_err *err,
     f.fds[2] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     f.fds[3] = open_memory();
     f.fds[4] = open_memory();
-    if (f.fds[0] < 0 || !write_text(f.fds[4], text))
+    f.fds[5] = open_memory();
+    if (f.fds[0] < 0 || !write_text(f.fds[4], text) || !write_text(f.fds[5], costs))
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no files to prepare a module with: %s",
                     strerror(errno));
     else
@@ -360,17 +364,17 @@ static int prepare(struct ctl_server *server, struct sv_err *err,
 }
 
 int ctl_prepare(struct ctl_server *server, struct sv_err *err,
-                const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, bool native,
-                struct ctl_prepared *ret)
+                const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, struct sv_str costs,
+                bool native, struct ctl_prepared *ret)
 {
     uint8_t key[SV_SHA256_LEN];
-    bool keyed = make_key(digest, text, key);
+    bool keyed = make_key(digest, text, costs, key);
     int r;
 
     *ret = (struct ctl_prepared){0};
     if (keyed && find_known(server, key, ret))
         return 0;
-    r = prepare(server, err, digest, text, native, ret);
+    r = prepare(server, err, digest, text, costs, native, ret);
     if (r == 0 && keyed && native)
         remember(key, ret);
     return r;

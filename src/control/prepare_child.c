@@ -1,6 +1,7 @@
 /* The process that meets a module first: reads it from standard input, writes what it found to
  * standard output (values of message.h) and the module that begins behind the initialiser to
- * descriptor 3. The manifest is in descriptor 4. It compiles nothing. */
+ * descriptor 3. The manifest is in descriptor 4, the table of costs in descriptor 5. It compiles
+ * nothing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +19,7 @@
 
 #define READY_FD 3
 #define MANIFEST_FD 4
+#define COSTS_FD 5
 #define MANIFEST_MAX (1U << 20)
 #define DATA_MAX ((uint64_t)4 << 30)
 #define CPU_SECONDS 60
@@ -34,6 +36,7 @@ struct child {
     char *bytes;
     size_t len;
     bool command, initialises; /* has `_start`, `_initialize` */
+    bool changed;              /* the bytes are not those that came */
     bool random;               /* the initialiser has asked for random bytes */
 };
 
@@ -298,7 +301,7 @@ static ssvm_error *take_snapshot(struct child *c, struct guest *g, char **ret, s
     return NULL;
 }
 
-/* The module that instances begin with, into c->bytes and READY_FD. */
+/* What instances begin with, into c->bytes. */
 static int initialise(struct child *c, struct sv_err *err)
 {
     ssvm_wasi nothing = SSVM_WASI_INIT;
@@ -317,15 +320,44 @@ static int initialise(struct child *c, struct sv_err *err)
         error = take_snapshot(c, &g, &bytes, &len);
     if (error)
         r = fail(err, "its initialiser", error);
-    else if (bytes && !send_ready(bytes, len))
-        r = sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "its snapshot is too large");
     guest_release(&g);
     if (r == 0 && bytes) { /* it lives as long as the process */
         c->bytes = bytes;
         c->len = len;
+        c->changed = true;
     } else {
         ssvm_string_delete(bytes);
     }
+    return r;
+}
+
+/* The table of costs that the server gives it. */
+static int add_costs(struct child *c, struct sv_err *err)
+{
+    ssvm_error *error;
+    struct stat st;
+    void *table;
+
+    if (fstat(COSTS_FD, &st) < 0 || st.st_size == 0)
+        return 0;
+    table = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, COSTS_FD, 0);
+    if (table == MAP_FAILED)
+        return sv_fail_nomem(err, "a table of costs");
+    error = ssvm_costs_append(c->bytes, c->len, table, (size_t)st.st_size, &c->bytes, &c->len);
+    if (error)
+        return fail(err, "", error);
+    c->changed = true;
+    return 0;
+}
+
+static int make_ready(struct child *c, struct sv_err *err)
+{
+    int r = initialise(c, err);
+
+    if (r == 0)
+        r = add_costs(c, err);
+    if (r == 0 && c->changed && !send_ready(c->bytes, c->len))
+        r = sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "its snapshot is too large");
     return r;
 }
 
@@ -459,14 +491,19 @@ static int examine(struct child *c, struct sv_err *err)
     if (r < 0)
         return r;
     config.tier = "interp";
+    config.module_costs = true;
     error = ssvm_engine_new(&config, &c->engine);
     if (!error)
         error = ssvm_module_new(c->engine, c->bytes, c->len, &module);
     if (error)
         return fail(err, "", error);
+    if (ssvm_module_has_costs(module))
+        return sv_fail(err, SV_EINVALID, SV_NO_OFFSET,
+                       "it has a section 'ssvm.costs': what instructions cost is the server's to "
+                       "say");
     list_exports(c, module);
     ssvm_module_delete(module);
-    r = initialise(c, err);
+    r = make_ready(c, err);
     return r < 0 ? r : smoke(c, err);
 }
 
@@ -541,7 +578,7 @@ int ctl_compile_child(int argc, char **argv)
         fprintf(stderr, "ssvm-control: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    execl(argv[3], "ssvm", "compile", "--fill-cache", argv[2], "--form", "2", "--loop", "0:0", "-",
+    execl(argv[3], "ssvm", "compile", "--fill-cache", argv[2], "--form", "10", "--loop", "0:0", "-",
           (char *)NULL);
     fprintf(stderr, "ssvm-control: cannot start '%s': %s\n", argv[3], strerror(errno));
     return EXIT_FAILURE;

@@ -84,6 +84,30 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
     return bytes;
 }
 
+/* With the costs that the server says, and no others. */
+static ssvm_error *make_module(const struct srv_functions *fs, const char *bytes, size_t len,
+                               own ssvm_module **ret)
+{
+    ssvm_error *error;
+    char *joined = NULL;
+
+    if (fs->costs && fs->costs->len > 0) {
+        error = ssvm_costs_append(bytes, len, (const char *)fs->costs->data, fs->costs->len,
+                                  &joined, &len);
+        if (!error)
+            error = ssvm_module_new(fs->engine, joined, len, ret);
+        ssvm_string_delete(joined);
+        return error;
+    }
+    error = ssvm_module_new(fs->engine, bytes, len, ret);
+    if (error || !ssvm_module_has_costs(*ret))
+        return error;
+    ssvm_module_delete(*ret);
+    *ret = NULL;
+    return ssvm_error_new(
+        "it has a section 'ssvm.costs': what instructions cost is the server's to say");
+}
+
 /* Let instances begin where `_initialize` ended, where that is the same to everybody. */
 static void use_snapshot(struct srv_functions *fs, struct srv_version *version, const char *name,
                          const char *bytes)
@@ -102,7 +126,7 @@ static void use_snapshot(struct srv_functions *fs, struct srv_version *version, 
     if (snapshot && atomic_load(&fs->snapshot_bytes) + len > SNAPSHOTS_MAX * fs->max)
         snprintf(why, sizeof why, "the snapshots of all functions are too large");
     else if (snapshot)
-        error = ssvm_module_new(fs->engine, snapshot, len, &module);
+        error = make_module(fs, snapshot, len, &module);
     if (module) {
         atomic_fetch_add(&fs->snapshot_bytes, len);
         version->snapshot_bytes = len;
@@ -130,7 +154,7 @@ static void load_module(struct srv_functions *fs, struct srv_version *version, c
 
     if (!bytes)
         return;
-    error = ssvm_module_new(fs->engine, bytes, (size_t)version->id.size, &version->module);
+    error = make_module(fs, bytes, (size_t)version->id.size, &version->module);
     if (!error)
         use_snapshot(fs, version, name, bytes);
     free(bytes);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "serve/limit.h"
 #include "ssvm.h"
 
@@ -84,6 +85,7 @@ struct srv_functions {
     ssvm_engine *engine;
     struct srv_log *log;
     const struct srv_grant *grant;
+    const struct sv_buf *costs;      /* their table of costs; NULL or empty: none */
     pthread_mutex_t lock;            /* of adding */
     pthread_mutex_t initialising;    /* one function at a time: each may take a call's memory */
     _Atomic uint64_t snapshot_bytes; /* of all versions */

@@ -48,6 +48,7 @@ struct srv_server {
     unsigned nloops;
     struct srv_loop *loops;
     struct srv_grant grant;
+    struct sv_buf costs; /* table of DIR/functions; costs.h */
     struct srv_functions functions;
     struct srv_registry *registry; /* registry.h */
     struct srv_pool pool;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "platform/record.h"
+#include "serve/costs.h"
 #include "serve/jail.h"
 #include "serve/link.h"
 #include "serve/listen.h"
@@ -150,6 +151,8 @@ static bool open_engine(struct srv_server *server, const char *cache, bool linke
         config.compiler_data = server;
     }
     config.cache_dir = cache;
+    config.module_costs =
+        true; /* what the registry gives, and function.c, has the server's alone */
     error = ssvm_engine_new(&config, &server->engine);
     if (!error)
         return true;
@@ -173,6 +176,7 @@ static int open_parts(struct srv_server *server, bool linked)
         !srv_functions_init(&server->functions, server->engine, server->root, server->config.module,
                             &limits, &server->grant, &server->log))
         return SRV_STATUS_ERROR;
+    server->functions.costs = &server->costs;
     error = srv_grant_init(&server->grant, &server->config, &server->log);
     if (!error)
         return 0;
@@ -187,6 +191,7 @@ static void close_parts(struct srv_server *server)
     srv_registry_release(server);
     srv_grant_release(&server->grant);
     ssvm_engine_delete(server->engine);
+    sv_buf_release(&server->costs);
     close(server->root);
 }
 
@@ -216,7 +221,7 @@ int srv_worker_check(struct srv_server *server)
     raise_files(server);
     count_loops(server);
     share_address_space(server);
-    if (!srv_worker_open_root(server))
+    if (!srv_worker_open_root(server) || !srv_costs_open(server))
         return SRV_STATUS_ERROR;
     status = open_parts(server, false);
     if (status != 0)
@@ -360,7 +365,8 @@ static bool enter(struct srv_server *server, const struct srv_role *role)
         snprintf(server->data, sizeof server->data, "%s", server->config.data);
     server->tickets = srv_tickets_open(role->tickets);
     return srv_worker_open_root(server) && srv_listen_open(server) && srv_tls_init(server) &&
-           srv_log_open(&server->log, server->config.log) && map_records(server, role->records) &&
+           srv_costs_open(server) && srv_log_open(&server->log, server->config.log) &&
+           map_records(server, role->records) &&
            srv_jail_enter(server, strcmp(cache, "none") != 0 ? cache : NULL);
 }
 

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -57,6 +59,14 @@ SPIN = r"""(module (memory (export "memory") 1)
     (loop (i64.store (i32.const 0) (local.tee 0 (i64.add (i64.mul (local.get 0) (i64.const 6364136223846793005)) (i64.const 1)))) (br 0))))"""
 GROW = r"""(module (memory (export "memory") 1)
   (func (export "_start") (if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable))))"""
+
+
+# What a hundred turns of a loop and the call of the host cost.
+METER = r"""(module (import "ssvm_meter" "gas_used" (func $used (result i64))) (memory (export "memory") 1)
+  (func (export "used") (result i64) (local i32)
+    (local.set 0 (i32.const 100))
+    (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (call $used)))"""
 
 
 def say(text):
@@ -424,6 +434,83 @@ def limits():
         same((got[-1].status, got[-1].code(), got[-1]["retry-after"]), (429, "rate_limit", "1"))
         time.sleep(1.1)
         same(s.get("/f/rate").status, 200)
+
+
+@test
+def costs():
+    """Tables of costs: the server's, a tenant's, a function's. A version keeps that which it was deployed with; the same in every tier."""
+    with tempfile.TemporaryDirectory() as folder:
+        def table(name, text):
+            with open("%s/%s" % (folder, name), "w") as f:
+                f.write(text)
+            return "%s/%s" % (folder, name)
+
+        module = wasm(METER)
+        with open(folder + "/m.wasm", "wb") as f:
+            f.write(module)
+
+        def run(name):
+            """By the interpreter of `ssvm run`."""
+            options = ["--gas-table", "%s/%s" % (folder, name)] if name else []
+            return int(subprocess.run([SSVM, "run", "--tier", "interp", *options, "--invoke", "used", folder + "/m.wasm"], check=True, capture_output=True).stdout)
+
+        everybody = table("all", "i32.sub 3\n")
+        table("default.gas", "br_if 20\n")
+        table("acme.gas", "i32.const 9\nimport ssvm_meter.gas_used 5000\n")
+        table("acme.odd.gas", "# nothing but\nlocal.get 0\n")
+        plain = run(None)
+        want = {"other": run("all"), "default": run("default.gas"), "acme": run("acme.gas"), "odd": run("acme.odd.gas")}
+        same(len({plain, *want.values()}), 5)
+        same(want["other"], plain + 200)
+        with Registry("--workers", "1", "--gas-table", everybody, "--gas-tables", folder) as s:
+            for t in ("other", "acme"):
+                s.ask("POST", "/v1/tenants", {"name": t}, status=201)
+
+            def used(path):
+                return int(s.get(path).body)
+
+            for query in ("", "?native=off"):
+                name = "m" + query[-3:]
+                for t in ("other", "acme", "default"):
+                    s.deploy(name, module, tenant=t, query=query)
+                    same(used("/t/%s/f/%s/used" % (t, name)), want[t], t)
+            s.deploy("odd", module, tenant="acme")
+            same(used("/t/acme/f/odd/used"), want["odd"])
+            # A file of the server's folder.
+            s.write("functions/file.wasm", module)
+            same(used("/f/file/used"), want["default"])
+            # Nobody says himself what he costs.
+            own = subprocess.run([SSVM, "compile", "--cache", "none", "-O", "0", "--gas-table", folder + "/acme.odd.gas", folder + "/m.wasm", "-o", folder + "/own.wasm"], capture_output=True)
+            if own.returncode == 0:
+                with open(folder + "/own.wasm", "rb") as f:
+                    own = f.read()
+                error = s.deploy("own", own, status=422)
+                assert "ssvm.costs" in error["error"]["message"], error
+                s.write("functions/own.wasm", own)
+                same(used("/f/own/used"), want["default"], "the server's table is the last one")
+            # A new table is the next deployment's; back is back with the old one.
+            table("default.gas", "br_if 30\n")
+            same(used("/f/m/used"), want["default"])
+            d = s.deploy("m", module)
+            same((d["number"], d["is_new"]), (2, True))
+            same(used("/f/m/used"), run("default.gas"))
+            same(s.deploy("m", module)["is_new"], False)
+            s.ask("POST", "/v1/tenants/default/functions/m/rollback", {})
+            same(used("/f/m/used"), want["default"])
+            # A wrong one is refused with its line: by a deployment, and when the settings are read again.
+            table("default.gas", "br_if 30\nbr_of 2\n")
+            error = s.deploy("m", module, status=422)
+            assert "line 2: there is no instruction 'br_of'" in error["error"]["message"], error
+            before = s.workers()
+            s.process.send_signal(signal.SIGHUP)
+            until("it is said", lambda: "not reloaded" in open(s.dir + "/out").read())
+            assert "/default.gas': table of costs, line 2: there is no instruction 'br_of'" in open(s.dir + "/out").read()
+            until("only the workers from before are there", lambda: s.workers() == before)
+            same(used("/f/m/used"), want["default"])
+        for options, words in ((("--gas-table", folder + "/nothing"), "No such file"), (("--gas-tables", folder), "line 2"), (("--gas-tables", folder + "/no"), "cannot open the tables")):
+            os.makedirs(folder + "/site", exist_ok=True)
+            p = subprocess.run([base.SERVE, folder, "--check", "--data", "none", *options], capture_output=True, text=True)
+            assert p.returncode != 0 and words in p.stderr, p
 
 
 @test
