@@ -6,6 +6,7 @@
 
 #define KINDS_MAX 8 /* parameters of a function for contracts */
 #define SECTION_START 8
+#define ETHEREUM "ethereum" /* the module of all that may be imported */
 
 static const uint8_t magic[4] = {0, 'a', 's', 'm'};
 
@@ -61,7 +62,7 @@ static int define(ssvm_linker *l, const struct eth_func *func)
 
     if (!type)
         return EVMC_OUT_OF_MEMORY;
-    error = ssvm_linker_define_func(l, "ethereum", func->name, type, enter, (void *)func, NULL);
+    error = ssvm_linker_define_func(l, ETHEREUM, func->name, type, enter, (void *)func, NULL);
     ssvm_functype_delete(type);
     return error ? refused(error) : 0;
 }
@@ -149,6 +150,22 @@ static bool has_exports(const ssvm_module *m)
     return memory && start;
 }
 
+/* The library knows modules of its own, whose clocks and counts differ from machine to machine. */
+static bool has_other_imports(const ssvm_module *m)
+{
+    for (size_t i = 0; i < ssvm_module_nimports(m); i++) {
+        const char *module, *name;
+        size_t module_len, name_len;
+        ssvm_extern_kind kind;
+
+        ssvm_module_import(m, i, &module, &module_len, &name, &name_len, &kind);
+        if (kind != SSVM_EXTERN_FUNC || module_len != sizeof ETHEREUM - 1 ||
+            memcmp(module, ETHEREUM, module_len) != 0)
+            return true;
+    }
+    return false;
+}
+
 int eth_contract_make(ssvm_engine *engine, const uint8_t *code, size_t code_size,
                       own struct eth_contract **ret)
 {
@@ -165,7 +182,7 @@ int eth_contract_make(ssvm_engine *engine, const uint8_t *code, size_t code_size
     error = ssvm_module_new(engine, code, code_size, &c->module);
     if (error)
         r = refused(error);
-    else if (has_start(code, code_size) || !has_exports(c->module))
+    else if (has_start(code, code_size) || !has_exports(c->module) || has_other_imports(c->module))
         r = EVMC_CONTRACT_VALIDATION_FAILURE;
     else
         r = link_contract(engine, c);

@@ -107,7 +107,7 @@ struct code test_module(unsigned parts)
 {
     static uint8_t bytes[256];
     size_t n = 0;
-    unsigned imports = parts & (PART_ENV | PART_WRONG_TYPE) ? 1 : 0;
+    unsigned imports = parts & (PART_ENV | PART_WRONG_TYPE | PART_METER) ? 1 : 0;
 #define BYTES(...)                                                                                 \
     do {                                                                                           \
         static const uint8_t part[] = {__VA_ARGS__};                                               \
@@ -122,7 +122,8 @@ struct code test_module(unsigned parts)
     } while (0)
 
     BYTES(0, 'a', 's', 'm', 1, 0, 0, 0);
-    BYTES(1, 8, 2, 0x60, 0, 0, 0x60, 0, 1, 0x7f); /* () -> (), () -> (i32) */
+    /* () -> (), () -> (i32), () -> (i64) */
+    BYTES(1, 12, 3, 0x60, 0, 0, 0x60, 0, 1, 0x7f, 0x60, 0, 1, 0x7e);
     if (parts & PART_ENV) {
         BYTES(2, 9, 1, 3, 'e', 'n', 'v', 1, 'f', 0, 0);
     } else if (parts & PART_WRONG_TYPE) {
@@ -130,6 +131,11 @@ struct code test_module(unsigned parts)
         NAME("ethereum");
         NAME("finish");
         BYTES(0, 0);
+    } else if (parts & PART_METER) {
+        BYTES(2, 23, 1);
+        NAME("ssvm_meter");
+        NAME("gas_used");
+        BYTES(0, 2);
     }
     BYTES(3, 2, 1);
     bytes[n++] = parts & PART_MAIN_RESULT ? 1 : 0;

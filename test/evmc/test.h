@@ -36,7 +36,8 @@ enum module_parts {
     PART_ENV = 16,        /* imports env.f */
     PART_WRONG_TYPE = 32, /* imports ethereum.finish as () -> () */
     PART_HUGE = 64,       /* of 65536 pages */
-    PART_SEGMENT = 128    /* a data segment outside of memory */
+    PART_SEGMENT = 128,   /* a data segment outside of memory */
+    PART_METER = 256      /* imports ssvm_meter.gas_used, which the library has */
 };
 struct code test_module(unsigned parts);
 
