@@ -104,36 +104,36 @@ static int wait_for(void *data, struct pollfd *fds, unsigned n, int64_t timeout_
     return fds[n].revents ? SV_EEXIT : 0;
 }
 
-/* The strings of a tag, NULL at the end, each a copy with its NUL; NULL: no memory, or too many. */
-static own char **take_strings(const struct plat_message *m, enum plat_tag tag, bool variables)
-{
-    char **all;
-    size_t n = 0, k = 0;
-
-    while (n < STRINGS_MAX && plat_get_nth(m, tag, (unsigned)n).ptr)
-        n++;
-    all = n < STRINGS_MAX ? sv_alloc_array_zero(n + 1, sizeof *all) : NULL;
-    for (size_t i = 0; all && i < n; i++) {
-        struct sv_str s = plat_get_nth(m, tag, (unsigned)i);
-
-        all[k] = sv_strndup(s.ptr, s.len);
-        if (all[k] && variables && !cmd_allow_variable(all[k]))
-            sv_free(all[k]);
-        else
-            k++;
-        if (k > 0 && !all[k - 1])
-            break;
-    }
-    if (all)
-        all[k] = NULL;
-    return all;
-}
-
 static void free_strings(own char **all)
 {
     for (size_t i = 0; all && all[i]; i++)
         sv_free(all[i]);
     sv_free(all);
+}
+
+/* The strings of a tag, NULL at the end, each a copy with its NUL; NULL: no memory, or too many. */
+static own char **take_strings(const struct plat_message *m, enum plat_tag tag, bool variables)
+{
+    size_t n = 0, k = 0, at = 0;
+    struct sv_str s;
+    char **all;
+
+    while (n < STRINGS_MAX && plat_get_next(m, tag, &at).ptr)
+        n++;
+    all = n < STRINGS_MAX ? sv_alloc_array_zero(n + 1, sizeof *all) : NULL;
+    for (at = 0; all && (s = plat_get_next(m, tag, &at)).ptr;) {
+        char *one = sv_strndup(s.ptr, s.len);
+
+        if (!one) { /* not some of them: that were another command */
+            free_strings(all);
+            return NULL;
+        }
+        if (variables && !cmd_allow_variable(one))
+            sv_free(one);
+        else
+            all[k++] = one;
+    }
+    return all;
 }
 
 /* Does the function's grant name it: as the guest does, or as what the same list makes of it? */
@@ -142,8 +142,9 @@ static bool granted(const struct ctl_commands *c, const struct plat_message *m, 
     char other[CMD_PATH_MAX];
     struct sv_str name;
     bool found = false;
+    size_t at = 0;
 
-    for (unsigned i = 0; !found && (name = plat_get_nth(m, PLAT_TAG_ALLOW, i)).ptr; i++) {
+    while (!found && (name = plat_get_next(m, PLAT_TAG_ALLOW, &at)).ptr) {
         char *text = sv_strndup(name.ptr, name.len);
 
         found = text && cmd_allow_find(&c->allow, text, other) == 0 && strcmp(other, path) == 0;

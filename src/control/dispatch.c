@@ -19,6 +19,8 @@
 #include "platform/message.def"
 #undef KIND
 
+#define LISTS 1024
+
 static const ctl_kind_fn handlers[PLAT_KIND_COUNT] = {
 #define KIND(name, handler) [PLAT_##name] = handler,
 #include "platform/message.def"
@@ -31,37 +33,41 @@ static const ctl_kind_fn handlers[PLAT_KIND_COUNT] = {
 struct task {
     struct plat_channel *channel;
     struct plat_message request;
-    void (*done)(void *);
+    size_t bytes;
+    void (*done)(void *, size_t);
     void *data;
-    struct task *next;
-    int cancel_fd; /* -1: nobody has asked for it */
+    struct task *next, **place; /* in its list */
+    int cancel_fd;              /* -1: nobody has asked for it */
     bool cancelled;
 };
 
-/* All that wait or run. */
+/* All that wait or run, by their ids: there may be many. */
 static struct {
     pthread_mutex_t lock;
-    struct task *first;
-} tasks = {PTHREAD_MUTEX_INITIALIZER, NULL};
+    struct task *lists[LISTS];
+} tasks = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- Cancelling ---- */
 
 static void add(struct task *task)
 {
+    struct task **list = &tasks.lists[task->request.id % LISTS];
+
     pthread_mutex_lock(&tasks.lock);
-    task->next = tasks.first;
-    tasks.first = task;
+    task->next = *list;
+    task->place = list;
+    if (task->next)
+        task->next->place = &task->next;
+    *list = task;
     pthread_mutex_unlock(&tasks.lock);
 }
 
 static void take_out(struct task *task)
 {
-    struct task **at = &tasks.first;
-
     pthread_mutex_lock(&tasks.lock);
-    while (*at != task)
-        at = &(*at)->next;
-    *at = task->next;
+    *task->place = task->next;
+    if (task->next)
+        task->next->place = task->place;
     pthread_mutex_unlock(&tasks.lock);
     if (task->cancel_fd >= 0)
         close(task->cancel_fd);
@@ -72,8 +78,8 @@ void ctl_dispatch_cancel(struct plat_channel *channel, uint64_t id)
     uint64_t one = 1;
 
     pthread_mutex_lock(&tasks.lock);
-    for (struct task *t = tasks.first; t; t = t->next) {
-        if (t->channel != channel || t->request.id != id || id == 0)
+    for (struct task *t = id ? tasks.lists[id % LISTS] : NULL; t; t = t->next) {
+        if (t->channel != channel || t->request.id != id)
             continue;
         t->cancelled = true;
         if (t->cancel_fd >= 0)
@@ -82,10 +88,10 @@ void ctl_dispatch_cancel(struct plat_channel *channel, uint64_t id)
     pthread_mutex_unlock(&tasks.lock);
 }
 
-/* With the lock held. NULL: it is none of ours. */
+/* With the lock held. NULL: it is none of ours, or nobody waits for it. */
 static struct task *find(const struct plat_message *request)
 {
-    struct task *t = tasks.first;
+    struct task *t = request->id ? tasks.lists[request->id % LISTS] : NULL;
 
     while (t && &t->request != request)
         t = t->next;
@@ -147,25 +153,44 @@ static void answer(struct ctl_server *server, struct task *task)
 static void run_task(struct ctl_server *server, void *data)
 {
     struct task *task = data;
+    bool cancelled;
 
-    if (!ctl_dispatch_cancelled(&task->request))
+    pthread_mutex_lock(&tasks.lock);
+    cancelled = task->cancelled;
+    pthread_mutex_unlock(&tasks.lock);
+    if (!cancelled)
         answer(server, task);
     take_out(task);
     plat_message_release(&task->request);
-    task->done(task->data);
+    task->done(task->data, task->bytes);
     sv_free(task);
 }
 
-void ctl_dispatch(struct ctl_server *server, struct plat_channel *channel,
-                  struct plat_message *message, void (*done)(void *), void *data)
+void ctl_dispatch_refuse(struct plat_channel *channel, const struct plat_message *message)
 {
-    struct task *task = sv_alloc(sizeof *task);
     struct plat_message refusal;
     struct sv_err err = {0};
 
+    plat_message_init(&refusal, message->kind);
+    sv_fail(&err, SV_ELIMIT, SV_NO_OFFSET, "the control process is overloaded");
+    plat_put_error(&refusal, &err);
+    (void)plat_channel_answer(channel, NULL, message->id, &refusal);
+    plat_message_release(&refusal);
+}
+
+void ctl_dispatch(struct ctl_server *server, struct plat_channel *channel,
+                  struct plat_message *message, void (*done)(void *, size_t), void *data)
+{
+    struct task *task = sv_alloc(sizeof *task);
+    size_t bytes = message->values.cap;
+
     if (task) {
-        *task = (struct task){
-            .channel = channel, .request = *message, .done = done, .data = data, .cancel_fd = -1};
+        *task = (struct task){.channel = channel,
+                              .request = *message,
+                              .bytes = bytes,
+                              .done = done,
+                              .data = data,
+                              .cancel_fd = -1};
         add(task);
         if (ctl_pool_run(server, run_task, task) == 0) {
             plat_message_init(message, PLAT_NONE);
@@ -174,10 +199,6 @@ void ctl_dispatch(struct ctl_server *server, struct plat_channel *channel,
         take_out(task);
         sv_free(task);
     }
-    plat_message_init(&refusal, message->kind);
-    sv_fail(&err, SV_ELIMIT, SV_NO_OFFSET, "the control process is overloaded");
-    plat_put_error(&refusal, &err);
-    (void)plat_channel_answer(channel, NULL, message->id, &refusal);
-    plat_message_release(&refusal);
-    done(data);
+    ctl_dispatch_refuse(channel, message);
+    done(data, bytes);
 }

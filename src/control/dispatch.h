@@ -18,9 +18,12 @@
 #undef TAG
 
 /* Run the handler of the message, which it takes, on a thread of the pool, and answer on the
- * channel. `done(data)` is called when neither is needed any more. */
+ * channel. `done` is called with the bytes that the message held when neither is needed any more.
+ */
 void ctl_dispatch(struct ctl_server *, struct plat_channel *, struct plat_message *,
-                  void (*done)(void *), void *data);
+                  void (*done)(void *data, size_t bytes), void *data);
+/* Answer that there is too much to do. The message stays the caller's. */
+void ctl_dispatch_refuse(struct plat_channel *, const struct plat_message *);
 /* Whoever asked call `id` on the channel does not wait for its answer any more. A handler that has
  * not begun does not; one that runs is told. */
 void ctl_dispatch_cancel(struct plat_channel *, uint64_t id);

@@ -184,11 +184,12 @@ int ctl_fetch(struct ctl_server *server, struct sv_err *err, struct plat_message
                                   .cancelled = m};
     char *tenant = plat_get_text(m, PLAT_TAG_TENANT);
     struct sv_str allow[OUT_RULES_MAX];
+    size_t at = 0;
     int result;
 
     (void)plat_get_u64(m, PLAT_TAG_TIMEOUT_MS, &r.timeout_ms);
     for (; r.nallow < OUT_RULES_MAX; r.nallow++) {
-        allow[r.nallow] = plat_get_nth(m, PLAT_TAG_ALLOW, r.nallow);
+        allow[r.nallow] = plat_get_next(m, PLAT_TAG_ALLOW, &at);
         if (!allow[r.nallow].ptr)
             break;
     }

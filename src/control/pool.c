@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "control/part.h"
 
-#define THREADS_MAX 64
+/* Those that wait for others are limited where they do, for each tenant too, to fewer: what answers
+ * at once always finds one. */
+#define THREADS_MAX 128
 #define QUEUE_MAX 65536 /* pieces of work that wait; beyond, who asks is told so */
 #define NS_PER_MS 1000000U
 #define NS_PER_S 1000000000U

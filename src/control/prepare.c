@@ -253,15 +253,16 @@ static int read_report(struct sv_err *err, int fd, struct plat_message *ret)
 
 static bool write_exports(const struct plat_message *report, struct sv_buf *buf)
 {
+    size_t name_at = 0, signature_at = 0;
     struct sv_str name, signature;
 
     sv_buf_putc(buf, '[');
-    for (unsigned i = 0;; i++) {
-        name = plat_get_nth(report, PLAT_TAG_NAME, i);
-        signature = plat_get_nth(report, PLAT_TAG_TEXT, i);
+    for (bool more = false;; more = true) {
+        name = plat_get_next(report, PLAT_TAG_NAME, &name_at);
+        signature = plat_get_next(report, PLAT_TAG_TEXT, &signature_at);
         if (!name.ptr || !signature.ptr)
             break;
-        sv_buf_puts(buf, i ? ", {\"name\": " : "{\"name\": ");
+        sv_buf_puts(buf, more ? ", {\"name\": " : "{\"name\": ");
         sv_buf_json_string(buf, name.ptr, name.len);
         sv_buf_puts(buf, ", \"signature\": ");
         sv_buf_json_string(buf, signature.ptr, signature.len);
@@ -273,8 +274,9 @@ static bool write_exports(const struct plat_message *report, struct sv_buf *buf)
 static bool write_notes(const struct plat_message *report, struct sv_buf *buf)
 {
     struct sv_str line;
+    size_t at = 0;
 
-    for (unsigned i = 0; (line = plat_get_nth(report, PLAT_TAG_KEY, i)).ptr; i++) {
+    while ((line = plat_get_next(report, PLAT_TAG_KEY, &at)).ptr) {
         sv_buf_append(buf, line.ptr, line.len);
         sv_buf_putc(buf, '\n');
     }

@@ -4,13 +4,38 @@
 #include "control/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 
 #include "base/clock.h"
+#include "control/dispatch.h"
 #include "control/fetch.h"
 
 #define TIME_NS (10 * (uint64_t)1000000000) /* for a name */
 #define NS_PER_MS 1000000
 #define ADDRESSES_MAX 64
+
+/* Until the name is known, the time is over, or nobody waits for it any more. */
+struct waiting {
+    uint64_t deadline_ns;
+    int cancel_fd;
+};
+
+static int wait_for_name(void *arg, int fd)
+{
+    const struct waiting *w = arg;
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = w->cancel_fd, .events = POLLIN}};
+
+    for (;;) {
+        uint64_t now = sv_clock_ns();
+
+        if (now >= w->deadline_ns)
+            return ETIMEDOUT;
+        if (poll(fds, 2, (int)((w->deadline_ns - now) / NS_PER_MS) + 1) <= 0)
+            continue;
+        return fds[0].revents ? 0 : EINTR;
+    }
+}
 
 /* The lists of one message. */
 struct lists {
@@ -22,9 +47,10 @@ static int read_list(struct ctl_server *server, struct sv_err *err, const struct
                      bool listen, struct out_net_rule *list, size_t *ret_n)
 {
     enum plat_tag tag = listen ? PLAT_TAG_LISTEN : PLAT_TAG_ALLOW;
+    size_t at = 0;
 
     for (unsigned i = 0; i < OUT_RULES_MAX; i++) {
-        struct sv_str text = plat_get_nth(m, tag, i);
+        struct sv_str text = plat_get_next(m, tag, &at);
         struct out_net_rule *r = &list[*ret_n];
         struct out_rule whole;
         int code;
@@ -75,7 +101,13 @@ static int64_t run(struct ctl_server *server, const struct out_net *net,
     struct sv_str op = plat_get(m, PLAT_TAG_OP), to = plat_get(m, PLAT_TAG_VALUE);
     struct sv_str body = plat_get(m, PLAT_TAG_BODY);
     struct out_names *names = ctl_fetch_names(server);
-    struct out_wait wait = {.deadline_ns = sv_clock_ns() + TIME_NS};
+    struct sv_str tenant = plat_get(m, PLAT_TAG_TENANT);
+    struct waiting waiting = {sv_clock_ns() + TIME_NS, ctl_dispatch_cancel_fd(m)};
+    struct out_wait wait = {.fn = wait_for_name,
+                            .arg = &waiting,
+                            .deadline_ns = UINT64_MAX,
+                            .asker =
+                                sv_hash_seeded(tenant.ptr ? tenant.ptr : "", tenant.len, 0) | 1};
     struct sockaddr_storage sa = {0};
     socklen_t len = (socklen_t)to.len;
     uint64_t a = 0, b = 0, ms = 0;
@@ -88,7 +120,7 @@ static int64_t run(struct ctl_server *server, const struct out_net *net,
     (void)plat_get_u64(m, PLAT_TAG_NUMBER, &a);
     (void)plat_get_u64(m, PLAT_TAG_COUNT, &b);
     if (plat_get_u64(m, PLAT_TAG_TIMEOUT_MS, &ms) && ms < TIME_NS / NS_PER_MS)
-        wait.deadline_ns = sv_clock_ns() + ms * NS_PER_MS;
+        waiting.deadline_ns = sv_clock_ns() + ms * NS_PER_MS;
     if (sv_str_eq(op, sv_str_of("socket"))) {
         fd = out_net_socket(net, (int)a, (int)b);
         return fd < 0 ? fd : plat_put_fd(ret, fd) ? 0 : -ENFILE;
@@ -97,6 +129,9 @@ static int64_t run(struct ctl_server *server, const struct out_net *net,
         return resolve(server, net, &wait, m, ret);
     if (fd < 0)
         return -EBADF;
+    /* It may be anything, and must not hold us up. */
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+        return -errno;
     if (sv_str_eq(op, sv_str_of("connect")))
         return out_net_connect(net, names, &wait, fd, (struct sockaddr *)&sa, len);
     if (sv_str_eq(op, sv_str_of("bind")))

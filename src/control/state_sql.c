@@ -123,10 +123,11 @@ static int read_params(struct sv_err *err, const struct plat_message *request,
                        struct ctl_tenant_sql *q)
 {
     unsigned count = 0, used = 0;
+    size_t at = 0;
     struct sv_str s;
     int r;
 
-    for (; (s = plat_get_nth(request, PLAT_TAG_VALUE, count)).ptr; count++) {
+    for (; (s = plat_get_next(request, PLAT_TAG_VALUE, &at)).ptr; count++) {
         if (count == CTL_SQL_PARAMS_MAX)
             return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "sql: more than %d parameters",
                            CTL_SQL_PARAMS_MAX);
@@ -134,8 +135,9 @@ static int read_params(struct sv_err *err, const struct plat_message *request,
         if (r < 0)
             return r;
     }
+    at = 0;
     for (unsigned i = 0; i < q->count; i++) {
-        s = plat_get_nth(request, PLAT_TAG_NUMBER, i);
+        s = plat_get_next(request, PLAT_TAG_NUMBER, &at);
         q->statements[i].params = q->params + used;
         if (s.len == 8 && little(s.ptr, 8) <= count - used)
             q->statements[i].count = (unsigned)little(s.ptr, 8);
@@ -153,8 +155,9 @@ static int read_request(struct sv_err *err, const struct plat_message *request,
                         struct ctl_tenant_sql *q)
 {
     struct sv_str s;
+    size_t at = 0;
 
-    for (; (s = plat_get_nth(request, PLAT_TAG_TEXT, q->count)).ptr; q->count++) {
+    for (; (s = plat_get_next(request, PLAT_TAG_TEXT, &at)).ptr; q->count++) {
         if (q->count == CTL_SQL_STATEMENTS_MAX)
             return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "sql: more than %d statements",
                            CTL_SQL_STATEMENTS_MAX);

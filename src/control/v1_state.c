@@ -92,10 +92,11 @@ int ctl_v1_kv_list(struct ctl_request *request, struct ctl_reply *reply, struct 
     r = run_kv(request, err, &message, &ret, &status);
     if (r == 0) {
         struct sv_str next = plat_get(&ret, PLAT_TAG_OLD);
+        size_t key_at = 0, number_at = 0;
 
         keys = json_array();
-        for (unsigned i = 0; (key = plat_get_nth(&ret, PLAT_TAG_KEY, i)).ptr; i++) {
-            struct sv_str number = plat_get_nth(&ret, PLAT_TAG_NUMBER, i);
+        while ((key = plat_get_next(&ret, PLAT_TAG_KEY, &key_at)).ptr) {
+            struct sv_str number = plat_get_next(&ret, PLAT_TAG_NUMBER, &number_at);
 
             version = 0;
             if (number.len == sizeof version) /* little-endian, as we are */

@@ -13,11 +13,16 @@
 
 #define SLOTS_MAX 1024
 #define RETRY_MS 100 /* for a table that found a worker's channel full */
+/* What one worker may have asked that is not answered: less than the pool takes, and memory. */
+#define ASKED_MAX 32768
+#define ASKED_BYTES_MAX (2 * (size_t)PLAT_MESSAGE_MAX)
 
 struct worker {
     struct ctl_server *server;
     struct plat_channel *channel;
-    unsigned refs; /* with the lock held */
+    unsigned refs;      /* with the lock held */
+    unsigned asked;     /* messages that are handled, or wait for it */
+    size_t asked_bytes; /* of them */
     bool gone;
     bool wants_table;
 };
@@ -59,11 +64,15 @@ static void put_ref(struct ctl_workers *workers, struct worker *w)
     sv_free(w);
 }
 
-static void end_message(void *data)
+static void end_message(void *data, size_t bytes)
 {
     struct worker *w = data;
     struct ctl_workers *workers = w->server->workers;
 
+    pthread_mutex_lock(&workers->lock);
+    w->asked--;
+    w->asked_bytes -= bytes;
+    pthread_mutex_unlock(&workers->lock);
     put_ref(workers, w);
     pthread_mutex_lock(&workers->lock);
     workers->running--;
@@ -73,21 +82,35 @@ static void end_message(void *data)
 
 /* ---- Reading ---- */
 
+/* A worker may have been taken over: what it asks for takes no more than its part of us. */
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
     struct worker *w = data;
+    struct ctl_workers *workers = w->server->workers;
+    unsigned wanted = m->kind == PLAT_SOCKET ? 1 : 0; /* descriptors */
     uint64_t id;
+    bool fits;
 
+    while (m->nfds > wanted)
+        close(m->fds[--m->nfds]);
     if (m->kind == PLAT_CANCEL) {
         if (plat_get_u64(m, PLAT_TAG_NUMBER, &id))
             ctl_dispatch_cancel(channel, id);
         return;
     }
-    pthread_mutex_lock(&w->server->workers->lock);
-    take_ref(w);
-    w->server->workers->running++;
-    pthread_mutex_unlock(&w->server->workers->lock);
-    ctl_dispatch(w->server, channel, m, end_message, w);
+    pthread_mutex_lock(&workers->lock);
+    fits = w->asked < ASKED_MAX && m->values.cap <= ASKED_BYTES_MAX - w->asked_bytes;
+    if (fits) {
+        take_ref(w);
+        w->asked++;
+        w->asked_bytes += m->values.cap;
+        workers->running++;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    if (fits)
+        ctl_dispatch(w->server, channel, m, end_message, w);
+    else
+        ctl_dispatch_refuse(channel, m);
 }
 
 static void *read_worker(void *data)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -14,18 +15,19 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-#define RUNNING_MAX 256 /* threads, those that were left behind included */
+#define ASKERS 256 /* those that share a place share their part */
 #define STACK_BYTES (256 * 1024)
 #define RESULTS_MAX 64
 #define NS_PER_MS 1000000U
 
 /* Resolvers of the whole process: a guest that ends does not end its question. */
-static _Atomic unsigned running;
+static _Atomic unsigned running, running_of[ASKERS];
 
 /* Of the thread that waits and of the one that asks: the last one lets go of it. */
 struct question {
     _Atomic unsigned refs;
     int done; /* eventfd */
+    uint64_t asker;
     struct addrinfo hints;
     const char *node, *service; /* behind the struct */
     int result;
@@ -77,15 +79,35 @@ static void look_up(struct question *q)
         freeaddrinfo(list);
 }
 
+/* ---- How many are under way ---- */
+
+static void leave(uint64_t asker)
+{
+    atomic_fetch_sub(&running, 1);
+    if (asker)
+        atomic_fetch_sub(&running_of[asker % ASKERS], 1);
+}
+
+static bool enter(uint64_t asker)
+{
+    bool fits = atomic_fetch_add(&running, 1) < OUT_QUESTIONS_MAX;
+
+    if (asker)
+        fits &= atomic_fetch_add(&running_of[asker % ASKERS], 1) < OUT_QUESTIONS_OF_ASKER_MAX;
+    if (!fits)
+        leave(asker);
+    return fits;
+}
+
 static void *ask(void *arg)
 {
     struct question *q = arg;
-    uint64_t one = 1;
+    uint64_t one = 1, asker = q->asker;
 
     look_up(q);
     (void)!write(q->done, &one, sizeof one);
     unref(q);
-    atomic_fetch_sub(&running, 1);
+    leave(asker);
     return NULL;
 }
 
@@ -96,10 +118,8 @@ static int start(struct question *q)
     pthread_t thread;
     int r;
 
-    if (atomic_fetch_add(&running, 1) >= RUNNING_MAX) {
-        atomic_fetch_sub(&running, 1);
+    if (!enter(q->asker))
         return -EAGAIN;
-    }
     q->refs = 2;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -110,7 +130,7 @@ static int start(struct question *q)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     if (r != 0) {
-        atomic_fetch_sub(&running, 1);
+        leave(q->asker);
         q->refs = 1;
         return -EAGAIN;
     }
@@ -156,6 +176,7 @@ int out_resolve(const struct out_wait *wait, const struct out_query *query,
     if (!q)
         return -ENOMEM;
     q->refs = 1;
+    q->asker = wait->asker;
     q->hints.ai_family = query->family;
     q->hints.ai_socktype = query->type ? query->type : SOCK_STREAM; /* each address once */
     q->hints.ai_flags = query->flags & ~AI_CANONNAME;

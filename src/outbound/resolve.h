@@ -11,7 +11,12 @@ struct out_wait {
     int (*fn)(void *arg, int fd);
     void *arg;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
+    uint64_t asker;       /* a hash of who asks: has no more than its part of the questions that are
+                             under way, those that it has given up included. 0: of nobody */
 };
+
+#define OUT_QUESTIONS_MAX 256 /* under way in the process: beyond, -EAGAIN */
+#define OUT_QUESTIONS_OF_ASKER_MAX 32
 
 struct out_query {
     const char *node, *service; /* NULL: none */

@@ -104,14 +104,13 @@ bool plat_message_well_formed(const struct plat_message *m)
     return at == m->values.len;
 }
 
-struct sv_str plat_get_nth(const struct plat_message *m, enum plat_tag tag, unsigned n)
+struct sv_str plat_get_next(const struct plat_message *m, enum plat_tag tag, size_t *at)
 {
     struct sv_str value;
     unsigned found;
-    size_t at = 0;
 
-    while (m->values.len > 0 && next_value(m, &at, &found, &value)) {
-        if (found == (unsigned)tag && n-- == 0)
+    while (m->values.len > 0 && next_value(m, at, &found, &value)) {
+        if (found == (unsigned)tag)
             return value;
     }
     return (struct sv_str){NULL, 0};
@@ -119,7 +118,7 @@ struct sv_str plat_get_nth(const struct plat_message *m, enum plat_tag tag, unsi
 
 struct sv_str plat_get(const struct plat_message *m, enum plat_tag tag)
 {
-    return plat_get_nth(m, tag, 0);
+    return plat_get_next(m, tag, &(size_t){0});
 }
 
 bool plat_get_u64(const struct plat_message *m, enum plat_tag tag, uint64_t *ret)

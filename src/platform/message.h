@@ -58,8 +58,9 @@ void plat_put_u64(struct plat_message *, enum plat_tag, uint64_t);
 bool plat_put_fd(struct plat_message *, own int fd);
 /* The first value of that tag; {NULL, 0} when there is none. Borrowed. */
 struct sv_str plat_get(const struct plat_message *, enum plat_tag);
-/* The n-th of that tag, from 0. */
-struct sv_str plat_get_nth(const struct plat_message *, enum plat_tag, unsigned n);
+/* The next of that tag from *at on, which is moved behind it; 0: from the first value. {NULL, 0}:
+ * there is none more. For lists: looking up one by one would take the square of the time. */
+struct sv_str plat_get_next(const struct plat_message *, enum plat_tag, size_t *at);
 bool plat_get_u64(const struct plat_message *, enum plat_tag, uint64_t *ret);
 bool plat_has(const struct plat_message *, enum plat_tag);
 /* As a string of its own, NULL when it is absent, has a NUL, or there is no memory. */

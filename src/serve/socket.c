@@ -31,6 +31,7 @@ static void begin(const struct srv_session *s, struct plat_message *m, const cha
 {
     plat_message_init(m, PLAT_SOCKET);
     plat_put_str(m, PLAT_TAG_OP, op);
+    plat_put_str(m, PLAT_TAG_TENANT, srv_session_request(s)->function->tenant);
     srv_session_put_grants(s, m, "allow-connect", PLAT_TAG_ALLOW);
     srv_session_put_grants(s, m, "allow-listen", PLAT_TAG_LISTEN);
     if (fd >= 0 && (fd = dup(fd)) >= 0)
@@ -126,6 +127,7 @@ static int resolve(void *session, const struct ssvm_socket_op *op,
     uint64_t now = srv_clock_ns();
     struct plat_message m, answer;
     unsigned n = 0;
+    size_t at = 0;
     int64_t r;
 
     srv_session_part(s);
@@ -143,7 +145,7 @@ static int resolve(void *session, const struct ssvm_socket_op *op,
     if (r < 0)
         return (int)r;
     while (n < max && n < r) {
-        struct sv_str one = plat_get_nth(&answer, PLAT_TAG_VALUE, n);
+        struct sv_str one = plat_get_next(&answer, PLAT_TAG_VALUE, &at);
 
         if (one.len != sizeof *ret)
             break;

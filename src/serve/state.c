@@ -174,6 +174,7 @@ static int kv_list(void *session, ssvm_state_op *op, ssvm_state_bytes prefix,
 {
     struct plat_message m, answer;
     struct sv_str key;
+    size_t at = 0;
     int r;
 
     begin_kv(session, &m, "list", prefix);
@@ -185,12 +186,8 @@ static int kv_list(void *session, ssvm_state_op *op, ssvm_state_bytes prefix,
         return r;
     if (!op->room(op, SSVM_STATE_BODY, 0))
         r = SSVM_STATE_ENOMEM;
-    for (unsigned i = 0; r == SSVM_STATE_OK; i++) {
-        key = plat_get_nth(&answer, PLAT_TAG_KEY, i);
-        if (!key.ptr)
-            break;
+    while (r == SSVM_STATE_OK && (key = plat_get_next(&answer, PLAT_TAG_KEY, &at)).ptr)
         r = ssvm_state_put_text(op, key.ptr, key.len) ? SSVM_STATE_OK : SSVM_STATE_ELIMIT;
-    }
     plat_message_release(&answer);
     return r;
 }

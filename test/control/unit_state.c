@@ -293,6 +293,7 @@ static int list(const char *tenant, struct sv_str prefix, struct sv_str cursor, 
 {
     struct ask *a = begin(tenant, "list", NULL);
     struct sv_str s;
+    size_t at = 0;
     int r;
 
     plat_put(&a->request, PLAT_TAG_KEY, prefix.ptr, prefix.len);
@@ -301,7 +302,7 @@ static int list(const char *tenant, struct sv_str prefix, struct sv_str cursor, 
     plat_put_u64(&a->request, PLAT_TAG_COUNT, count);
     r = kv(a);
     keys[0] = '\0';
-    for (unsigned n = 0; (s = plat_get_nth(&a->ret, PLAT_TAG_KEY, n)).ptr; n++)
+    while ((s = plat_get_next(&a->ret, PLAT_TAG_KEY, &at)).ptr)
         sprintf(keys + strlen(keys), "%.*s,", (int)s.len, s.ptr);
     s = plat_get(&a->ret, PLAT_TAG_OLD);
     sprintf(next, "%.*s", (int)s.len, s.len ? s.ptr : "");

@@ -66,7 +66,8 @@ static int wait_readable(void *arg, int fd)
 
 static struct out_wait wait_of(const struct ssvm_socket_op *op)
 {
-    return (struct out_wait){wait_readable, (void *)op, op->deadline_ns};
+    return (struct out_wait){
+        .fn = wait_readable, .arg = (void *)op, .deadline_ns = op->deadline_ns};
 }
 
 static int make(void *session, const struct ssvm_socket_op *op, int family, int type)

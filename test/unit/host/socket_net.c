@@ -436,6 +436,36 @@ static void bounded(void **state)
     gate = -1;
 }
 
+/* One who asks and gives up, again and again, leaves others theirs. */
+static void each_its_part(void **state)
+{
+    const struct out_wait one_s = {.fn = give_up, .asker = 1},
+                          other_s = {.fn = give_up, .asker = 2};
+    const struct out_query q = {.node = "slow.test"};
+    struct sockaddr_storage found[4];
+    uint64_t one = 1;
+    int started = 0;
+
+    (void)state;
+    gate = eventfd(0, EFD_CLOEXEC);
+    while (started < 1000 && out_resolve(&one_s, &q, found, 4) == -EINTR)
+        started++;
+    assert_int_equal(started, OUT_QUESTIONS_OF_ASKER_MAX);
+    assert_int_equal(out_resolve(&one_s, &q, found, 4), -EAGAIN);
+    assert_int_equal(out_resolve(&other_s, &q, found, 4), -EINTR);
+    while (holding < started + 1)
+        usleep(1000);
+    assert_int_equal(write(gate, &one, sizeof one), sizeof one);
+    while (holding > 0)
+        usleep(1000);
+    close(gate);
+    gate = -1;
+    /* What was given up counts until it has ended, and no longer. */
+    while (out_resolve(&one_s, &q, found, 4) == -EAGAIN)
+        usleep(1000);
+    usleep(200000);
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -451,6 +481,7 @@ int main(void)
         cmocka_unit_test(rebinding),      cmocka_unit_test(private_is_the_operator_s),
         cmocka_unit_test(listening),      cmocka_unit_test(paths),
         cmocka_unit_test(left_behind),    cmocka_unit_test(bounded),
+        cmocka_unit_test(each_its_part),
     };
 
     return cmocka_run_group_tests(tests, NULL, end);

@@ -12,6 +12,7 @@
 static void test_values(void **state)
 {
     struct plat_message m;
+    size_t at = 0;
     uint64_t n = 0;
     char *text;
 
@@ -33,8 +34,10 @@ static void test_values(void **state)
     assert_true(plat_has(&m, PLAT_TAG_OLD));
     assert_false(plat_has(&m, PLAT_TAG_HOST));
     assert_null(plat_get(&m, PLAT_TAG_HOST).ptr);
-    assert_true(sv_str_eq(plat_get_nth(&m, PLAT_TAG_ALLOW, 1), sv_str_of("two")));
-    assert_null(plat_get_nth(&m, PLAT_TAG_ALLOW, 2).ptr);
+    assert_true(sv_str_eq(plat_get_next(&m, PLAT_TAG_ALLOW, &at), sv_str_of("one")));
+    assert_true(sv_str_eq(plat_get_next(&m, PLAT_TAG_ALLOW, &at), sv_str_of("two")));
+    assert_null(plat_get_next(&m, PLAT_TAG_ALLOW, &at).ptr);
+    assert_null(plat_get_next(&m, PLAT_TAG_ALLOW, &at).ptr);
     text = plat_get_text(&m, PLAT_TAG_KEY);
     assert_string_equal(text, "k");
     sv_free(text);
@@ -84,7 +87,7 @@ static void test_malformed(void **state)
             if (at >= 2 && at < 6) /* the first length */
                 assert_true(!plat_message_well_formed(&m) || !plat_has(&m, PLAT_TAG_VALUE) ||
                             plat_get(&m, PLAT_TAG_VALUE).len != 5);
-            (void)plat_get_nth(&m, PLAT_TAG_VALUE, 1);
+            (void)plat_get_next(&m, PLAT_TAG_VALUE, &(size_t){0});
             plat_message_release(&m);
         }
     }
