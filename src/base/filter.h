@@ -1,5 +1,6 @@
 /* What filters of system calls (seccomp) are made of. Which calls a process may make is its own
- * affair: this knows none but those that reach processes and make them. */
+ * affair: this knows those that no confined process of ours needs, and those that reach processes
+ * and make them. */
 #ifndef SV_BASE_FILTER_H
 #define SV_BASE_FILTER_H
 
@@ -60,6 +61,56 @@ static inline void sv_filter_list(struct sv_filter *f, const int *calls, size_t 
 {
     for (size_t i = 0; i < n; i++)
         SV_FILTER_ADD(f, SV_FILTER_SKIP_UNLESS((uint32_t)calls[i], 1), SV_FILTER_RETURN(result));
+}
+
+/* What leads to the network, to other processes' memory and descriptors, to other files, or far
+ * into the kernel fails with EPERM: no process that is confined needs it. */
+static inline void sv_filter_refuse(struct sv_filter *f)
+{
+    static const int calls[] = {SYS_ptrace,
+                                SYS_process_vm_readv,
+                                SYS_process_vm_writev,
+                                SYS_pidfd_getfd,
+                                SYS_kcmp,
+                                SYS_socket,
+                                SYS_connect,
+                                SYS_bind,
+                                SYS_listen,
+                                SYS_io_uring_setup,
+                                SYS_bpf,
+                                SYS_perf_event_open,
+                                SYS_userfaultfd,
+                                SYS_add_key,
+                                SYS_request_key,
+                                SYS_keyctl,
+                                SYS_mount,
+                                SYS_umount2,
+                                SYS_pivot_root,
+                                SYS_chroot,
+                                SYS_unshare,
+                                SYS_setns,
+                                SYS_open_by_handle_at,
+                                SYS_shmget,
+                                SYS_shmat,
+                                SYS_msgget,
+                                SYS_semget,
+                                SYS_mq_open};
+
+    sv_filter_list(f, calls, sizeof calls / sizeof calls[0], SV_FILTER_ERRNO(EPERM));
+}
+
+/* What makes processes, or signals others in ways that sv_filter_own_only does not look at, fails
+ * with EPERM. */
+static inline void sv_filter_alone(struct sv_filter *f)
+{
+    static const int calls[] = {
+#ifdef SYS_fork
+        SYS_fork,   SYS_vfork,
+#endif
+        SYS_execve, SYS_execveat, SYS_pidfd_send_signal, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
+        SYS_tkill};
+
+    sv_filter_list(f, calls, sizeof calls / sizeof calls[0], SV_FILTER_ERRNO(EPERM));
 }
 
 /* kill, tgkill and prlimit64 are allowed when their first argument is this process (or 0 where that

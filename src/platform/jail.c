@@ -52,53 +52,16 @@ bool plat_jail_has_files(void)
 
 /* ---- System calls ---- */
 
-/* Refused with EPERM. Everything that leads to the network, to other processes, or far into the
- * kernel. */
-static const int refused[] = {SYS_ptrace,
-                              SYS_process_vm_readv,
-                              SYS_process_vm_writev,
-                              SYS_pidfd_getfd,
-                              SYS_kcmp,
-                              SYS_socket,
-                              SYS_connect,
-                              SYS_bind,
-                              SYS_listen,
-                              SYS_io_uring_setup,
-                              SYS_bpf,
-                              SYS_perf_event_open,
-                              SYS_userfaultfd,
-                              SYS_add_key,
-                              SYS_request_key,
-                              SYS_keyctl,
-                              SYS_mount,
-                              SYS_umount2,
-                              SYS_pivot_root,
-                              SYS_chroot,
-                              SYS_unshare,
-                              SYS_setns,
-                              SYS_open_by_handle_at,
-                              SYS_shmget,
-                              SYS_shmat,
-                              SYS_msgget,
-                              SYS_semget,
-                              SYS_mq_open};
-/* As well, where no processes may be started. */
-static const int refused_alone[] = {
-#ifdef SYS_fork
-    SYS_fork,   SYS_vfork,
-#endif
-    SYS_execve, SYS_execveat, SYS_pidfd_send_signal, SYS_rt_sigqueueinfo};
-
 static bool confine_calls(const struct plat_jail *jail)
 {
     struct sv_filter f;
 
     sv_filter_begin(&f);
-    sv_filter_list(&f, refused, SV_COUNT(refused), SV_FILTER_ERRNO(EPERM));
+    sv_filter_refuse(&f);
     if (jail->processes) {
         SV_FILTER_ADD(&f, SV_FILTER_RETURN(SECCOMP_RET_ALLOW));
     } else {
-        sv_filter_list(&f, refused_alone, SV_COUNT(refused_alone), SV_FILTER_ERRNO(EPERM));
+        sv_filter_alone(&f);
         sv_filter_own_only(&f);
         sv_filter_end(&f, SECCOMP_RET_ALLOW);
     }

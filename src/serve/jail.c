@@ -372,6 +372,7 @@ int srv_jail_try(const struct srv_server *server)
         {"fork", can_fork(), false},
         {"ptrace", ptrace(PTRACE_CONT, getppid(), NULL, NULL) == 0 || errno != EPERM, false},
         {"signal the parent", kill(getppid(), 0) == 0, false},
+        {"signal a thread of the parent", syscall(SYS_tkill, getppid(), 0) == 0, false},
         {"signal everybody", kill(-1, 0) == 0, false},
         {"change another's limits",
          syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &(struct rlimit){0}) == 0, false},
