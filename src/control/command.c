@@ -230,6 +230,13 @@ int ctl_command(struct ctl_server *server, struct sv_err *err, struct plat_messa
     return result;
 }
 
+bool ctl_command_allowed(struct ctl_server *server, const char *name)
+{
+    char path[CMD_PATH_MAX];
+
+    return cmd_allow_find(&server->commands->allow, name, path) != SV_EINVALID;
+}
+
 /* ---- The part ---- */
 
 int ctl_command_start(struct ctl_server *server, struct sv_err *err)

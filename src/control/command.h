@@ -16,4 +16,7 @@
 int ctl_command(struct ctl_server *, struct sv_err *, struct plat_message *request,
                 struct plat_message *ret);
 
+/* Does the server allow the command that a manifest names? */
+bool ctl_command_allowed(struct ctl_server *, const char *name);
+
 #endif

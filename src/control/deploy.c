@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "control/blob.h"
 #include "control/change.h"
+#include "control/command.h"
 #include "control/cron.h"
 #include "control/prepare.h"
 #include "platform/costs.h"
@@ -71,6 +72,19 @@ static int choose_manifest(struct work *w, struct sv_err *err)
     return 0;
 }
 
+/* What could only fail at the first call. */
+static int check_commands(struct work *w, struct sv_err *err, const struct plat_texts *commands)
+{
+    for (uint32_t i = 0; i < commands->n; i++) {
+        if (!ctl_command_allowed(w->server, commands->at[i]))
+            return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                           "the manifest's allow-command names '%.200s', which this server does "
+                           "not allow (its setting allow-command)",
+                           commands->at[i]);
+    }
+    return 0;
+}
+
 static int check_manifest(struct work *w, struct sv_err *err)
 {
     struct plat_manifest m;
@@ -83,6 +97,8 @@ static int check_manifest(struct work *w, struct sv_err *err)
                     "the manifest is of the function '%s', not of '%s'", m.name, w->in->name);
     else
         snprintf(w->name_buf, sizeof w->name_buf, "%s", m.name);
+    if (r == 0)
+        r = check_commands(w, err, &m.grants.allow_command);
     if (r == 0 && m.usage_key && !w->in->no_key)
         r = ctl_uuid_new(err, w->key);
     plat_manifest_release(&m);

@@ -280,6 +280,7 @@ void srv_call_surround(const struct srv_request *request, struct srv_surrounding
     ret->args[0] = request->function->name;
     ret->nargs = 1;
     ret->nenv = ret->ndirs = 0;
+    ret->coarse_clock = false;
     if (request->registered && request->registered->state.len > 0)
         ret->args[ret->nargs++] = plat_table_text(request->table, request->registered->state).ptr;
     srv_registry_grants(request, "env", add_env, ret);
@@ -294,6 +295,7 @@ static ssvm_error *instantiate(const struct srv_version *version, ssvm_store *st
     ssvm_wasi wasi = SSVM_WASI_INIT;
     ssvm_error *error;
 
+    wasi.coarse_clock = around->coarse_clock;
     wasi.args = around->args;
     wasi.nargs = around->nargs;
     wasi.env = around->env;
@@ -349,6 +351,7 @@ static void run_typed(struct srv_conn *conn)
     if (!store)
         return;
     srv_call_surround(request, &around);
+    around.coarse_clock = conn->loop->server->config.coarse_clock;
     if (request->faas)
         srv_faas_surround(conn, &around);
     srv_pool_guest_enter(store, conn);

@@ -22,6 +22,7 @@ struct srv_surroundings {
     size_t nargs, nenv, ndirs;
     ssvm_dir dirs[1];
     char empty[PATH_MAX + 16]; /* a folder's path */
+    bool coarse_clock;
 };
 void srv_call_surround(const struct srv_request *, struct srv_surroundings *ret);
 

@@ -489,6 +489,7 @@ void srv_cgi_run(struct srv_conn *conn)
     srv_call_surround(request, &around);
     for (size_t i = 0; i < around.nenv && env->n < ENV_MAX; i++)
         env->vars[env->n++] = around.env[i];
+    wasi.coarse_clock = conn->loop->server->config.coarse_clock;
     wasi.args = around.args;
     wasi.nargs = around.nargs;
     wasi.env = env->vars;

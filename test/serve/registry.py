@@ -513,6 +513,25 @@ def costs():
             assert p.returncode != 0 and words in p.stderr, p
 
 
+CLOCK = r"""(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $get (param i32 i64 i32) (result i32)))
+  (import "ssvm_meter" "wall_used" (func $wall (result i64)))
+  (memory (export "memory") 1)
+  (func (export "now") (result i64) (drop (call $get (i32.const 1) (i64.const 1) (i32.const 0))) (i64.load (i32.const 0)))
+  (func (export "wall") (result i64) (call $wall)))"""
+
+
+@test
+def coarse_clocks():
+    """Clocks are fine, unless the operator says otherwise: then the meter's too."""
+    module = wasm(CLOCK)
+    for coarse in (False, True):
+        with Registry("--workers", "1", *["--coarse-clock"] * coarse) as s:
+            s.deploy("c", module)
+            times = [int(s.get("/f/c/" + name).body) for name in ("now", "wall") for _ in range(8)]
+            same(all(t % 1000000 == 0 for t in times), coarse, times)
+
+
 @test
 def rate_of_all_workers():
     """A rate is the node's, whichever worker has the connection, and whoever is killed."""

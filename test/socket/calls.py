@@ -37,6 +37,12 @@ def tiers_agree(folder):
 
 
 @test
+def no_other_interface(folder):
+    """Addresses of an allow-list are other machines on another interface."""
+    says(folder, " ".join(["50"] * 18), "device")
+
+
+@test
 def nothing_without_a_grant(folder):
     with Guest(compile_guest(folder, "calls"), "accepts", grants=()) as g:
         out, status, err = g.end()

@@ -1,25 +1,24 @@
 /* Options of sockets: the host's, under the guest's numbers. */
-#include <net/if.h>
 #include <sys/time.h>
 
 #include "host/socket/guest.h"
 
-enum kind { KIND_INT, KIND_TIME, KIND_LINGER, KIND_TEXT };
+enum kind { KIND_INT, KIND_TIME, KIND_LINGER };
 
-/* By the guest's numbers. */
+/* By the guest's numbers. Its last one, SO_BINDTODEVICE, is not here: what it may reach is said in
+ * addresses, which another interface would turn into other machines. */
 static const struct {
     int name;
     enum kind kind;
     bool fixed; /* may not be set */
 } options[] = {
-    {SO_REUSEADDR, KIND_INT, false},     {SO_TYPE, KIND_INT, true},
-    {SO_ERROR, KIND_INT, true},          {SO_DONTROUTE, KIND_INT, false},
-    {SO_BROADCAST, KIND_INT, false},     {SO_SNDBUF, KIND_INT, false},
-    {SO_RCVBUF, KIND_INT, false},        {SO_KEEPALIVE, KIND_INT, false},
-    {SO_OOBINLINE, KIND_INT, false},     {SO_LINGER, KIND_LINGER, false},
-    {SO_RCVLOWAT, KIND_INT, false},      {SO_RCVTIMEO, KIND_TIME, false},
-    {SO_SNDTIMEO, KIND_TIME, false},     {SO_ACCEPTCONN, KIND_INT, true},
-    {SO_BINDTODEVICE, KIND_TEXT, false},
+    {SO_REUSEADDR, KIND_INT, false}, {SO_TYPE, KIND_INT, true},
+    {SO_ERROR, KIND_INT, true},      {SO_DONTROUTE, KIND_INT, false},
+    {SO_BROADCAST, KIND_INT, false}, {SO_SNDBUF, KIND_INT, false},
+    {SO_RCVBUF, KIND_INT, false},    {SO_KEEPALIVE, KIND_INT, false},
+    {SO_OOBINLINE, KIND_INT, false}, {SO_LINGER, KIND_LINGER, false},
+    {SO_RCVLOWAT, KIND_INT, false},  {SO_RCVTIMEO, KIND_TIME, false},
+    {SO_SNDTIMEO, KIND_TIME, false}, {SO_ACCEPTCONN, KIND_INT, true},
 };
 
 struct guest_time {
@@ -34,17 +33,15 @@ union value {
     int i;
     struct timeval time;
     struct linger linger;
-    char text[IFNAMSIZ];
 };
 static const socklen_t sizes[] = {
     [KIND_INT] = sizeof(int),
     [KIND_TIME] = sizeof(struct timeval),
     [KIND_LINGER] = sizeof(struct linger),
-    [KIND_TEXT] = IFNAMSIZ,
 };
 
 /* The guest's form of a value: its bytes. */
-static uint32_t encode(uint32_t option, const union value *v, socklen_t len, uint8_t to[16])
+static uint32_t encode(uint32_t option, const union value *v, uint8_t to[16])
 {
     int32_t number = v->i;
     struct guest_time time = {v->time.tv_sec, v->time.tv_usec};
@@ -57,9 +54,6 @@ static uint32_t encode(uint32_t option, const union value *v, socklen_t len, uin
     case KIND_LINGER:
         memcpy(to, &linger, sizeof linger);
         return sizeof linger;
-    case KIND_TEXT:
-        memcpy(to, v->text, len);
-        return len;
     default:
         if (options[option].name == SO_ERROR)
             number = VFS->error(number);
@@ -92,7 +86,7 @@ int get_option(struct state *s, struct sv_call *c, const union sv_slot *arg)
     len = sizes[options[option].kind];
     if (getsockopt(f->fd, SOL_SOCKET, options[option].name, &v, &len) != 0)
         return VFS->error(errno);
-    need = encode(option, &v, len, bytes);
+    need = encode(option, &v, bytes);
     if (room < need)
         return SV_WASI_EINVAL;
     memcpy(to, bytes, need);
@@ -123,11 +117,6 @@ static bool decode(enum kind kind, const uint8_t *from, uint32_t len, union valu
         sv_wasi_take(&linger, from, sizeof linger);
         ret->linger.l_onoff = linger.on;
         ret->linger.l_linger = linger.seconds;
-        return true;
-    case KIND_TEXT:
-        if (len >= sizeof ret->text)
-            return false;
-        sv_wasi_take(ret->text, from, len);
         return true;
     default:
         if (len != sizeof ret->i)

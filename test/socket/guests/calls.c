@@ -203,6 +203,23 @@ static int accepts(void)
     return recv((int)peers[2], room, 1, 0) == -1 && errno == EAGAIN ? 0 : 1;
 }
 
+SOCK(sock_getsockopt)
+int sock_getsockopt(uint32_t fd, int level, int name, void *value, uint32_t *len);
+
+/* SO_BINDTODEVICE, 14, by every length that it could have. */
+static int device(void)
+{
+    uint32_t fd, len = 16;
+    char name[16] = "lo";
+
+    if (sock_open(1, 2, &fd) != 0)
+        return 1;
+    for (uint32_t n = 0; n <= sizeof name; n++)
+        printf("%d ", sock_setsockopt(fd, 0, 14, name, n));
+    printf("%d\n", sock_getsockopt(fd, 0, 14, name, &len));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "connect") == 0)
@@ -213,6 +230,8 @@ int main(int argc, char **argv)
         return stay(argv[2]);
     if (argc > 1 && strcmp(argv[1], "edges") == 0)
         return edges();
+    if (argc > 1 && strcmp(argv[1], "device") == 0)
+        return device();
     if (argc > 1 && strcmp(argv[1], "accepts") == 0)
         return accepts();
     return 2;
