@@ -21,7 +21,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ledger import Tokened  # noqa: E402
-from test_server import BUILD, Skip, guest, runner, until  # noqa: E402
+from test_server import BUILD, PATIENCE, Skip, guest, runner, until  # noqa: E402
 
 CONTROL = os.path.join(BUILD, "ssvm-control")
 
@@ -49,10 +49,10 @@ class Cluster:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start(self):
-        self.run("pg_ctl", "-w", "-l", self.dir + "/log", "-o", "-k %s -c listen_addresses='' -c max_connections=100" % self.dir, "start")
+        self.run("pg_ctl", "-w", "-t", str(PATIENCE), "-l", self.dir + "/log", "-o", "-k %s -c listen_addresses='' -c max_connections=100" % self.dir, "start")
 
     def stop(self):
-        self.run("pg_ctl", "-w", "-m", "immediate", "stop")
+        self.run("pg_ctl", "-w", "-t", str(PATIENCE), "-m", "immediate", "stop")
 
     def fresh(self):
         """The address of a database that has nothing yet."""
@@ -83,7 +83,8 @@ class Node(Tokened):
         """Status and body, parsed where it is JSON."""
         if isinstance(body, dict):
             body, fields = json.dumps(body).encode(), [*fields, ("Content-Type", "application/json")]
-        for _ in range(200):
+        end = time.monotonic() + PATIENCE
+        while True:
             r = None
             try:
                 r = self.call(method, path, body, [("Authorization", "Bearer " + (token or self.token)), *fields])
@@ -91,9 +92,8 @@ class Node(Tokened):
                 pass
             if r and r.status not in (502, 503, 504):
                 break
+            assert time.monotonic() < end, "%s %s: %s" % (method, path, r and (r.status, r.body))
             time.sleep(0.05)
-        else:
-            raise AssertionError("%s %s: %s" % (method, path, r and (r.status, r.body)))
         try:
             return r.status, json.loads(r.body)
         except ValueError:
@@ -248,7 +248,7 @@ def nodes_share_their_work():
                     until("the function is on every node", lambda: node.get("/f/typed%s/add?a=3&b=4" % (i or "")).body.strip() == b"7", 0.01)
                 times.append(time.time() - start)
             print("      live on all nodes after %.0f to %.0f ms" % (min(times) * 1000, max(times) * 1000))
-            assert min(times) < 1, times
+            assert min(times) < 10, times
             done, lock = [], threading.Lock()
 
             def write(node, n):

@@ -22,7 +22,7 @@ import test_server
 from test_server import BUILD, SERVE, Skip, same, test
 
 SSVM = os.path.join(BUILD, "ssvm")
-PATIENCE = 60  # seconds for anything on a busy machine
+PATIENCE = 300  # seconds for anything on a busy machine: cargo builds and fetches
 test_server.TESTS.clear()  # those are run by their own program
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -117,6 +117,12 @@ class Live:
                 return int(line[6:])
 
 
+def patiently(project):
+    """Its calls have more time than the template gives them."""
+    path = project + "/ssvm.yaml"
+    save(path, re.sub(r"deadline: \w+", "deadline: 60s", read(path)))
+
+
 class Dev:
     """`ssvm dev` in a new project."""
 
@@ -125,6 +131,7 @@ class Dev:
         self.env = dict(environment(self.home), **env)
         subprocess.run([SSVM, "new", "hello", *options], cwd=self.home, env=self.env, check=True, stdout=subprocess.DEVNULL)
         self.dir = self.home + "/hello"
+        patiently(self.dir)
 
     def __enter__(self):
         self.out = Output([SSVM, "dev", "--listen", "127.0.0.1:0"], cwd=self.dir, env=self.env)
@@ -224,7 +231,7 @@ def mistakes_are_shown():
         same(get(dev.url + "/", Accept="text/html")[0], 200)
         same(greet(dev.url), (200, "Good day, Ada!\n"))
         right = read(manifest)
-        save(manifest, right.replace("deadline: 2s", "deadline: soon"))
+        save(manifest, right.replace("deadline: 60s", "deadline: soon"))
         live.next()
         status, text = get(dev.url + "/", Accept="text/html")
         same(status, 503)
@@ -322,6 +329,7 @@ def first_minute():
     try:
         start = time.monotonic()
         serve.ssvm("new", "hello", "--lang", "c", "--template", "page")
+        patiently(home + "/hello")
         out = serve.ssvm("deploy", "hello")
         assert "hello: version 1 (" in out and serve.url + "/f/hello" in out, out
         same(serve.ssvm("invoke", "hello", "/", "Ada"), "Hello, Ada!\n")
@@ -359,6 +367,7 @@ def why_and_refusals():
     serve = Serve(home)
     try:
         serve.ssvm("new", "bad", "--lang", "c")
+        patiently(home + "/bad")
         with open(home + "/bad/src/main.c", "w") as f:
             f.write('#include <stdio.h>\nint main(void)\n{\n    fprintf(stderr, "about to fail\\n");\n    __builtin_trap();\n}\n')
         serve.ssvm("deploy", "bad")

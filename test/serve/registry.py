@@ -190,9 +190,10 @@ def deploy_and_call():
         s.deploy("file", say("deployed"))
         same(s.get("/f/file").body, b"deployed")
         # What a restart leaves.
-        for pid in s.workers():
+        before = s.workers()
+        for pid in before:
             os.kill(pid, 9)
-        until("new workers", lambda: len(s.workers()) == 2)
+        until("new workers", lambda: len(s.workers()) == 2 and not set(before) & set(s.workers()))
         same(s.get("/f/file").body, b"deployed")
 
 
@@ -260,15 +261,14 @@ def swap_under_load():
         with Load(s, "/f/a", 6) as load:
             for i in range(1, 12):
                 s.deploy("a", modules[i])
-                time.sleep(0.05)
+                until("the load has it", lambda: b"v%d" % i in load.bodies, 0.01)
                 # Who asks after the answer gets the new one, of whichever worker.
                 same({s.get("/f/a").body for _ in range(4)}, {b"v%d" % i})
             for _ in range(6):
                 s.ask("POST", "/v1/tenants/default/functions/a/rollback", {"version": "3"})
                 s.ask("POST", "/v1/tenants/default/functions/a/rollback", {"version": "12"})
         same(load.failed[:3], [])
-        assert sum(load.bodies.values()) > 200, load.bodies
-        assert len(load.bodies) >= 10, load.bodies
+        assert len(load.bodies) >= 11, load.bodies
 
 
 @test
@@ -296,8 +296,7 @@ def damaged():
         same(s.get("/f/a").status, 502)
         os.unlink(path)
         open(path, "wb").write(good)
-        time.sleep(1.2)
-        same(s.get("/f/a").body, b"one")
+        until("it is found", lambda: s.get("/f/a").body == b"one")
         # Native code that is damaged is made anew, or done without.
         for root, _, names in os.walk(s.dir + "/.ssvm/cache"):
             for name in names:
@@ -607,7 +606,7 @@ def fairness():
                 same(s.get("/t/blue/f/a").body, b"blue")
                 times.append(time.time() - start)
             # Behind red's 24, each of which takes 300 ms of one of four places, it would be seconds.
-            assert sorted(times)[15] < 0.5, sorted(times)[-5:]
+            assert sorted(times)[15] < 1, sorted(times)[-5:]
 
         try:
             time.sleep(0.5)
@@ -635,7 +634,7 @@ def deadlines_on_a_busy_machine():
         s.deploy("short", wasm(SPIN), "name: short\nlimits:\n  deadline: 20ms\n")
         busy = [subprocess.Popen([sys.executable, "-c", "import time\nt = time.time() + 60\nwhile time.time() < t: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
         try:
-            c = Client(s, 30)
+            c = Client(s)
             for _ in range(30):
                 same(c.request("GET", "/f/short").status, 504)
         finally:
@@ -653,7 +652,8 @@ def long_calls_go_last():
         s.get("/f/quick")
         pid = s.workers()[0]
         usual = os.getpriority(os.PRIO_PROCESS, pid)  # of its first thread; who ends calls goes before it
-        for _ in range(4):
+
+        def once():
             threads = [threading.Thread(target=s.get, args=("/f/spin",)) for _ in range(8)]
             for t in threads:
                 t.start()
@@ -663,10 +663,13 @@ def long_calls_go_last():
                 seen.append(sum(n > usual for n in nice))
                 assert seen[-1] <= 3 and usual in nice, nice  # so many may one tenant have of 4
                 time.sleep(0.01)
-            assert 3 in seen, seen
             same(s.get("/f/quick").body, b"one")
             for t in threads:
                 t.join()
+            assert 3 in seen, seen  # unless we were not there to see it
+
+        for _ in range(4):
+            best_of(10, once)
         until("no thread is slow", lambda: max(nice_of(pid)) == usual)
         assert len(nice_of(pid)) < 16, nice_of(pid)
 

@@ -261,8 +261,11 @@ def poll(_):
 @test
 def poll_of_epoll(_):
     """With the crate's feature `epoll` the same program asks for changes: the rest of what had come tells nothing, until its time is over."""
-    with peer(four) as (port, said), Guest(cargo_guest("epoll") + "/guest-socket.wasm", "poll", port, grants=["--allow-connect=127.0.0.1:*", "--time-limit=2000"]) as g:
-        out, status, err = g.end()
+    for limit in (2000, 20000):  # on a busy machine it may not come so far
+        with peer(four) as (port, said), Guest(cargo_guest("epoll") + "/guest-socket.wasm", "poll", port, grants=["--allow-connect=127.0.0.1:*", "--time-limit=%d" % limit]) as g:
+            out, status, err = g.end()
+        if said and said[0][0] == b"now":
+            break
     same((out, status), ("", 134), err)
     assert "deadline" in err, err
     same(said[0][0], b"now")

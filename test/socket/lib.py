@@ -60,8 +60,12 @@ class Guest:
         self.process = subprocess.Popen([SSVM, *grants, *("--env=" + e for e in env), module, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self.first = None
 
-    def port(self):
+    def says_its_port(self):
         self.first = self.process.stdout.readline().decode()
+        return self.first.startswith("port ")
+
+    def port(self):
+        self.first = self.first or self.process.stdout.readline().decode()
         assert self.first.startswith("port "), self.first + self.process.stderr.read().decode()
         return int(self.first.split()[1])
 

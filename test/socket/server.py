@@ -104,10 +104,11 @@ def calls_that_wait_end(folder):
     """The time of the call ends what would wait for ever; the worker answers others meanwhile."""
     with served.Server(folder, *PRIVATE) as s:
         s.deploy("a", guest(folder), 'allow-listen: ["127.0.0.1:0"]', "limits:\n  deadline: 2s\n")
+        s.deploy("b", guest(folder), 'allow-listen: ["127.0.0.1:0"]')
         got = []
         waiting = threading.Thread(target=lambda: got.append(s.ask("POST", "/f/a", "accept 0 x")[0]))
         waiting.start()
-        lib.same(said(s, "bind 0 x"), "bound")
+        lib.same(said(s, "bind 0 x", "b"), "bound")
         waiting.join()
         assert got[0] >= 500, got
 

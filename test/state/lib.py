@@ -78,7 +78,7 @@ class Peer(http.server.BaseHTTPRequestHandler):
             status = int(self.path[8:])
             out = b"status"
         elif self.path == "/slow":
-            self.server.wait.wait(20)
+            self.server.wait.wait(60)
         elif self.path == "/large":
             out = b"x" * (17 << 20)
         else:

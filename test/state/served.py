@@ -2,6 +2,7 @@
 """State for functions of a server: what they are granted, tenants, the queue and time tables while processes are killed, calls between functions.
 Usage: served.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'."""
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -15,16 +16,20 @@ import urllib.request
 
 from lib import BUILD, Skip, compile_guest, compile_rust, main, peer, same, test
 
-PATIENCE = 40  # seconds that anything may take on a busy machine
+PATIENCE = 120  # seconds that anything may take on a busy machine
 ALL = "kv: on\nsql: on\nsecret: [KEY, GONE]\ncall: ['*']\nallow-http: [example.org]"
 
 
 def until(what, check, patience=PATIENCE):
+    """A connection that breaks, as those of a process that was just killed do, is no answer yet."""
     end = time.monotonic() + patience
     while True:
-        got = check()
-        if got:
-            return got
+        try:
+            got = check()
+            if got:
+                return got
+        except (OSError, http.client.HTTPException):
+            pass
         assert time.monotonic() < end, what
         time.sleep(0.05)
 
@@ -38,7 +43,7 @@ class Server:
 
     def __enter__(self):
         self.out = open(self.dir + "/out", "w")
-        self.process = subprocess.Popen([BUILD + "/ssvm-serve", self.dir, "--listen", "127.0.0.1:0", "--log", self.dir + "/log", *self.options], stdout=self.out,
+        self.process = subprocess.Popen([BUILD + "/ssvm-serve", self.dir, "--listen", "127.0.0.1:0", "--log", self.dir + "/log", "--call-time", "60s", *self.options], stdout=self.out,
                                         stderr=subprocess.STDOUT)
         m = until("the server starts", lambda: re.search(r"http://\S+:(\d+) serves", open(self.dir + "/out").read()) or self.process.poll() is not None)
         assert m is not True, open(self.dir + "/out").read()
@@ -226,7 +231,9 @@ def the_caller_s_time_holds_for_all(folder):
         status, answer = s.ask("POST", "/f/short", "call\na\n\n%s\n" % inner("sleep", 20000))
         assert status == 504 or answer.startswith(b"call: -8 "), (status, answer)
         assert time.monotonic() - start < 19  # it would have slept for 20
-        until("what was called has ended too", lambda: [x for x in map(json.loads, open(s.dir + "/log")) if x.get("status") == 504 and x["path"] == "/f/a"])
+        # On a busy machine the time may be over before it is called.
+        until("what was called has ended too", lambda: [x for x in map(json.loads, open(s.dir + "/log")) if x.get("status") == 504 and x["path"] == "/f/a"] or
+              (s.ask("POST", "/f/short", "call\na\n\n%s\n" % inner("sleep", 20000)) and False))
         for kind in ("http\nGET\nhttp://192.0.2.1:9/\n\n\n0\n", "sql\nwith recursive n(i) as (select 1 union all select i+1 from n) select count(*) from n\n.\n"):
             start = time.monotonic()
             status, answer = s.ask("POST", "/f/short", kind)
@@ -294,15 +301,18 @@ def jobs_survive_kills(folder):
     n = 200
     with with_guest(folder, "--workers", "2") as s:
         stop = threading.Event()
-        kills = []
+        kills, acknowledged = [], []
 
         def killer():
+            before = 0
             while not stop.wait(0.4):
+                if len(acknowledged) < before + 5:
+                    continue  # who is killed before he has done anything does never anything
+                before = len(acknowledged)
                 kills.append(s.kill("ssvm-control" if len(kills) % 3 else "ssvm-worker"))
 
         t = threading.Thread(target=killer)
         t.start()
-        acknowledged = []
         for i in range(n):
             time.sleep(0.02)
             status, answer = patient(s.ask, "POST", "/f/a", "push\na\n%s\n0\n" % inner("increment", "done/%d" % i, 1))
@@ -335,9 +345,11 @@ def a_job_sees_who_it_is_and_dies_in_the_end(folder):
         until("it is dead again", lambda: s.admin("GET", "default/jobs?state=dead")["jobs"])
         s.admin("DELETE", "default/jobs/%d" % job)
         same(s.admin("GET", "default/jobs")["jobs"], [])
+        begun = time.monotonic()
         later = s.admin("POST", "default/functions/a/jobs?delay_ms=1500", "set\nlater\n1\n0\n")["id"]
         assert later > job
-        same(s.words("a", "get", "later"), "get: -1 there is no such thing\n")
+        early = s.words("a", "get", "later")
+        assert early == "get: -1 there is no such thing\n" or time.monotonic() - begun >= 1.5, early
         until("it ran later", lambda: s.words("a", "get", "later") == "get: 1\n")
 
 

@@ -15,7 +15,7 @@ from lib import BUILD, ROOT, SSVM, Skip, cargo_build, compile_guest, compile_rus
 
 def run(guest, *words, options=(), env=None, status=0, folder=None):
     r = subprocess.run([SSVM, "run", *[x for k, v in (env or {}).items() for x in ("--env", "%s=%s" % (k, v))], *options, guest, *map(str, words)],
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, cwd=folder)
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300, cwd=folder)
     assert r.returncode == status, (r.returncode, r.stdout, r.stderr)
     return (r.stdout if status == 0 else r.stderr).decode(errors="replace")
 

@@ -17,10 +17,10 @@ lib.TESTS.clear()
 class Threads(Server):
     def ask(self, method, path, *rest, **more):
         """The module has no function of its name alone: one that answers says that the workers know it."""
-        return super().ask(method, "/f/t/ids" if path == "/f/t" else path, *rest, **more)
+        return super().ask(method, path + "/ids" if path in ("/f/t", "/f/short") else path, *rest, **more)
 
-    def call(self, name, *arguments):
-        return self.ask("POST", "/f/t/" + name, json.dumps(arguments), [("Content-Type", "application/json")])
+    def call(self, name, *arguments, of="t"):
+        return self.ask("POST", "/f/%s/%s" % (of, name), json.dumps(arguments), [("Content-Type", "application/json")])
 
 
 def children(server):
@@ -32,7 +32,8 @@ def functions_with_threads(folder):
     guest = folder + "/threads.wasm"
     subprocess.run(["wat2wasm", "--enable-threads", HERE + "/guest/threads.wat", "-o", guest], check=True)
     with Threads(folder) as s:
-        s.deploy("t", guest, "threads: 8", "limits:\n  deadline: 2s\n")
+        s.deploy("t", guest, "threads: 8")
+        s.deploy("short", guest, "threads: 8", "limits:\n  deadline: 2s\n")
         before = children(s)
         for _ in range(5):
             lib.same(s.call("sum", 8), (200, b"8"))
@@ -41,8 +42,8 @@ def functions_with_threads(folder):
         lib.same(s.call("main_returns"), (200, b"5"))
         lib.same(s.call("ended_by", 1)[0], 500)
         lib.same(s.call("main_traps")[0], 500)
-        lib.same(s.call("main_waits")[0], 504)
-        lib.same(s.call("main_spins")[0], 504)
+        lib.same(s.call("main_waits", of="short")[0], 504)
+        lib.same(s.call("main_spins", of="short")[0], 504)
         lib.same(s.call("sum", 8), (200, b"8"))
         lib.same(children(s), before, "no process was replaced")
 

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("SSVM_BUILD", HERE / "../../build")).resolve()
 SSVM = BUILD / "ssvm"
 TIERS = ["interp"] + (["aot"] if (BUILD / "libssvm-aot.so").exists() else [])
-SOON = 60  # seconds: what hangs is ended, what is only slow is not
+SOON = 300  # seconds: what hangs is ended, what is only slow is not
 total = {"passed": 0, "failed": 0, "skipped": 0}
 
 

@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+const patience = 180000; // ms until something counts as hanging, on the busiest machine
+
 // Run `test(tools)` in a browser whose language is `locale`, print the totals' parts, and return [passed, failed].
 // MODULES is the folder whose node_modules has playwright-core; without SHOTS there are no screenshots.
 export async function inBrowser({ modules, url, chromium, shots }, locale, test) {
@@ -14,11 +16,13 @@ export async function inBrowser({ modules, url, chromium, shots }, locale, test)
   const context = await driver.launchPersistentContext(data, {
     executablePath: chromium,
     headless: true,
+    timeout: patience,
     locale,
     viewport: { width: 1180, height: 1040 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--lang=' + locale],
   });
+  context.setDefaultTimeout(patience);
   const page = context.pages()[0] || await context.newPage();
   page.on('pageerror', (error) => problems.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));

@@ -14,7 +14,7 @@ const totals = [0, 0];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(what, f) {
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 3600; i++) { // a busy machine needs longer than anybody waits
     const r = await f();
     if (r) return r;
     await sleep(50);

@@ -11,7 +11,7 @@ const [modules, chromium, serve, scratch, functions, shots] = process.argv.slice
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function until(what, f) {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 3600; i++) {
     const r = await f();
     if (r) return r;
     await sleep(50);

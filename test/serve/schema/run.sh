@@ -26,7 +26,7 @@ mkdir "$scratch/site"
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 url=
-for _ in $(seq 300); do
+for _ in $(seq 1800); do
     url=$(sed -n 's/^ssvm-serve: \(http:[^ ]*\) serves .*/\1/p' "$scratch/out")
     [ -n "$url" ] && curl -sf -o "$scratch/openapi.json" "$url/v1/openapi.json" && break
     kill -0 "$server" || break
