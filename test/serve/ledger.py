@@ -277,11 +277,10 @@ def full_disk():
         with server:
             server.get(CALLS["adder"][0])
             assert usage(server)["adder"]["calls"] == 1
-            with open(server.data + "/ballast", "wb") as f:
+            with open(server.data + "/ballast", "wb", buffering=0) as f:
                 try:
                     while True:
                         f.write(bytes(65536))
-                        f.flush()
                 except OSError:
                     pass
             for _ in range(500):
@@ -294,7 +293,7 @@ def full_disk():
             server.get(CALLS["adder"][0])
             until("the loss is told", lambda: [x for x in server.json("/v1/logs?limit=2000")["lines"] if x["event"] in ("log_lost", "ledger_works")])
     finally:
-        subprocess.run(["umount", server.data])
+        until("nobody holds it", lambda: subprocess.run(["umount", server.data], capture_output=True).returncode == 0)
         shutil.rmtree(server.dir, ignore_errors=True)
 
 
