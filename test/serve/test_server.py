@@ -699,7 +699,7 @@ def little_address_space():
                 c.join()
             assert set(replies) <= ({200} if strict else {200, 503, "closed"}), (megabytes, replies)
             for path in ("/f/hello/say?x=1", "/a.txt", "/f/env"):
-                same(s.get(path).status, 200, megabytes)
+                until("%s with %d MB" % (path, megabytes), lambda: s.get(path).status == 200)
 
     under(512, True)
     for megabytes in (32, 64):
