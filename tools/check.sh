@@ -14,7 +14,7 @@ jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
 ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state socket wasi_threads crates evmc serve demo gas diff tiers explode aarch64 gcc asan"
-all_steps="$ci_steps nn_all systemd chaos tidy tsan threads torture fuzz"
+all_steps="$ci_steps nn_all systemd chaos tidy asan_serve tsan threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
     local dir=$1 cc=$2
@@ -93,6 +93,10 @@ step_gcc() { configure build-gcc gcc && run_spec build-gcc && ctest --test-dir b
 step_asan() {
     configure build-asan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=address,undefined &&
         run_spec build-asan --gc-stress && ctest --test-dir build-asan --output-on-failure -j "$jobs"
+}
+# The server and its processes under sanitizers, all that they say told.
+step_asan_serve() {
+    configure build-asan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=address,undefined && test/serve/sanitized.sh "$PWD/build-asan"
 }
 step_tsan() {
     configure build-tsan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=thread &&
