@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/filter.h"
 #include "base/landlock.h"
 
 #define CHILDREN_BYTES 4096
@@ -69,6 +70,49 @@ static bool confine(const char *folder, const char *program)
     return ok;
 }
 
+/* Who watches it is out of its reach: without the keeper, what the command has started would live.
+ * -1 is everybody, a negative number the group, which the keeper leads. Programs of a 32-bit
+ * architecture end. */
+static bool guard(pid_t keeper)
+{
+    static const struct {
+        int call;
+        unsigned arg; /* the process */
+    } reach[] = {{SYS_kill, 0},
+                 {SYS_tkill, 0},
+                 {SYS_tgkill, 0},
+                 {SYS_rt_sigqueueinfo, 0},
+                 {SYS_rt_tgsigqueueinfo, 0},
+                 {SYS_prlimit64, 0},
+                 {SYS_process_vm_writev, 0},
+                 {SYS_ptrace, 1}};
+    static const int by_descriptor[] = {
+#ifdef SYS_pidfd_send_signal
+        SYS_pidfd_send_signal,
+#endif
+#ifdef SYS_pidfd_getfd
+        SYS_pidfd_getfd,
+#endif
+        -1};
+    const uint32_t all = UINT32_MAX, own_pid = (uint32_t)keeper, group = (uint32_t)-keeper;
+    struct sv_filter f;
+
+    sv_filter_begin(&f);
+    for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++)
+        SV_FILTER_ADD(&f, SV_FILTER_SKIP_UNLESS((uint32_t)reach[i].call, 6),
+                      SV_FILTER_LOAD(args[reach[i].arg]), SV_FILTER_SKIP_IF(own_pid, 3),
+                      SV_FILTER_SKIP_IF(group, 2), SV_FILTER_SKIP_IF(all, 1),
+                      SV_FILTER_RETURN(SECCOMP_RET_ALLOW),
+                      SV_FILTER_RETURN(SV_FILTER_ERRNO(EPERM)));
+    sv_filter_list(&f, by_descriptor, sizeof by_descriptor / sizeof by_descriptor[0],
+                   SV_FILTER_ERRNO(ENOSYS));
+    /* The signal of a descriptor goes to whom its owner names. */
+    SV_FILTER_ADD(&f, SV_FILTER_SKIP_UNLESS(SYS_fcntl, 3), SV_FILTER_LOAD(args[1]),
+                  SV_FILTER_SKIP_UNLESS(F_SETSIG, 1), SV_FILTER_RETURN(SV_FILTER_ERRNO(EPERM)),
+                  SV_FILTER_RETURN(SECCOMP_RET_ALLOW));
+    return sv_filter_enter(&f);
+}
+
 /* ---- The command ---- */
 
 static void close_from(int first)
@@ -100,6 +144,10 @@ static _Noreturn void become(char **argv, pid_t keeper)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     close_from(KEEPER_FD);
+    if (!guard(keeper)) {
+        dprintf(2, "'%s' cannot be confined: %s\n", argv[KEEPER_ARG_PATH], strerror(errno));
+        _exit(KEEPER_FAILED);
+    }
     execv(argv[KEEPER_ARG_PATH], argv + KEEPER_ARG_COMMAND);
     dprintf(2, "'%s' cannot be executed: %s\n", argv[KEEPER_ARG_PATH], strerror(errno));
     _exit(KEEPER_FAILED);
@@ -197,7 +245,9 @@ int main(int argc, char **argv)
     }
     close_from(KEEPER_FD + 1);
     (void)setsid(); /* no signal of a terminal */
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    /* Not dumpable: nobody of the same user reaches its memory. */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_DUMPABLE, 0) < 0)
         return 1;
     sigfillset(&set);
     (void)sigprocmask(SIG_SETMASK, &set, NULL);

@@ -136,6 +136,17 @@ def process_with_all_that_it_started_is_ended():
 
 
 @test
+def process_cannot_end_who_watches_it():
+    """Who is killed or stopped watches no more, and what the command has started would live."""
+    for signal in ("KILL", "STOP"):
+        m = mark()
+        script = '[ "$(cat /proc/$PPID/comm)" = ssvm-keeper ] || exit 9; (setsid sleep %s >/dev/null 2>&1 &); kill -%s $PPID 2>/dev/null && echo killed; ' \
+            'kill -%s -$PPID 2>/dev/null && echo killed; sleep 0 & kill -0 $! && wait && echo here' % (m, signal, signal)
+        same(process("show", script, options=["--allow-command-all"]).stdout, b"here\n")
+        gone(m)
+
+
+@test
 def process_deadline_of_the_guest():
     m = mark()
     start = time.monotonic()
