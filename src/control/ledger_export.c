@@ -9,7 +9,7 @@
 
 #define ROWS_DEFAULT 100000
 #define TEXT_MAX (256U << 20) /* bytes of an answer */
-#define SPLIT 1000000
+#define SPLIT 1000000         /* SPLIT_SUM says the same */
 
 /* What is summed: the column of the table, its name in the answer, decimals there. */
 static const struct {
@@ -87,12 +87,13 @@ struct export {
 
 static void put_time(struct sv_buf *b, int64_t s)
 {
-    struct tm tm;
+    struct tm tm = {0};
     time_t t = (time_t)s;
 
-    gmtime_r(&t, &tm);
-    sv_buf_printf(b, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                  tm.tm_hour, tm.tm_min, tm.tm_sec);
+    if (!gmtime_r(&t, &tm)) /* rows may be from a backup that anybody has written */
+        tm = (struct tm){0};
+    sv_buf_printf(b, "%04ld-%02d-%02dT%02d:%02d:%02dZ", (long)tm.tm_year + 1900, tm.tm_mon + 1,
+                  tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 /* high * SPLIT + low, which may not fit 64 bits, with a decimal point. */
@@ -255,22 +256,32 @@ struct sums {
     uint64_t calls, gas, wall_ns;
 };
 
+#define SPLIT_SUM(column)                                                                          \
+    "cast(sum(" column " / 1000000) as bigint), cast(sum(" column " % 1000000) as bigint)"
+
+/* Where a number of 64 bits ends, it stays. */
+static uint64_t whole_sum(struct ctl_sql *sql, unsigned column)
+{
+    __int128 n = (__int128)ctl_sql_int(sql, column) * SPLIT + ctl_sql_int(sql, column + 1);
+
+    return n < 0 ? 0 : n > INT64_MAX ? INT64_MAX : (uint64_t)n;
+}
+
 static int read_sums(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct sums *s = data;
     int r = ctl_sql_run(sql, err,
-                        "select cast(sum(calls) as bigint), cast(sum(gas) as bigint),"
-                        " cast(sum(wall_ns) as bigint) from ledger"
-                        " where tenant = $1 and function = $2",
+                        "select " SPLIT_SUM("calls") ", " SPLIT_SUM("gas") ", " SPLIT_SUM(
+                            "wall_ns") " from ledger where tenant = $1 and function = $2",
                         CTL_PARAMS(CTL_TEXT(s->tenant), CTL_TEXT(s->function)));
 
     if (r == 0)
         r = ctl_sql_next(sql, err);
     if (r <= 0)
         return r;
-    s->calls = (uint64_t)ctl_sql_int(sql, 0);
-    s->gas = (uint64_t)ctl_sql_int(sql, 1);
-    s->wall_ns = (uint64_t)ctl_sql_int(sql, 2);
+    s->calls = whole_sum(sql, 0);
+    s->gas = whole_sum(sql, 2);
+    s->wall_ns = whole_sum(sql, 4);
     return 0;
 }
 

@@ -80,8 +80,13 @@ static struct old_row read_row(struct ctl_sql *sql, uint64_t hour)
     old.key.function_id = (uint64_t)ctl_sql_int(sql, 1);
     copy_text(sql, 2, old.key.function, sizeof old.key.function);
     copy_text(sql, 3, old.key.digest, sizeof old.key.digest);
-    for (unsigned i = 0; i < SV_COUNT(sums); i++)
-        *sums[i] = (uint64_t)ctl_sql_int(sql, 4 + i);
+    for (unsigned i = 0; i < SV_COUNT(sums); i++) { /* a restored backup's may be anything */
+        int64_t n = ctl_sql_int(sql, 4 + i);
+
+        *sums[i] = n < 0                                  ? 0
+                   : (uint64_t)n < PLAT_RECORD_NUMBER_MAX ? (uint64_t)n
+                                                          : PLAT_RECORD_NUMBER_MAX;
+    }
     return old;
 }
 

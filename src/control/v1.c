@@ -83,8 +83,10 @@ static int add_default(struct ctl_sql *sql, struct sv_err *err, void *data)
 int ctl_tenant_default(struct ctl_server *server, struct sv_err *err)
 {
     int64_t now = sv_clock_wall_ms();
+    int r = ctl_tenant_exists(server, err, CTL_DEFAULT_TENANT);
 
-    return ctl_db_write(server->db, err, add_default, &now);
+    /* A start that only reads is quick. */
+    return r < 0 ? r : r ? 0 : ctl_db_write(server->db, err, add_default, &now);
 }
 
 /* ---- Tokens: a tenant's, and the operators' ---- */

@@ -198,6 +198,49 @@ static void hostile_records(void **state)
     sv_free(text);
 }
 
+struct hostile_row {
+    int64_t minute, number;
+};
+
+static int put_hostile(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct hostile_row *row = data;
+
+    return ctl_sql_run(
+        sql, err,
+        "insert into ledger (tenant, function_id, function, digest, minute, calls, errors, "
+        "rejected, gas, cpu_ns, wall_ns, byte_ms, bytes_in, bytes_out) values ('hostile', 1, 'f', "
+        "'', $1, $2, $2, $2, $2, $2, $2, $2, $2, $2)",
+        CTL_PARAMS(CTL_INT(row->minute), CTL_INT(row->number)));
+}
+
+/* Of a backup that somebody else has written. */
+static void hostile_rows(void **state)
+{
+    struct hostile_row rows[] = {{901, INT64_MAX},  {902, INT64_MAX}, {903, INT64_MAX},
+                                 {1021, INT64_MIN}, {1022, -1},       {INT64_MAX / 61, 1}};
+    struct plat_record r = record_of("hostile", "f", 901);
+    struct sv_err err = {0};
+    uint64_t calls, gas, wall;
+    char *text;
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(rows); i++)
+        assert_int_equal(ctl_db_write(server.db, &err, put_hostile, &rows[i]), 0);
+    write_record(0, &r);
+    assert_int_equal(ctl_ledger_function(&server, &err, "hostile", "f", &calls, &gas, &wall), 0);
+    assert_int_equal(calls, INT64_MAX);
+    for (unsigned step = 0; step < CTL_LEDGER_STEP_COUNT; step++) {
+        text = export((struct ctl_usage){.tenant = "hostile", .step = step, .by_function = true});
+        assert_non_null(strstr(text, "\"tenant\":\"hostile\""));
+        sv_free(text);
+    }
+    assert_int_equal(ctl_ledger_fold(&server, &err, 1200, 100), 0);
+    text = export((struct ctl_usage){.tenant = "hostile", .until_s = 72000, .by_function = true});
+    assert_non_null(strstr(text, "\"gas\":4611686018427387904,"));
+    sv_free(text);
+}
+
 /* A process that is killed between its commit and the freeing of the places, or before: the next
  * one counts what is not counted. Here the child counts, and is gone without a word to the ring. */
 static void survives_death(void **state)
@@ -356,7 +399,7 @@ int main(void)
         cmocka_unit_test(counts),          cmocka_unit_test(sums_are_exact),
         cmocka_unit_test(hostile_records), cmocka_unit_test(survives_death),
         cmocka_unit_test(two_at_once),     cmocka_unit_test(folds),
-        cmocka_unit_test(reads_times),
+        cmocka_unit_test(reads_times),     cmocka_unit_test(hostile_rows),
     };
     char command[80];
     int r;
