@@ -2,6 +2,8 @@
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
+#include <stdatomic.h>
+
 #include "control/db.h"
 #include "platform/channel.h"
 #include "platform/message.h"
@@ -42,7 +44,9 @@ struct ctl_server {
     struct ctl_pool *pool;
     own char *settings; /* lines "option: value" */
     bool clean;         /* the process before this one has answered all that it had read */
-    bool again;         /* the server runs: what is away for a moment is waited for */
+    _Atomic uint64_t
+        prepare_until_ns; /* it ends: until then versions are prepared; 0: it does not */
+    bool again;           /* the server runs: what is away for a moment is waited for */
 };
 
 /* The value of a setting of the server's (config.def); NULL: it has none of that name. */

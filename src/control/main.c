@@ -16,6 +16,8 @@
 #include "control/tool.h"
 #include "control/workers.h"
 
+#define END_GRACE_MS 5000 /* for versions that are being prepared */
+
 static const struct {
     const char *name;
     int (*start)(struct ctl_server *, struct sv_err *);
@@ -87,6 +89,7 @@ struct link {
     struct ctl_server *server;
     struct plat_channel *channel;
     size_t started;
+    pid_t parent; /* the supervisor */
     bool failed;
 };
 
@@ -116,30 +119,40 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
         }
     } else if (m->kind == PLAT_WORKER && link->server->workers) {
         ctl_workers_set(link->server, m);
+    } else if (m->kind == PLAT_DRAIN) {
+        uint64_t ms = 0;
+
+        plat_get_u64(m, PLAT_TAG_TIMEOUT_MS, &ms);
+        ctl_prepare_end(link->server, (unsigned)ms);
     }
 }
 
-/* SIGTERM ends us: it is the channel that stops. */
+/* SIGTERM ends us: it is the channel that stops. What has been asked is answered; the supervisor
+ * does not wait for long. */
 static void *wait_for_signal(void *data)
 {
-    struct plat_channel *channel = data;
+    struct link *link = data;
     sigset_t signals;
     int number;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigwait(&signals, &number);
-    plat_channel_stop(channel);
+    /* Without a supervisor there are no workers, and nobody who waits. */
+    ctl_prepare_end(link->server, getppid() == link->parent ? END_GRACE_MS : 0);
+    plat_channel_stop(link->channel);
     return NULL;
 }
 
 static int run(struct ctl_server *server, int fd)
 {
-    struct link link = {.server = server};
+    static struct link link; /* as long as the thread that waits */
     pthread_t signals;
 
+    link.server = server;
+    link.parent = getppid();
     link.channel = plat_channel_new(fd, take_message, &link);
-    if (!link.channel || pthread_create(&signals, NULL, wait_for_signal, link.channel) != 0) {
+    if (!link.channel || pthread_create(&signals, NULL, wait_for_signal, &link) != 0) {
         fprintf(stderr, "ssvm-control: no memory to start with\n");
         return EXIT_FAILURE;
     }

@@ -18,11 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/sha256.h"
 #include "control/blob.h"
 
 #define PREPARE_MS 120000 /* of the process; its guests have less */
 #define COMPILE_MS 300000
+#define LOOK_MS 100 /* between two looks whether the server ends */
+#define NS_PER_MS 1000000
 #define REPORT_MAX (4U << 20)
 #define READY_MAX (1U << 30)
 #define WORDS_MAX 400
@@ -192,25 +195,41 @@ static int start(const struct files *f, char *const argv[], pid_t *ret)
     return r;
 }
 
+static bool is_over(struct ctl_server *server)
+{
+    uint64_t until = atomic_load(&server->prepare_until_ns);
+
+    return until != 0 && until <= sv_clock_ns();
+}
+
 /* Run it to its end, at most so long. Its status of waitpid; -1: it took too long. */
-static int finish(pid_t pid, int timeout_ms)
+static int finish(struct ctl_server *server, pid_t pid, unsigned timeout_ms)
 {
     struct pollfd fd = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    uint64_t deadline = sv_clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
     int status = 0, r;
 
     do
-        r = fd.fd >= 0 ? poll(&fd, 1, timeout_ms) : 1;
-    while (r < 0 && errno == EINTR);
-    if (r == 0)
+        r = fd.fd >= 0 ? poll(&fd, 1, LOOK_MS) : 1;
+    while (r <= 0 && sv_clock_ns() < deadline && !is_over(server));
+    if (r <= 0)
         kill(-pid, SIGKILL); /* and what it has started */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (fd.fd >= 0)
         close(fd.fd);
-    return r == 0 ? -1 : status;
+    return r <= 0 ? -1 : status;
 }
 
-static int run(struct sv_err *err, struct files *f, char *const argv[], int timeout_ms)
+static int fail_over(struct sv_err *err)
+{
+    return sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                   "the server ends, and the version is not prepared: deploy it again when the "
+                   "server is back");
+}
+
+static int run(struct ctl_server *server, struct sv_err *err, struct files *f, char *const argv[],
+               unsigned timeout_ms)
 {
     int status, r;
     pid_t pid;
@@ -221,9 +240,11 @@ static int run(struct sv_err *err, struct files *f, char *const argv[], int time
     r = start(f, argv, &pid);
     if (r != 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot start a process: %s", strerror(r));
-    status = finish(pid, timeout_ms);
+    status = finish(server, pid, timeout_ms);
+    if (status == -1 && is_over(server))
+        return fail_over(err);
     if (status == -1)
-        return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "it took longer than %d seconds",
+        return sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "it took longer than %u seconds",
                        timeout_ms / 1000);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) /* by somebody else: not the module's */
         return sv_fail(err, SV_EIO, SV_NO_OFFSET,
@@ -317,8 +338,11 @@ static int take_report(struct ctl_server *server, struct sv_err *err, const stru
     memcpy(ret->ready, digest, PLAT_DIGEST_BYTES);
     if (r == 0)
         r = keep_ready(server, err, f->fds[3], ret->ready);
-    if (r == 0 && native_too && !ctl_prepare_native(server, &native, ret->ready))
+    if (r == 0 && native_too && !ctl_prepare_native(server, &native, ret->ready)) {
+        if (is_over(server)) /* one that is interpreted for good is not what was asked for */
+            r = fail_over(err);
         sv_buf_printf(&notes, "it is interpreted: %s\n", native.text);
+    }
     if (r == 0 && (!write_exports(&report, &exports) || !write_notes(&report, &notes)))
         r = sv_fail_nomem(err, "what was found");
     if (r == 0) {
@@ -358,7 +382,7 @@ static int prepare(struct ctl_server *server, struct sv_err *err,
         r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no files to prepare a module with: %s",
                     strerror(errno));
     else
-        r = run(err, &f, argv, PREPARE_MS);
+        r = run(server, err, &f, argv, PREPARE_MS);
     if (r == 0)
         r = take_report(server, err, &f, digest, native, ret);
     files_close(&f);
@@ -435,9 +459,16 @@ bool ctl_prepare_native(struct ctl_server *server, struct sv_err *err,
     f.fds[0] = ctl_blob_open(server, ready);
     f.fds[1] = open_memory();
     f.fds[2] = open_memory();
-    r = run(err, &f, argv, COMPILE_MS);
+    r = run(server, err, &f, argv, COMPILE_MS);
     if (r < 0)
         take_words(err, f.fds[2]);
     files_close(&f);
     return r == 0;
+}
+
+void ctl_prepare_end(struct ctl_server *server, unsigned grace_ms)
+{
+    uint64_t until = sv_clock_ns() + (uint64_t)grace_ms * NS_PER_MS, none = 0;
+
+    atomic_compare_exchange_strong(&server->prepare_until_ns, &none, until);
 }

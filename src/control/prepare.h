@@ -30,4 +30,7 @@ bool ctl_prepare_native(struct ctl_server *, struct sv_err *,
 int ctl_prepare_child(int argc, char **argv);
 int ctl_compile_child(int argc, char **argv);
 
+/* The server, or this process, ends: who prepares has so long, and fails then (SV_EIO). */
+void ctl_prepare_end(struct ctl_server *, unsigned grace_ms);
+
 #endif

@@ -72,6 +72,19 @@ static void end_worker(struct srv_supervisor *s, struct srv_slot *slot, int numb
     slot->kill_ns = srv_clock_ns() + (s->server->config.drain_ms + DRAIN_GRACE_MS) * NS_PER_MS;
 }
 
+/* Workers wait for what was asked of control, for drain-time. */
+static void tell_drain(struct srv_supervisor *s)
+{
+    struct plat_message m;
+
+    if (!s->control_link)
+        return;
+    plat_message_init(&m, PLAT_DRAIN);
+    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, s->server->config.drain_ms / 2);
+    (void)plat_channel_send(s->control_link, NULL, &m, true);
+    plat_message_release(&m);
+}
+
 static void end_all(struct srv_supervisor *s, int status)
 {
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
@@ -80,6 +93,7 @@ static void end_all(struct srv_supervisor *s, int status)
             end_worker(s, &s->slots[i], SIGTERM);
     }
     if (!s->ending) {
+        tell_drain(s);
         s->close_ns = srv_clock_ns() + CLOSE_AFTER_MS * NS_PER_MS;
         s->status = status;
     }

@@ -150,6 +150,31 @@ class Load:
 
 
 @test
+def it_ends_while_a_version_is_prepared():
+    """Who deploys is told so, and the server ends in time: the initialiser would run for longer."""
+    endless = bytes.fromhex("0061736d01000000" "010401600000" "03020100" "0503010001" "07180206" "6d656d6f7279" "0200" "0b" "5f696e697469616c697a65" "0000" "0a09010700" "03400c000b0b")
+    with Registry("--drain-time=6s", "--workers=1") as server:
+        client = base.Client(server)
+        said = []
+
+        def deploy():
+            said.append(client.request("PUT", "/v1/tenants/default/functions/endless", endless, [("Authorization", "Bearer " + server.token), ("Content-Type", "application/wasm")]))
+
+        thread = threading.Thread(target=deploy)
+        thread.start()
+
+        def children(pid, *name):
+            return subprocess.run(["pgrep", "-P", str(pid), *name], capture_output=True, text=True).stdout.split()
+
+        until("a process prepares it", lambda: [g for c in children(server.process.pid, "ssvm-control") for g in children(c)])
+        server.process.send_signal(signal.SIGTERM)
+        thread.join()
+        same(said[0].status, 503, said[0].body)
+        assert b"deploy it again" in said[0].body, said[0].body
+        same(server.process.wait(60), 0, "the server's status")
+
+
+@test
 def deploy_and_call():
     with Registry("--workers", "2") as s:
         same(s.get("/f/a").status, 404)
