@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@
 #define BACKOFF_MS 100     /* after the server was not there: doubled each time, */
 #define BACKOFF_MAX_MS 250 /* up to this: who is back is noticed soon */
 #define LISTEN_CHECK_MS 10000
-#define BATCH_MAX 32 /* writes of one turn that share a commit */
+#define ANSWER_MS 60000 /* longer than any statement takes but those of a new schema */
+#define BATCH_MAX 32    /* writes of one turn that share a commit */
 
 struct statement {
     own char *key; /* types of the parameters, and text */
@@ -40,6 +42,8 @@ struct connection {
     uint64_t decoded; /* columns of the row whose bytes are decoded already */
     enum again again; /* what the last failure says of it */
     bool lost;
+    bool hangs;   /* its server does not answer, or not as one does */
+    bool patient; /* the schema is changed: a statement may take as long as it wants */
     struct sv_map statements;
     unsigned nstatements; /* that there ever were */
     struct connection *next;
@@ -120,6 +124,12 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
     if (!text)
         text = pq->PQerrorMessage(c->handle);
     c->again = AGAIN_NO;
+    if (c->hangs) {
+        c->lost = true;
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET,
+                       "database: its server does not answer as one does, or not within %d s",
+                       ANSWER_MS / 1000);
+    }
     if (!state[0] || strncmp(state, "57P0", 4) == 0) { /* said by libpq; the server's last words */
         c->again = AGAIN_LOST;
         c->lost = true;
@@ -166,6 +176,55 @@ static void end_result(struct connection *c)
     c->decoded = 0;
 }
 
+/* The server's, which may hang: then the connection is closed. */
+static bool wait_for_input(struct connection *c, uint64_t until_ns)
+{
+    const struct ctl_pq *pq = &c->db->pq;
+    struct pollfd fd = {.fd = pq->PQsocket(c->handle), .events = POLLIN};
+
+    while (pq->PQisBusy(c->handle)) {
+        uint64_t now = sv_clock_ns();
+
+        if (!c->patient && now >= until_ns) {
+            shutdown(fd.fd, SHUT_RDWR);
+            return false;
+        }
+        if (poll(&fd, 1, LISTEN_CHECK_MS) > 0 && !pq->PQconsumeInput(c->handle))
+            return true; /* it is not busy any more: what was wrong is a result */
+    }
+    return true;
+}
+
+/* The last result of what was sent; NULL: there is none, the connection says why. */
+static PGresult *take_result(struct connection *c, int sent)
+{
+    uint64_t until_ns = sv_clock_ns() + ANSWER_MS * 1000000ULL;
+    const struct ctl_pq *pq = &c->db->pq;
+    PGresult *last = NULL, *result;
+    ExecStatusType status;
+
+    while (sent) {
+        if (!wait_for_input(c, until_ns)) {
+            pq->PQclear(last);
+            c->hangs = true;
+            return NULL;
+        }
+        result = pq->PQgetResult(c->handle);
+        if (!result)
+            break;
+        pq->PQclear(last);
+        last = result;
+        status = pq->PQresultStatus(last);
+        /* None of our statements copies: nobody would end it. */
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+            shutdown(pq->PQsocket(c->handle), SHUT_RDWR);
+            c->hangs = true;
+            break;
+        }
+    }
+    return last;
+}
+
 /* A statement without parameters or rows. */
 static int execute(struct connection *c, struct sv_err *err, const char *text)
 {
@@ -174,7 +233,7 @@ static int execute(struct connection *c, struct sv_err *err, const char *text)
     int r = 0;
 
     end_result(c);
-    result = pq->PQexec(c->handle, text);
+    result = take_result(c, pq->PQsendQuery(c->handle, text));
     if (!succeeded(pq, result))
         r = failed(c, err, result, text);
     pq->PQclear(result);
@@ -284,7 +343,7 @@ static int prepare(struct connection *c, struct sv_err *err, const char *text, i
     int r = 0;
 
     snprintf(s->name, sizeof s->name, "s%u", c->nstatements++);
-    result = c->db->pq.PQprepare(c->handle, s->name, text, count, types);
+    result = take_result(c, c->db->pq.PQsendPrepare(c->handle, s->name, text, count, types));
     if (!succeeded(&c->db->pq, result))
         r = failed(c, err, result, text);
     c->db->pq.PQclear(result);
@@ -364,7 +423,8 @@ static int run(struct ctl_sql *sql, struct sv_err *err, const char *text,
             lengths[i] = sizeof numbers[i];
         }
     }
-    c->result = c->db->pq.PQexecPrepared(c->handle, s->name, count, values, lengths, formats, 0);
+    c->result = take_result(
+        c, c->db->pq.PQsendQueryPrepared(c->handle, s->name, count, values, lengths, formats, 0));
     if (!succeeded(&c->db->pq, c->result)) {
         r = failed(c, err, c->result, text);
         end_result(c);
@@ -485,7 +545,10 @@ static uint64_t changes(struct ctl_sql *sql)
  * sessions too. */
 static int lock(struct ctl_sql *sql, struct sv_err *err)
 {
-    int r = execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
+    int r;
+
+    ((struct connection *)sql)->patient = true;
+    r = execute((struct connection *)sql, err, "lock table meta in access exclusive mode");
 
     return r < 0 ? r
                  : run(sql, err,
@@ -599,7 +662,7 @@ static int commit(struct connection *c, struct sv_err *err)
     int r = 0;
 
     end_result(c);
-    result = pq->PQexec(c->handle, "commit");
+    result = take_result(c, pq->PQsendQuery(c->handle, "commit"));
     if (!succeeded(pq, result)) {
         r = failed(c, err, result, "commit");
         if (c->again == AGAIN_LOST) { /* nobody knows whether it was done: it is not run again */
@@ -623,6 +686,7 @@ static int run_once(struct connection *c, struct sv_err *err, const char *begin,
     int r, done;
 
     c->again = AGAIN_NO;
+    c->patient = false;
     c->sql.notes = (struct ctl_db_notes){0};
     r = execute(c, err, begin);
     if (r == 0)
@@ -633,7 +697,7 @@ static int run_once(struct connection *c, struct sv_err *err, const char *begin,
             done = commit(c, err);
         r = done < 0 ? done : r;
     }
-    if (c->db->pq.PQtransactionStatus(c->handle) != PQTRANS_IDLE) {
+    if (!c->hangs && c->db->pq.PQtransactionStatus(c->handle) != PQTRANS_IDLE) {
         enum again again = c->again;
 
         (void)execute(c, NULL, "rollback");
