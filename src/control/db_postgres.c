@@ -22,6 +22,7 @@
 #define BACKOFF_MS 100     /* after the server was not there: doubled each time, */
 #define BACKOFF_MAX_MS 250 /* up to this: who is back is noticed soon */
 #define LISTEN_CHECK_MS 10000
+#define SAID_MAX 400    /* bytes of what the server says is wrong */
 #define ANSWER_MS 60000 /* longer than any statement takes but those of a new schema */
 #define BATCH_MAX 32    /* writes of one turn that share a commit */
 
@@ -117,12 +118,14 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
 {
     const struct ctl_pq *pq = &c->db->pq;
     const char *state = result ? pq->PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *text = result ? pq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *said = result ? pq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    char text[SAID_MAX];
 
     if (!state)
         state = "";
-    if (!text)
-        text = pq->PQerrorMessage(c->handle);
+    if (!said)
+        said = pq->PQerrorMessage(c->handle);
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(said, "\n"), said);
     c->again = AGAIN_NO;
     if (c->hangs) {
         c->lost = true;
@@ -133,12 +136,11 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
     if (!state[0] || strncmp(state, "57P0", 4) == 0) { /* said by libpq; the server's last words */
         c->again = AGAIN_LOST;
         c->lost = true;
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %.*s",
-                       (int)strcspn(text, "\n"), text);
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %s", text);
     }
     if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0) {
         c->again = AGAIN_CONFLICT;
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: others keep changing the same: %.200s",
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: others keep changing the same: %s",
                        text);
     }
     if (strcmp(state, "23505") == 0 || strcmp(state, "42P07") == 0)

@@ -130,10 +130,16 @@ int ctl_schema_update(struct ctl_db *db, struct sv_err *err, const struct ctl_sc
                       size_t count)
 {
     struct update u = {steps, count};
-    int r = ctl_db_read(db, NULL, is_done, &u);
+    struct sv_err why = {0};
+    int r = ctl_db_read(db, &why, is_done, &u);
 
     if (r > 0)
         return 0;
+    if (r == SV_EIO) { /* nothing that a new schema would mend */
+        if (err)
+            *err = why;
+        return r;
+    }
     r = ctl_db_write(db, err, make_meta, NULL);
     return r < 0 ? r : ctl_db_write(db, err, update, &u);
 }

@@ -123,6 +123,7 @@ static int open_database(struct ctl_server *server, struct sv_err *err)
     for (unsigned waited = 0; r == SV_EIO && server->again && waited < DATABASE_WAIT_MS;
          waited += DATABASE_PAUSE_MS) {
         usleep(DATABASE_PAUSE_MS * 1000);
+        *err = (struct sv_err){0};
         r = ctl_store_database(server, err, url);
     }
     sv_free(url);

@@ -9,19 +9,23 @@ import glob
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from ledger import Tokened  # noqa: E402
-from test_server import BUILD, PATIENCE, Skip, guest, runner, until  # noqa: E402
+from test_server import BUILD, PATIENCE, SERVE, Skip, guest, runner, until  # noqa: E402
 
 CONTROL = os.path.join(BUILD, "ssvm-control")
 
@@ -303,7 +307,171 @@ def the_database_goes_and_comes():
         until("keys are set again", lambda: put_key(node, "x", "1") == 204)
 
 
-TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work, another_key_is_refused, the_database_goes_and_comes]
+class Hostile:
+    """What says that it is PostgreSQL, and is not. It speaks the protocol far enough to be believed, then does as its mode says."""
+
+    def __init__(self, mode, seed):
+        self.mode, self.random, self.lock = mode, random.Random(seed), threading.Lock()
+        self.dir = tempfile.mkdtemp(prefix="ssvm-hostile-")
+        os.chmod(self.dir, 0o755)
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.bind(self.dir + "/.s.PGSQL.5432")
+        os.chmod(self.dir + "/.s.PGSQL.5432", 0o777)
+        self.s.listen(64)
+        self.url, self.open = "postgresql:///x?host=%s&user=ssvm" % self.dir, []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                s = self.s.accept()[0]
+            except OSError:
+                return
+            with self.lock:
+                self.open.append(s)
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            self.talk(s)
+        except (OSError, EOFError):
+            pass
+        finally:
+            s.close()
+
+    def exactly(self, s, n):
+        data = b""
+        while len(data) < n:
+            more = s.recv(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def talk(self, s):
+        self.exactly(s, struct.unpack(">i", self.exactly(s, 4))[0] - 4)
+        if self.mode == "hangs at once":
+            self.exactly(s, 1 << 30)
+        if self.mode == "other words":
+            s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
+        told = {"server_encoding": "UTF8", "client_encoding": "UTF8", "server_version": "15.0", "standard_conforming_strings": "on"}
+        s.sendall(b"".join([message(b"R", b"\0\0\0\0"), *[message(b"S", k.encode() + b"\0" + v.encode() + b"\0") for k, v in told.items()], message(b"K", b"\0\0\0\1\0\0\0\1"), message(b"Z", b"I")]))
+        asked = 0
+        while True:
+            kind, size = struct.unpack(">ci", self.exactly(s, 5))
+            text = self.exactly(s, size - 4)
+            if kind == b"X":
+                return
+            if kind not in b"QS":
+                continue
+            asked += 1
+            s.sendall(self.answer(kind, text, asked))
+            if self.mode == "closes" and asked > self.random.randrange(12):
+                return
+
+    def number(self):
+        return self.random.choice([b"", b"-1", b"9223372036854775807", b"-9223372036854775808", b"99999999999999999999999", b"abc", b"\\x", b"\\xzz\xff", b"{}", b"1", b"\xff\xfe\0\0", b"x" * 100000])
+
+    def rows(self, columns, count, longer=b""):
+        names = b"".join(b"c%d\0" % i + struct.pack(">ihihih", 0, 0, self.random.choice([16, 17, 20, 23, 25, 1700]), -1, -1, 0) for i in range(columns))
+        out = [message(b"T", struct.pack(">h", columns) + names)]
+        for _ in range(count):
+            values = [None if self.random.random() < 0.1 else longer or self.number() for _ in range(columns)]
+            out.append(message(b"D", struct.pack(">h", columns) + b"".join(struct.pack(">i", -1) if v is None else struct.pack(">i", len(v)) + v for v in values)))
+        return b"".join(out)
+
+    def answer(self, kind, text, asked):
+        ready, good = message(b"Z", b"T"), message(b"C", b"SELECT 1\0")
+        begun = b"" if kind == b"Q" else message(b"1", b"") + message(b"2", b"")
+        if kind == b"Q":
+            return message(b"C", (b"COMMIT" if text.startswith(b"commit") else b"SET") + b"\0") + message(b"Z", b"I" if text.startswith((b"commit", b"rollback", b"set")) else b"T")
+        if self.mode == "garbage":
+            return self.random.randbytes(self.random.randrange(1, 3000))
+        if self.mode == "half a row":
+            return begun + self.rows(3, 2)[:-7] + b"\0" * self.random.randrange(7)
+        if self.mode == "long values":
+            return begun + self.rows(4, 2, b"y" * (8 << 20)) + good + ready
+        if self.mode == "copies":
+            return begun + message(self.random.choice([b"G", b"H", b"W"]), b"\0\0\0") + ready
+        if self.mode == "errors":
+            return message(b"E", b"SFATAL\0C" + self.random.choice([b"40001", b"57P01", b"XX000", b"%s%n%", b""]) + b"\0M" + b"%s%n" * 2000 + b"\n\0\0") + ready
+        if self.mode == "hangs in the middle":
+            return b"" if asked > 3 else begun + self.rows(2, 1)[:9]
+        return begun + self.rows(self.random.randrange(1, 12), self.random.randrange(6)) + message(b"C", self.random.choice([b"SELECT 5", b"INSERT x y", b"", b"UPDATE 99999999999999999999"]) + b"\0") + ready
+
+    def end(self):
+        self.s.close()
+        with self.lock:
+            for s in self.open:
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+        shutil.rmtree(self.dir)
+
+
+def message(kind, payload):
+    return kind + struct.pack(">i", len(payload) + 4) + payload
+
+
+MODES = ["other words", "closes", "garbage", "half a row", "long values", "copies", "errors", "rows of anything", "hangs at once", "hangs in the middle"]
+SLOW = ["half a row", "hangs in the middle"]  # which take the minute that a statement has
+
+
+def hostile_once(mode, seed, said):
+    """A server and a backup of it: each ends with words of one line, or has found what it can live with."""
+    fake = Hostile(mode, seed)
+    folder = tempfile.mkdtemp(prefix="ssvm-hostile-data-")
+    try:
+        programs = [[CONTROL, "--backup", folder + "/backup", "--data", folder, "--database", fake.url], [SERVE, folder, "--listen", "127.0.0.1:0", "--database", fake.url, "--data", folder, "--workers=1", "--log=none"]]
+        for program in programs[: 1 if mode in SLOW else 2]:
+            p = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            lines, over = [], threading.Event()
+
+            def read(out=p.stdout, lines=lines, over=over):
+                for line in out:
+                    lines.append(line)
+                    if " serves '" in line:
+                        break
+                over.set()
+
+            threading.Thread(target=read, daemon=True).start()
+            if not over.wait(400):
+                said.append("%s: %s hangs: %s" % (mode, program[0], "".join(lines)[-500:]))
+            if p.poll() is None:
+                p.send_signal(signal.SIGTERM)
+            status = p.wait(60)
+            text = "".join(lines)
+            if status < 0 and status != -signal.SIGTERM or "signal 11" in text or "signal 6" in text or "Sanitizer" in text:
+                said.append("%s, seed %d: %s ended with %d: %s" % (mode, seed, program[0], status, text[-1000:]))
+            if status > 0 and not [l for l in lines if l.startswith("ssvm-control: ") and len(l) < 1500]:
+                said.append("%s, seed %d: %s says nothing: %s" % (mode, seed, program[0], text[-1000:]))
+    finally:
+        fake.end()
+        shutil.rmtree(folder)
+
+
+def a_hostile_server_is_told_of():
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+    said, threads = [], []
+    for mode in MODES:
+        def run(mode=mode):
+            for seed in range(1 if mode in SLOW else 2):
+                try:
+                    hostile_once(mode, seed, said)
+                except Exception:  # noqa: BLE001
+                    said.append("%s: %s" % (mode, traceback.format_exc()))
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+    for t in threads:
+        t.join()
+    assert not said, "\n".join(said)
+
+
+TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work, another_key_is_refused, the_database_goes_and_comes, a_hostile_server_is_told_of]
 
 
 def main():
