@@ -117,9 +117,28 @@ static int compare_rows(const void *a, const void *b)
     return r ? r : (x->minute > y->minute) - (x->minute < y->minute);
 }
 
-/* Of the rings in turn, so that none waits for another that is always full. */
-static void take_batch(struct ctl_ledger *l)
+/* What the worker of one tenant writes of others is nothing: it may be its guest that writes. */
+static size_t read_ring(struct ctl_server *server, struct ring *ring, struct plat_record *to,
+                        size_t most)
 {
+    size_t n = plat_ring_read(ring->ring, &ring->next, to, most), kept = 0;
+    char tenant[CTL_TENANT_SIZE];
+
+    if (n == 0)
+        return 0;
+    ctl_workers_ring_tenant(server, ring->ring, tenant);
+    for (size_t i = 0; i < n; i++) {
+        if (!tenant[0] || strcmp(to[i].tenant, tenant) == 0)
+            to[kept++] = to[i];
+    }
+    return kept;
+}
+
+/* Of the rings in turn, so that none waits for another that is always full. */
+static void take_batch(struct ctl_server *server)
+{
+    struct ctl_ledger *l = server->ledger;
+
     l->nrecords = 0;
     l->nrows = 0;
     memset(l->places, 0, ROWS_MAX * sizeof *l->places);
@@ -128,8 +147,8 @@ static void take_batch(struct ctl_ledger *l)
 
         ring->next = ring->position;
         if (ring->placed && l->nrecords < BATCH_RECORDS)
-            l->nrecords += plat_ring_read(ring->ring, &ring->next, l->records + l->nrecords,
-                                          BATCH_RECORDS - l->nrecords);
+            l->nrecords +=
+                read_ring(server, ring, l->records + l->nrecords, BATCH_RECORDS - l->nrecords);
     }
     l->first_ring++;
     for (size_t i = 0; i < l->nrecords; i++)
@@ -266,7 +285,7 @@ static int drain_batch(struct ctl_server *server, struct sv_err *err)
     r = place_rings(server, err);
     if (r < 0)
         return r;
-    take_batch(l);
+    take_batch(server);
     for (size_t i = 0; i < l->rings.len; i++)
         moved |= l->rings.data[i].next != l->rings.data[i].position;
     if (!moved)

@@ -239,7 +239,19 @@ static json_t *own_process(void)
     return process;
 }
 
-static void add_worker(void *data, unsigned number, const struct plat_message *answer)
+/* What the worker of one tenant says is about that tenant, whatever it says. */
+static void set_tenant(json_t *worker, const char *tenant)
+{
+    json_t *request;
+    size_t i;
+
+    json_object_set_new(worker, "tenant", json_string(tenant));
+    json_array_foreach(json_object_get(worker, "requests"), i, request)
+        json_object_set_new(request, "tenant", json_string(tenant));
+}
+
+static void add_worker(void *data, unsigned number, const char *tenant,
+                       const struct plat_message *answer)
 {
     struct sv_str body = plat_get(answer, PLAT_TAG_BODY);
     json_t *worker = body.ptr ? json_loadb(body.ptr, body.len, 0, NULL) : NULL;
@@ -248,6 +260,8 @@ static void add_worker(void *data, unsigned number, const struct plat_message *a
     snprintf(name, sizeof name, "worker-%u", number);
     if (json_is_object(worker)) {
         json_object_set_new(worker, "process", json_string(name));
+        if (*tenant)
+            set_tenant(worker, tenant);
         add_system(worker, (int)json_integer_value(json_object_get(worker, "pid")));
         json_array_append(data, worker);
     }

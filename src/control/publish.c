@@ -28,7 +28,10 @@ struct ctl_publish {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t wanted, pushed; /* changes that were noted; that are in a table that was pushed */
-    int rates;               /* descriptor, pushed with each table */
+    bool isolated_wanted;    /* a worker of one tenant has no table */
+    own char *isolated; /* tenants with a process of their own, each with a NUL behind it; an empty
+                           one ends them. NULL: none */
+    int rates;          /* descriptor, pushed with each table */
     bool stop;
 };
 
@@ -36,6 +39,7 @@ struct ctl_publish {
 
 struct tenant {
     own char *name;
+    bool isolated; /* its functions run in a worker of its own */
     struct plat_limits limits;
 };
 
@@ -43,6 +47,7 @@ struct tenant {
 struct making {
     struct ctl_server *server;
     struct plat_table_maker *maker;
+    const char *of; /* the tenant whose worker gets it; NULL: for all other workers */
     SV_VEC(struct tenant) tenants;
     const struct tenant *last; /* functions come by tenant */
 };
@@ -70,13 +75,14 @@ static void clear_tenants(struct making *m)
 static int read_tenants(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct making *m = data;
-    int r = ctl_sql_run(sql, err, "select name, limits from tenants", CTL_NO_PARAMS);
+    int r = ctl_sql_run(sql, err, "select name, limits, isolation from tenants", CTL_NO_PARAMS);
 
     clear_tenants(m);
     while (r >= 0 && (r = ctl_sql_next(sql, err)) > 0) {
         struct tenant tenant = {.name = ctl_sql_text(sql, 0)};
         char *limits = ctl_sql_text(sql, 1);
 
+        tenant.isolated = !sv_str_eq(ctl_sql_str(sql, 2), sv_str_of("shared"));
         if (limits)
             read_limits(limits, &tenant.limits);
         sv_free(limits);
@@ -183,7 +189,7 @@ static void put_site(struct making *making, const struct ctl_function *f, uint32
     char folder[CTL_SITE_FOLDER_SIZE];
     struct sv_err err = {0};
 
-    if (!f->main || !f->main->has_site || !from->given)
+    if (!f->main || !f->main->has_site || !from->given || making->of)
         return;
     if (ctl_site_unpack(making->server, &err, f->main->site, folder) < 0) {
         fprintf(stderr, "ssvm-control: function '%s': %s\n", f->name, err.text);
@@ -195,13 +201,28 @@ static void put_site(struct making *making, const struct ctl_function *f, uint32
     plat_table_put_route(making->maker, &route);
 }
 
+/* What who runs it must know, and others need not. */
+static void put_rest(struct plat_table_maker *m, const struct ctl_function *f,
+                     struct plat_function *p)
+{
+    bool fetch = f->manifest.fetch;
+
+    p->flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) | (fetch ? PLAT_FUNCTION_FETCH : 0U);
+    memcpy(p->key, f->key, sizeof p->key);
+    p->handler = put(m, f->manifest.handler);
+    p->state = put(m, f->state);
+    p->callback = put(m, f->callback);
+    p->sticky = put(m, strcmp(f->manifest.split.sticky, "none") ? f->manifest.split.sticky : "");
+    put_versions(m, f);
+    (void)plat_manifest_grants(&f->manifest, put_grant, m);
+}
+
 static bool put_function(void *data, const struct ctl_function *f)
 {
     struct making *making = data;
     struct plat_table_maker *m = making->maker;
     const struct tenant *tenant = find_tenant(making, f->tenant);
     struct plat_function p = {.id = f->id, .limits = f->manifest.limits};
-    bool fetch = f->manifest.fetch;
     uint32_t index;
 
     if (f->nversions == 0)
@@ -210,41 +231,64 @@ static bool put_function(void *data, const struct ctl_function *f)
         clamp(&p.limits, &tenant->limits);
     p.tenant = put(m, f->tenant);
     p.name = put(m, f->name);
-    p.flags = (f->keyed ? PLAT_FUNCTION_KEYED : 0U) | (fetch ? PLAT_FUNCTION_FETCH : 0U);
-    memcpy(p.key, f->key, sizeof p.key);
-    p.handler = put(m, f->manifest.handler);
-    p.state = put(m, f->state);
-    p.callback = put(m, f->callback);
     p.cors = put(m, f->manifest.cors);
-    p.sticky = put(m, strcmp(f->manifest.split.sticky, "none") ? f->manifest.split.sticky : "");
-    put_versions(m, f);
-    (void)plat_manifest_grants(&f->manifest, put_grant, m);
+    if (tenant && tenant->isolated && !making->of)
+        p.flags = PLAT_FUNCTION_ISOLATED;
+    else
+        put_rest(m, f, &p);
     index = plat_table_put_function(m, &p);
     put_routes(m, f, index);
     put_site(making, f, index);
     return true;
 }
 
-static int make_table(struct ctl_server *server, struct sv_err *err, own int *ret_fd)
+/* The names of isolated tenants; NULL: there are none, or there is no memory. */
+static own char *list_isolated(const struct making *m)
 {
-    struct making m = {.server = server, .maker = plat_table_maker_new(sv_clock_wall_ns())};
+    struct sv_buf names;
+
+    sv_buf_init(&names, SIZE_MAX);
+    for (size_t i = 0; i < m->tenants.len; i++) {
+        if (m->tenants.data[i].isolated)
+            sv_buf_append(&names, m->tenants.data[i].name, strlen(m->tenants.data[i].name) + 1);
+    }
+    if (names.len > 0)
+        sv_buf_putc(&names, '\0');
+    if (names.failed || names.len == 0) {
+        sv_buf_release(&names);
+        return NULL;
+    }
+    return (char *)names.data;
+}
+
+/* `of` NULL: that of the workers of all tenants; then *ret_isolated is the list of those that they
+ * do not run. */
+static int make_table(struct ctl_server *server, struct sv_err *err, const char *of,
+                      own int *ret_fd, own char **ret_isolated)
+{
+    struct making m = {
+        .server = server, .of = of, .maker = plat_table_maker_new(sv_clock_wall_ns())};
     int r = m.maker ? ctl_db_read(server->db, err, read_tenants, &m)
                     : sv_fail_nomem(err, "the table of functions");
 
     if (r >= 0)
-        r = ctl_registry_list(server, err, NULL, put_function, &m);
+        r = ctl_registry_list(server, err, of, put_function, &m);
     if (r >= 0)
         r = plat_table_seal(m.maker, err, ret_fd);
+    if (r >= 0 && ret_isolated)
+        *ret_isolated = list_isolated(&m);
     plat_table_maker_delete(m.maker);
     clear_tenants(&m);
     sv_free(m.tenants.data);
     return r < 0 ? r : 0;
 }
 
-static void note_answer(void *data, unsigned number, const struct plat_message *m)
+static void note_answer(void *data, unsigned number, const char *tenant,
+                        const struct plat_message *m)
 {
     (void)data;
     (void)number;
+    (void)tenant;
     (void)m;
 }
 
@@ -259,24 +303,61 @@ static void wait_for_workers(struct ctl_server *server)
     plat_message_release(&ask);
 }
 
-static bool push(struct ctl_server *server)
+static void set_isolated(struct ctl_publish *p, own char *names)
 {
+    pthread_mutex_lock(&p->lock);
+    sv_free(p->isolated);
+    p->isolated = names;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Tables for the workers of one tenant each. */
+static void push_isolated(struct ctl_server *server)
+{
+    char tenant[CTL_TENANT_SIZE];
     struct plat_message message;
     struct sv_err err = {0};
     int fd;
 
-    if (make_table(server, &err, &fd) < 0) {
+    while (ctl_workers_wanting(server, tenant)) {
+        plat_message_init(&message, PLAT_TABLE);
+        if (make_table(server, &err, tenant, &fd, NULL) == 0) {
+            plat_put_fd(&message, fd);
+            ctl_workers_push_isolated(server, tenant, &message);
+        } else {
+            fprintf(stderr, "ssvm-control: %s\n", err.text);
+        }
+        plat_message_release(&message);
+    }
+}
+
+static bool push(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+    struct plat_message message;
+    struct sv_err err = {0};
+    char *isolated = NULL;
+    int fd;
+
+    if (make_table(server, &err, NULL, &fd, &isolated) < 0) {
         fprintf(stderr, "ssvm-control: %s\n", err.text);
         return false;
     }
     plat_message_init(&message, PLAT_TABLE);
     plat_put_fd(&message, fd);
-    fd = fcntl(server->publish->rates, F_DUPFD_CLOEXEC, 0);
+    fd = fcntl(p->rates, F_DUPFD_CLOEXEC, 0);
     if (fd >= 0)
         plat_put_fd(&message, fd);
+    if (p->pushed == 0) { /* nobody has been told otherwise */
+        set_isolated(p, isolated);
+        isolated = NULL;
+    }
     ctl_workers_push(server, &message);
     plat_message_release(&message);
+    push_isolated(server);
     wait_for_workers(server);
+    if (p->pushed > 0)
+        set_isolated(p, isolated);
     return true;
 }
 
@@ -295,13 +376,19 @@ static void *run(void *data)
     pthread_mutex_lock(&p->lock);
     while (!p->stop) {
         uint64_t wanted = p->wanted;
-        bool done;
+        bool done, all = wanted != p->pushed;
 
-        if (wanted == p->pushed) {
+        if (!all && !p->isolated_wanted) {
             pthread_cond_wait(&p->changed, &p->lock);
             continue;
         }
+        p->isolated_wanted = false;
         pthread_mutex_unlock(&p->lock);
+        if (!all) {
+            push_isolated(server);
+            pthread_mutex_lock(&p->lock);
+            continue;
+        }
         done = push(server);
         pthread_mutex_lock(&p->lock);
         if (done)
@@ -325,6 +412,32 @@ void ctl_publish_note(struct ctl_server *server)
     p->wanted++;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
+}
+
+void ctl_publish_note_isolated(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+
+    if (!p) /* with the first table */
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->isolated_wanted = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool ctl_publish_is_isolated(struct ctl_server *server, struct sv_str tenant)
+{
+    struct ctl_publish *p = server->publish;
+    bool found = false;
+
+    if (!p)
+        return false;
+    pthread_mutex_lock(&p->lock);
+    for (const char *at = p->isolated; at && *at && !found; at += strlen(at) + 1)
+        found = sv_str_eq(sv_str_of(at), tenant);
+    pthread_mutex_unlock(&p->lock);
+    return found;
 }
 
 void ctl_publish_wait(struct ctl_server *server)
@@ -378,6 +491,7 @@ void ctl_publish_stop(struct ctl_server *server)
     pthread_join(p->thread, NULL);
     server->publish = NULL;
     close(p->rates);
+    sv_free(p->isolated);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);
     sv_free(p);

@@ -9,5 +9,9 @@
 void ctl_publish_note(struct ctl_server *);
 /* The same, and wait until it is pushed. */
 void ctl_publish_wait(struct ctl_server *);
+/* A worker of one tenant wants its table. */
+void ctl_publish_note_isolated(struct ctl_server *);
+/* Does the tenant have isolation 'process', as far as workers have been told? */
+bool ctl_publish_is_isolated(struct ctl_server *, struct sv_str tenant);
 
 #endif

@@ -37,6 +37,7 @@ static const struct {
     {"by", {"tenant", "function"}},
     {"format", {"json", "csv"}},
     {"switch", {"on", "off"}},
+    {"isolation", {"shared", "process"}},
 };
 
 /* Numbers from 0 on. */

@@ -7,10 +7,13 @@
 #include "control/shape.h"
 #include "control/state.h"
 
+#define COLUMNS "select name, limits, created_ms, isolation from tenants"
+
 struct tenants {
     const char *name; /* NULL: all */
     const char *settings;
-    bool is_new; /* it must not be there */
+    const char *isolation; /* NULL: as it is, of a new one: shared */
+    bool is_new;           /* it must not be there */
     int64_t now;
     own json_t *array;
 };
@@ -24,8 +27,9 @@ static json_t *tenant_json(struct ctl_sql *sql)
         json_decref(limits);
         limits = json_object();
     }
-    tenant = json_pack("{s:o,s:o,s:o}", "name", ctl_json_str(ctl_sql_str(sql, 0)), "limits", limits,
-                       "created", ctl_json_time(ctl_sql_int(sql, 2)));
+    tenant = json_pack("{s:o,s:o,s:o,s:o}", "name", ctl_json_str(ctl_sql_str(sql, 0)), "limits",
+                       limits, "created", ctl_json_time(ctl_sql_int(sql, 2)), "isolation",
+                       ctl_json_str(ctl_sql_str(sql, 3)));
     return tenant;
 }
 
@@ -37,11 +41,9 @@ static int read_tenants(struct ctl_sql *sql, struct sv_err *err, void *data)
     json_decref(tenants->array);
     tenants->array = json_array();
     if (tenants->name)
-        r = ctl_sql_run(sql, err, "select name, limits, created_ms from tenants where name = $1",
-                        CTL_PARAMS(CTL_TEXT(tenants->name)));
+        r = ctl_sql_run(sql, err, COLUMNS " where name = $1", CTL_PARAMS(CTL_TEXT(tenants->name)));
     else
-        r = ctl_sql_run(sql, err, "select name, limits, created_ms from tenants order by name",
-                        CTL_NO_PARAMS);
+        r = ctl_sql_run(sql, err, COLUMNS " order by name", CTL_NO_PARAMS);
     while (r == 0 && (r = ctl_sql_next(sql, err)) > 0) {
         json_array_append_new(tenants->array, tenant_json(sql));
         r = 0;
@@ -85,17 +87,20 @@ int ctl_v1_tenants_get(struct ctl_request *request, struct ctl_reply *reply, str
 static int write_tenant(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     const struct tenants *tenants = data;
+    struct ctl_param isolation = tenants->isolation ? CTL_TEXT(tenants->isolation) : CTL_NULL;
     int r;
 
     if (tenants->is_new)
         r = ctl_sql_run(sql, err,
-                        "insert into tenants (name, limits, created_ms) values ($1, $2, $3) on "
-                        "conflict (name) do nothing",
+                        "insert into tenants (name, limits, created_ms, isolation) values ($1, $2, "
+                        "$3, coalesce($4, 'shared')) on conflict (name) do nothing",
                         CTL_PARAMS(CTL_TEXT(tenants->name), CTL_TEXT(tenants->settings),
-                                   CTL_INT(tenants->now)));
+                                   CTL_INT(tenants->now), isolation));
     else
-        r = ctl_sql_run(sql, err, "update tenants set limits = $2 where name = $1",
-                        CTL_PARAMS(CTL_TEXT(tenants->name), CTL_TEXT(tenants->settings)));
+        r = ctl_sql_run(
+            sql, err,
+            "update tenants set limits = $2, isolation = coalesce($3, isolation) where name = $1",
+            CTL_PARAMS(CTL_TEXT(tenants->name), CTL_TEXT(tenants->settings), isolation));
     if (r == 0 && ctl_sql_changes(sql) == 0)
         r = tenants->is_new
                 ? sv_fail(err, SV_ELIMIT, SV_NO_OFFSET, "there is a tenant of this name already")
@@ -119,6 +124,7 @@ static int put_tenant(struct ctl_request *request, struct ctl_reply *reply, stru
     if (!text)
         return sv_fail_nomem(err, "a tenant");
     tenants.settings = text;
+    tenants.isolation = json_string_value(json_object_get(request->json, "isolation"));
     r = ctl_db_write(request->server->db, err, write_tenant, &tenants);
     free(text);
     return r < 0 ? r : answer_tenant(request, reply, err, name);

@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include "control/dispatch.h"
+#include "control/isolated.h"
+#include "control/log.h"
 #include "control/part.h"
+#include "control/publish.h"
 
 #define SLOTS_MAX 1024
 #define RETRY_MS 100 /* for a table that found a worker's channel full */
@@ -19,6 +22,8 @@
 
 struct worker {
     struct ctl_server *server;
+    char tenant[CTL_TENANT_SIZE]; /* whose guests it runs, and no others'; "": all */
+    bool refused;                 /* something, which has been told */
     struct plat_channel *channel;
     unsigned refs;      /* with the lock held */
     unsigned asked;     /* messages that are handled, or wait for it */
@@ -28,8 +33,9 @@ struct worker {
 };
 
 struct slot {
-    struct worker *worker;  /* a reference; NULL: none now */
-    struct plat_ring *ring; /* NULL: the slot was never used */
+    char tenant[CTL_TENANT_SIZE]; /* as of workers: of the ring */
+    struct worker *worker;        /* a reference; NULL: none now */
+    struct plat_ring *ring;       /* NULL: the slot was never used */
 };
 
 struct ctl_workers {
@@ -82,6 +88,25 @@ static void end_message(void *data, size_t bytes)
 
 /* ---- Reading ---- */
 
+/* No worker asks for this by itself. */
+static void refuse(struct worker *w, const struct plat_message *m)
+{
+    struct plat_message answer;
+    struct sv_err err = {0};
+
+    if (!w->refused)
+        ctl_log_event(w->server, CTL_LOG_WARN, "worker_refused", w->tenant, NULL, NULL,
+                      "a worker asked for what is another tenant's");
+    w->refused = true;
+    if (m->id == 0)
+        return;
+    plat_message_init(&answer, m->kind);
+    sv_fail(&err, SV_EINVALID, SV_NO_OFFSET, "it is not for this worker");
+    plat_put_error(&answer, &err);
+    (void)plat_channel_answer_now(w->channel, NULL, m->id, &answer);
+    plat_message_release(&answer);
+}
+
 /* A worker may have been taken over: what it asks for takes no more than its part of us. */
 static void take_message(void *data, struct plat_channel *channel, struct plat_message *m)
 {
@@ -93,6 +118,10 @@ static void take_message(void *data, struct plat_channel *channel, struct plat_m
 
     while (m->nfds > wanted)
         close(m->fds[--m->nfds]);
+    if (m->kind != PLAT_CANCEL && !ctl_isolated_may(w->server, w->tenant, m)) {
+        refuse(w, m);
+        return;
+    }
     if (m->kind == PLAT_CANCEL) {
         if (plat_get_u64(m, PLAT_TAG_NUMBER, &id))
             ctl_dispatch_cancel(channel, id);
@@ -157,6 +186,10 @@ static void greet(struct ctl_server *server, struct worker *w)
 /* With the lock held. */
 static void send_table(struct ctl_workers *workers, struct worker *w)
 {
+    if (w->tenant[0]) { /* it is made for it */
+        w->wants_table = true;
+        return;
+    }
     w->wants_table = workers->table.kind == PLAT_TABLE && !w->gone &&
                      plat_channel_send(w->channel, NULL, &workers->table, true) == SV_ELIMIT;
 }
@@ -178,7 +211,8 @@ static struct plat_ring *map_ring(int fd)
     return ring;
 }
 
-static struct worker *new_worker(struct ctl_server *server, own int fd)
+static struct worker *new_worker(struct ctl_server *server, const char tenant[CTL_TENANT_SIZE],
+                                 own int fd)
 {
     struct worker *w = sv_alloc_zero(sizeof *w);
 
@@ -187,6 +221,7 @@ static struct worker *new_worker(struct ctl_server *server, own int fd)
         return NULL;
     }
     w->server = server;
+    memcpy(w->tenant, tenant, sizeof w->tenant);
     w->refs = 2; /* the slot's, the reader's */
     w->channel = plat_channel_new(fd, take_message, w);
     if (!w->channel) {
@@ -199,7 +234,7 @@ static struct worker *new_worker(struct ctl_server *server, own int fd)
 /* The worker, with its reader, takes the slot. With the lock held. */
 static bool start_worker(struct ctl_server *server, struct slot *slot, own int fd)
 {
-    struct worker *w = new_worker(server, fd);
+    struct worker *w = new_worker(server, slot->tenant, fd);
     pthread_t thread;
 
     if (!w)
@@ -224,12 +259,19 @@ void ctl_workers_set(struct ctl_server *server, struct plat_message *m)
     struct ctl_workers *workers = server->workers;
     struct worker *before;
     struct slot *slot;
+    struct sv_str tenant;
     uint64_t number;
 
     if (!plat_get_u64(m, PLAT_TAG_NUMBER, &number) || number >= SLOTS_MAX)
         return;
     slot = &workers->slots[number];
+    tenant = plat_get(m, PLAT_TAG_TENANT);
+    if (tenant.len >= sizeof slot->tenant)
+        return;
     pthread_mutex_lock(&workers->lock);
+    memset(slot->tenant, 0, sizeof slot->tenant);
+    if (tenant.len > 0)
+        memcpy(slot->tenant, tenant.ptr, tenant.len);
     before = slot->worker;
     slot->worker = NULL; /* its reader ends when the last of its process has closed the channel */
     if (!slot->ring && m->nfds > 0)
@@ -237,6 +279,8 @@ void ctl_workers_set(struct ctl_server *server, struct plat_message *m)
     if (m->nfds > 1)
         start_worker(server, slot, m->fds[--m->nfds]);
     pthread_mutex_unlock(&workers->lock);
+    if (tenant.len > 0)
+        ctl_publish_note_isolated(server);
     if (before)
         put_ref(workers, before);
 }
@@ -257,6 +301,54 @@ void ctl_workers_rings(struct ctl_server *server, void (*fn)(void *, struct plat
         if (ring)
             fn(data, ring);
     }
+}
+
+void ctl_workers_ring_tenant(struct ctl_server *server, const struct plat_ring *ring,
+                             char ret[CTL_TENANT_SIZE])
+{
+    struct ctl_workers *workers = server->workers;
+
+    ret[0] = '\0';
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        if (workers->slots[i].ring == ring)
+            memcpy(ret, workers->slots[i].tenant, CTL_TENANT_SIZE);
+    }
+    pthread_mutex_unlock(&workers->lock);
+}
+
+bool ctl_workers_wanting(struct ctl_server *server, char ret[CTL_TENANT_SIZE])
+{
+    struct ctl_workers *workers = server->workers;
+    bool found = false;
+
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX && !found; i++) {
+        struct worker *w = workers->slots[i].worker;
+
+        found = w && w->tenant[0] && w->wants_table && !w->gone;
+        if (found) {
+            w->wants_table = false; /* whatever comes of it: the next change makes another */
+            memcpy(ret, w->tenant, CTL_TENANT_SIZE);
+        }
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return found;
+}
+
+void ctl_workers_push_isolated(struct ctl_server *server, const char *tenant,
+                               struct plat_message *table)
+{
+    struct ctl_workers *workers = server->workers;
+
+    pthread_mutex_lock(&workers->lock);
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        struct worker *w = workers->slots[i].worker;
+
+        if (w && strcmp(w->tenant, tenant) == 0)
+            w->wants_table = plat_channel_send(w->channel, NULL, table, true) == SV_ELIMIT;
+    }
+    pthread_mutex_unlock(&workers->lock);
 }
 
 unsigned ctl_workers_count(struct ctl_server *server)
@@ -307,17 +399,25 @@ void ctl_workers_push(struct ctl_server *server, struct plat_message *m)
 static void retry_tables(struct ctl_server *server, void *data)
 {
     struct ctl_workers *workers = server->workers;
+    bool isolated = false;
 
     (void)data;
     pthread_mutex_lock(&workers->lock);
     for (unsigned i = 0; i < SLOTS_MAX; i++) {
-        if (workers->slots[i].worker && workers->slots[i].worker->wants_table)
-            send_table(workers, workers->slots[i].worker);
+        struct worker *w = workers->slots[i].worker;
+
+        if (w && w->wants_table) {
+            isolated = isolated || w->tenant[0];
+            send_table(workers, w);
+        }
     }
     pthread_mutex_unlock(&workers->lock);
+    if (isolated)
+        ctl_publish_note_isolated(server);
 }
 
-/* The next in turn, as a reference; NULL: there is none. */
+/* The next in turn of those of all tenants, which hand on what is not for them; as a reference;
+ * NULL: there is none. */
 static struct worker *choose(struct ctl_workers *workers)
 {
     struct worker *w = NULL;
@@ -326,7 +426,8 @@ static struct worker *choose(struct ctl_workers *workers)
     for (unsigned i = 0; i < SLOTS_MAX && !w; i++) {
         unsigned at = (workers->turn + 1 + i) % SLOTS_MAX;
 
-        if (workers->slots[at].worker && !workers->slots[at].worker->gone) {
+        if (workers->slots[at].worker && !workers->slots[at].worker->gone &&
+            !workers->slots[at].worker->tenant[0]) {
             w = take_ref(workers->slots[at].worker);
             workers->turn = at;
         }
@@ -349,7 +450,8 @@ int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_m
 }
 
 void ctl_workers_ask_all(struct ctl_server *server, struct plat_message *m, uint64_t deadline_ns,
-                         void (*fn)(void *data, unsigned number, const struct plat_message *),
+                         void (*fn)(void *data, unsigned number, const char *tenant,
+                                    const struct plat_message *),
                          void *data)
 {
     struct ctl_workers *workers = server->workers;
@@ -366,7 +468,7 @@ void ctl_workers_ask_all(struct ctl_server *server, struct plat_message *m, uint
         if (!w)
             continue;
         if (plat_channel_call(w->channel, NULL, m, deadline_ns, &ret) == 0) {
-            fn(data, i, &ret);
+            fn(data, i, w->tenant, &ret);
             plat_message_release(&ret);
         }
         put_ref(workers, w);

@@ -38,6 +38,9 @@ struct plat_version {
 enum plat_function_flag {
     PLAT_FUNCTION_KEYED = 1, /* callers need a usage key */
     PLAT_FUNCTION_FETCH = 4, /* SSVM_Fetch and SSVM_Callback are honoured */
+    /* It runs in its tenant's own worker, whose table has the rest: no versions and no grants here.
+     */
+    PLAT_FUNCTION_ISOLATED = 8,
 };
 
 struct plat_function {

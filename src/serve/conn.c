@@ -10,6 +10,7 @@
 #include "serve/h2.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
+#include "serve/relay.h"
 #include "serve/stream.h"
 
 static const srv_stage_fn stages[SRV_STAGE_COUNT] = {
@@ -38,6 +39,8 @@ void srv_conn_delete(own struct srv_conn *conn)
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);
     if (conn->h2)
         srv_h2_close(conn);
+    if (conn->relay)
+        srv_relay_close(conn);
     drop_work(conn);
     /* Events of it that were already taken from the kernel must not find it. */
     for (unsigned i = loop->at; i < loop->nevents; i++) {
@@ -144,6 +147,8 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
 {
     bool ends = events & EPOLLRDHUP && !conn->ending;
 
+    if (conn->relay)
+        return srv_relay_ready(conn, events);
     if (events & (EPOLLIN | EPOLLRDHUP))
         conn->readable = conn->socket_readable = true;
     if (events & (EPOLLERR | EPOLLHUP))
@@ -155,6 +160,8 @@ enum srv_step srv_conn_ready(struct srv_conn *conn, uint32_t events)
             srv_conn_probe(conn);
         if (conn->stream)
             srv_stream_pump(conn);
+        else if (conn->upstream && conn->lost)
+            srv_relay_turn(conn);
         return SRV_STEP_AWAY;
     }
     if (conn->h2) {
@@ -192,6 +199,8 @@ enum srv_step srv_conn_expire(struct srv_conn *conn)
         conn->lost = true;
         srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
         srv_stream_break(conn->stream);
+        if (conn->upstream)
+            srv_relay_turn(conn);
         return SRV_STEP_AWAY;
     }
     if (conn->work && !(conn->stage == SRV_STAGE_HTTP && conn->transport->begin) &&

@@ -32,6 +32,7 @@ struct srv_function;
 struct srv_listener;
 struct srv_h2;
 struct srv_stream;
+struct srv_relay;
 
 /* The path of a request, in order (conn.c has the array). Each stage is one function. */
 enum srv_stage {
@@ -54,10 +55,17 @@ enum srv_timer {
     SRV_TIMER_BODY,
     SRV_TIMER_WRITE,
     SRV_TIMER_LINGER,
+    SRV_TIMER_PARKED, /* a relay's, between two requests */
     SRV_TIMER_COUNT
 };
 
-enum srv_route_kind { SRV_ROUTE_NONE, SRV_ROUTE_SITE, SRV_ROUTE_FUNCTION, SRV_ROUTE_FORWARD };
+enum srv_route_kind {
+    SRV_ROUTE_NONE,
+    SRV_ROUTE_SITE,
+    SRV_ROUTE_FUNCTION,
+    SRV_ROUTE_FORWARD,
+    SRV_ROUTE_RELAY
+};
 
 struct srv_request {
     enum srv_route_kind route;
@@ -84,6 +92,8 @@ struct srv_request {
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */
     size_t name_len;
+    bool relay_open; /* a connection to hand the request on over has been got */
+    own int relay_fd;
     bool slow;                     /* let the pool do it */
     bool load;                     /* and look at the function's file first */
     own struct srv_stream *stream; /* what moves while the function runs; NULL: nothing */
@@ -101,6 +111,7 @@ struct srv_request {
     own char *errors;        /* what the function wrote to standard error, NULL = nothing */
     size_t errors_len;
     own char *backtrace; /* of the trap that ended it, NULL = none */
+    char relayed[32];    /* what `code` is then, of a request that was handed on */
     char id[SRV_ID_LEN + 1];
     char trace[SRV_TRACE_LEN + 1]; /* traceparent of what the request begins, "" = none */
     char path[SRV_PATH_MAX + 1];
@@ -125,6 +136,8 @@ struct srv_conn {
     void *carrier;                       /* the transport's */
     const struct srv_listener *listener; /* that took it, or its carrier; NULL: none */
     own struct srv_h2 *h2; /* HTTP/2: its requests are connections of their own; NULL: it is not */
+    own struct srv_relay *relay; /* it leads to another process: relay.h; NULL: to a client */
+    struct srv_relay *upstream;  /* its request is handed on over that; NULL: it is not */
     enum srv_stage stage;
     struct srv_loop *loop;
     own struct srv_work *work;    /* NULL between requests */

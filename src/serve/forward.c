@@ -6,6 +6,7 @@
 
 #include "serve/link.h"
 #include "serve/loop.h"
+#include "serve/relay.h"
 #include "serve/route.h"
 
 #define NS_PER_S 1000000000U
@@ -45,7 +46,7 @@ bool srv_forward_wants(const struct srv_conn *conn)
     size_t len;
     const char *path = path_of(conn, &len);
 
-    if (!conn->listener || !srv_link_has_control(conn->loop->server))
+    if (!conn->listener || conn->loop->server->tenant || !srv_link_has_control(conn->loop->server))
         return false;
     if (begins(path, len, "/api/"))
         return !begins(path, len, "/api/run/") && !begins(path, len, "/api/multipart/");
@@ -222,7 +223,10 @@ static void *run_thread(void *data)
         forward->first = conn->behind;
         forward->nqueued--;
         pthread_mutex_unlock(&forward->lock);
-        answer(conn);
+        if (conn->work->request.route == SRV_ROUTE_RELAY)
+            srv_relay_ask(conn);
+        else
+            answer(conn);
         srv_loop_give(conn->loop, conn);
         pthread_mutex_lock(&forward->lock);
     }

@@ -97,6 +97,7 @@ struct srv_functions {
 enum srv_find {
     SRV_FIND_OK,
     SRV_FIND_NONE,
+    SRV_FIND_AWAY, /* of the registry: another process runs it */
     SRV_FIND_SITE, /* of the registry: static files instead */
     SRV_FIND_LOAD  /* the file must be loaded first: srv_function_load, which may take time */
 };

@@ -12,6 +12,7 @@
 
 #include "serve/listen.h"
 #include "serve/loop.h"
+#include "serve/relay.h"
 #include "serve/stream.h"
 
 #define IN_BYTES 16384
@@ -673,6 +674,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         push_ready(stream);
     else if (stream->conn->stream)
         srv_stream_pump(stream->conn);
+    else if (stream->conn->upstream && stream->conn->lost)
+        srv_relay_turn(stream->conn);
     return 0;
 }
 
@@ -755,6 +758,8 @@ void srv_h2_close(struct srv_conn *conn)
             detach(h2->streams);
             if (stream->stream)
                 srv_stream_pump(stream);
+            else if (stream->upstream)
+                srv_relay_turn(stream);
         } else {
             srv_conn_delete(stream);
         }

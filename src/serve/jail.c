@@ -284,6 +284,18 @@ static const char *scratch_folder(const struct srv_server *server, char path[PAT
     return setenv("TMPDIR", path, 1) == 0 ? path : NULL;
 }
 
+/* DIR. Links lead anywhere; and where the data folder lies in DIR, with its keys, DIR is closed:
+ * the supervisor then sees to it when one of these is replaced. */
+static void add_served(struct paths *p, const struct srv_server *server)
+{
+    const char *dir = server->config.dir;
+
+    if (!lies_in(server->data, dir))
+        add_path(p, dir, "");
+    add_path(p, dir, "/site");
+    add_path(p, dir, "/functions");
+}
+
 bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
 {
     const struct srv_config *config = &server->config;
@@ -303,12 +315,8 @@ bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
 #endif
     if (config->no_jail)
         return true;
-    if (!lies_in(server->data, config->dir))
-        add_path(&read, config->dir, "");
-    /* Links lead anywhere; and where the data folder lies in DIR, with its keys, DIR is closed: the
-     * supervisor then sees to it when one of these is replaced. */
-    add_path(&read, config->dir, "/site");
-    add_path(&read, config->dir, "/functions");
+    if (!server->tenant)
+        add_served(&read, server);
     if (server->data[0]) {
         add_path(&read, server->data, "/blobs");
         add_path(&read, server->data, "/sites");

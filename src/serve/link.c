@@ -11,6 +11,7 @@
 #include "serve/loop.h"
 #include "serve/registry.h"
 
+#define SUPERVISOR_NS (10 * (uint64_t)1000000000)
 #define STACK_BYTES (512U << 10) /* of a reading thread */
 
 struct srv_link {
@@ -223,4 +224,22 @@ int srv_link_compile(void *data, unsigned form, uint32_t func, uint32_t loop, bo
     ok = plat_get_u64(&answer, PLAT_TAG_NUMBER, &status);
     plat_message_release(&answer);
     return ok ? (int)status : -1;
+}
+
+own int srv_link_isolated(struct srv_server *server, struct sv_err *err, const char *tenant)
+{
+    struct plat_message m, answer;
+    int r, fd = -1;
+
+    plat_message_init(&m, PLAT_ASK_ISOLATED);
+    plat_put_str(&m, PLAT_TAG_TENANT, tenant);
+    r = plat_channel_call(server->link->supervisor, err, &m, srv_clock_ns() + SUPERVISOR_NS,
+                          &answer);
+    plat_message_release(&m);
+    if (r < 0)
+        return -1;
+    if (answer.nfds > 0)
+        fd = answer.fds[--answer.nfds];
+    plat_message_release(&answer);
+    return fd;
 }

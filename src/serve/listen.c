@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "serve/isolated.h"
 #include "serve/tls.h"
 
 #define BACKLOG 4096
@@ -249,7 +250,7 @@ static void add(struct srv_loop *loop, const struct srv_listener *listener, int 
     conn->listener = listener;
     conn->fd = fd;
     conn->peer = *peer;
-    if (listener->tls && !srv_tls_begin(conn)) {
+    if (listener->inner ? !srv_isolated_begin(conn) : listener->tls && !srv_tls_begin(conn)) {
         srv_conn_delete(conn);
         return;
     }
@@ -288,10 +289,11 @@ void srv_listen_again(struct srv_loop *loop)
 void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listener)
 {
     for (int i = 0; i < SRV_ACCEPT_BURST; i++) {
-        struct sockaddr_in6 peer;
+        struct sockaddr_in6 peer = {0};
         socklen_t len = sizeof peer;
-        int fd =
-            accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = listener->inner ? srv_isolated_accept(listener)
+                                 : accept4(listener->fd, (struct sockaddr *)&peer, &len,
+                                           SOCK_NONBLOCK | SOCK_CLOEXEC);
         int error = errno;
 
         if (fd >= 0) {

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "platform/table.h"
 #include "serve/loop.h"
 
 #define LINE_MAX_BYTES (6 * (3 * SRV_LOG_TEXT_MAX + SRV_NOTE_MAX) + 1024)
@@ -211,9 +212,15 @@ static char *put_loop_time(struct srv_loop *loop, char *p)
 
 static char *put_function(char *p, const struct srv_request *request)
 {
-    if (!request->function)
+    struct sv_str name = {NULL, 0};
+
+    if (request->function)
+        name = sv_str_of(request->function->name);
+    else if (request->route == SRV_ROUTE_RELAY)
+        name = plat_table_text(request->table, request->registered->name);
+    if (!name.ptr)
         return p;
-    p = put_text(p, ",\"function\":\"", request->function->name, strlen(request->function->name));
+    p = put_text(p, ",\"function\":\"", name.ptr, name.len);
     if (request->export) {
         p[-1] = '/';
         p += srv_format_json(p, request->export->name,

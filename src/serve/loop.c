@@ -10,6 +10,7 @@
 
 #include "serve/h2.h"
 #include "serve/listen.h"
+#include "serve/relay.h"
 #include "serve/stream.h"
 
 #define NS_PER_MS 1000000U
@@ -142,6 +143,8 @@ static uint64_t patience_ms(const struct srv_config *config, enum srv_timer time
         return config->body_ms;
     case SRV_TIMER_WRITE:
         return config->write_ms;
+    case SRV_TIMER_PARKED:
+        return config->isolated_ms;
     default:
         return SRV_LINGER_MS;
     }
@@ -220,7 +223,7 @@ static bool take_done(struct srv_loop *loop)
             return true;
         conn->behind = NULL;
         conn->away = false;
-        if (conn->work && conn->work->request.stream)
+        if (conn->work && conn->work->request.stream && !conn->work->request.relay_open)
             srv_stream_return(conn);
         if (srv_conn_drive(conn) == SRV_STEP_GONE)
             return false;
@@ -238,6 +241,18 @@ static void begin_drain(struct srv_loop *loop)
             srv_listen_accept(loop, listener);
         epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
     }
+}
+
+/* Draining: connections that wait for a request. Those of one tenant's worker are the other side's,
+ * which may be sending one. */
+static void end_idle(struct srv_loop *loop)
+{
+    while (!loop->server->tenant && loop->timers[SRV_TIMER_IDLE].first)
+        srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
+    while (loop->timers[SRV_TIMER_PARKED].first)
+        srv_conn_delete(loop->timers[SRV_TIMER_PARKED].first);
+    if (atomic_load(&loop->server->cancelled))
+        srv_relay_cancel(loop);
 }
 
 static void tell_time(struct srv_loop *loop)
@@ -293,8 +308,7 @@ bool srv_loop_run(struct srv_loop *loop)
              atomic_load_explicit(&loop->server->retiring, memory_order_relaxed)))
             begin_drain(loop);
         if (atomic_load_explicit(&loop->server->draining, memory_order_relaxed)) {
-            while (loop->timers[SRV_TIMER_IDLE].first)
-                srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
+            end_idle(loop);
             if (atomic_load_explicit(&loop->nopen, memory_order_relaxed) == 0)
                 return false;
         }

@@ -39,6 +39,7 @@ struct srv_loop {
     char log_time[32];
     struct srv_site *sites;   /* the one asked for last first */
     bool draining;            /* we have noticed it */
+    struct srv_relay *relays; /* connections to other processes */
     struct srv_conn *calling; /* whose call the loop's thread makes; whoever takes the loop from it
                                  looks after the client */
     _Atomic uint64_t nopen;   /* connections of this loop */

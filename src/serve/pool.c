@@ -15,6 +15,7 @@
 #include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/priority.h"
+#include "serve/relay.h"
 
 #define NS_PER_MS 1000000U
 #define STACK_BYTES (1U << 20) /* of a thread; guests have stacks of their own */
@@ -414,6 +415,8 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
     struct srv_server *server = conn->loop->server;
     struct srv_request *request = &conn->work->request;
 
+    if (request->route == SRV_ROUTE_RELAY)
+        return srv_relay_stage(conn);
     if (server->crash && strcmp(request->path, server->crash) == 0)
         crash();
     while (server->hang && strcmp(request->path, server->hang) == 0)
@@ -619,6 +622,9 @@ void srv_pool_cancel(struct srv_pool *pool)
     pthread_mutex_lock(&pool->lock);
     check_deadlines(pool, UINT64_MAX);
     pthread_mutex_unlock(&pool->lock);
+    atomic_store(&pool->server->cancelled, true);
+    for (unsigned i = 0; i < pool->server->nloops; i++)
+        srv_loop_wake(&pool->server->loops[i]);
 }
 
 void srv_pool_stop(struct srv_pool *pool)

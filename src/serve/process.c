@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "platform/jail.h"
 
 /* ---- Users ---- */
@@ -95,17 +96,44 @@ static bool become_child(const struct srv_user *user, pid_t parent, const sigset
     return getppid() == parent;
 }
 
+#define ENV_KEPT 16
+
+/* No standard stream that others use, and of the environment what a program needs to run. */
+static bool give_nothing(char *env[ENV_KEPT + 1])
+{
+    static const char *const kept[] = {
+        "PATH=", "HOME=", "TZ=", "LANG=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "SSVM_"};
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    unsigned n = 0;
+
+    for (char **e = environ; *e; e++) {
+        for (size_t i = 0; i < SV_COUNT(kept) && n < ENV_KEPT; i++) {
+            if (strncmp(*e, kept[i], strlen(kept[i])) == 0)
+                env[n++] = *e;
+        }
+    }
+    env[n] = NULL;
+#ifdef SSVM_SANITIZED /* they have something to say */
+    return fd >= 0;
+#endif
+    return fd >= 0 && dup2(fd, STDIN_FILENO) >= 0 && dup2(fd, STDOUT_FILENO) >= 0 &&
+           dup2(fd, STDERR_FILENO) >= 0;
+}
+
 static void exec_program(const struct srv_process *p, const struct srv_user *user, pid_t parent,
                          const sigset_t *blocked)
 {
     bool ok = become_child(user, parent, blocked);
+    char *env[ENV_KEPT + 1];
 
     for (unsigned i = 0; ok && i < p->nfds; i++)
         ok = fcntl(p->fds[i], F_SETFD, 0) == 0;
     if (p->silent)
         ok = ok && dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO) >= 0;
+    if (p->bare)
+        ok = ok && give_nothing(env);
     if (ok && p->program_fd >= 0)
-        execveat(p->program_fd, "", p->args, environ, AT_EMPTY_PATH);
+        execveat(p->program_fd, "", p->args, p->bare ? env : environ, AT_EMPTY_PATH);
     else if (ok)
         execv(p->program, p->args);
     fprintf(stderr, "ssvm-serve: cannot start '%s': %s\n", p->program, strerror(errno));

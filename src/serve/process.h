@@ -15,6 +15,7 @@ struct srv_process {
     const char *program;
     int program_fd; /* the file itself; -1: whatever has the name */
     bool silent;    /* nothing of its standard output */
+    bool bare;      /* neither standard streams nor what of our environment is others' business */
     bool patient;   /* SIGTERM and SIGUSR1 wait until it asks for them */
     own char *args[SRV_PROCESS_ARGS + 1];
     unsigned nargs;

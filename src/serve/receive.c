@@ -71,6 +71,8 @@ enum srv_step srv_http_stage(struct srv_conn *conn)
     if (r == SRV_HTTP_BAD)
         return srv_conn_fail(conn, work->http.status, "bad_request", work->http.why);
     work->consumed = work->http.head_len;
+    if (conn->transport->headed && !conn->transport->headed(conn))
+        return srv_conn_fail(conn, 400, "bad_request", "the request is none of a worker");
     return SRV_STEP_NEXT;
 }
 
@@ -284,8 +286,11 @@ static bool wants_stream(const struct srv_conn *conn)
     const struct srv_work *work = conn->work;
     const struct srv_request *request = &work->request;
 
-    if (request->route != SRV_ROUTE_FUNCTION || request->load || !request->version ||
-        !request->version->command || conn->transport->whole)
+    if (conn->transport->whole)
+        return false;
+    if (request->route != SRV_ROUTE_RELAY &&
+        (request->route != SRV_ROUTE_FUNCTION || request->load || !request->version ||
+         !request->version->command))
         return false;
     if (work->http.phase == SRV_HTTP_CARRIED)
         return !work->http.has_length || work->http.length > SRV_STREAM_BYTES / 4;

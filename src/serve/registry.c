@@ -13,6 +13,7 @@
 
 #include "base/sha256.h"
 #include "platform/rate.h"
+#include "serve/isolated.h"
 #include "serve/loop.h"
 #include "serve/server.h"
 #include "serve/state.h"
@@ -43,6 +44,7 @@ struct srv_registry {
     struct loaded *places[SRV_LOADED_PLACES];
     struct loaded *newest, *oldest;
     uint32_t nloaded;
+    uint32_t naway; /* functions of the table that other processes run */
     uint64_t bytes;
     struct srv_function *functions[SRV_REGISTERED_PLACES]; /* by id, those that were called */
     pthread_mutex_t loading[LOCKS];
@@ -181,11 +183,26 @@ static void keep_loaded(struct srv_registry *g, const uint8_t ready[PLAT_DIGEST_
         drop_loaded(g, g->oldest);
 }
 
+/* Modules of tenants that have a process of their own since this table: of what is away there is
+ * nothing here. With the lock held. */
+static void sweep_loaded(struct srv_registry *g)
+{
+    uint32_t away = 0;
+
+    for (uint32_t i = 0; i < plat_table_count(g->table); i++)
+        away += (plat_table_at(g->table, i)->flags & PLAT_FUNCTION_ISOLATED) != 0;
+    /* Whose they are is not known: the others are read again when they are called. */
+    while (away != g->naway && g->oldest)
+        drop_loaded(g, g->oldest);
+    g->naway = away;
+}
+
 /* ---- Loading ---- */
 
-static char *read_blob(const struct srv_registry *g, const uint8_t ready[PLAT_DIGEST_BYTES],
+static char *read_blob(struct srv_server *server, const uint8_t ready[PLAT_DIGEST_BYTES],
                        size_t *ret_len, const char **ret_why)
 {
+    const struct srv_registry *g = server->registry;
     char name[2 * PLAT_DIGEST_BYTES + 8], *bytes = NULL;
     uint8_t digest[SV_SHA256_LEN];
     struct stat st;
@@ -196,8 +213,12 @@ static char *read_blob(const struct srv_registry *g, const uint8_t ready[PLAT_DI
     for (unsigned i = 0; i < PLAT_DIGEST_BYTES; i++)
         snprintf(name + 2 * (size_t)i, 3, "%02x", ready[i]);
     memcpy(name + 2 * (size_t)PLAT_DIGEST_BYTES, ".wasm", 6);
-    fd = openat(g->blobs, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    *ret_why = strerror(errno);
+    if (server->tenant) {
+        fd = srv_isolated_module(server, ready, ret_why);
+    } else {
+        fd = openat(g->blobs, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        *ret_why = strerror(errno);
+    }
     if (fd < 0)
         return NULL;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
@@ -231,7 +252,7 @@ static own struct srv_version *read_version(struct srv_server *server,
         return NULL;
     atomic_init(&version->refs, 1);
     *ret_bytes = 0;
-    bytes = read_blob(server->registry, ready, &len, &why);
+    bytes = read_blob(server, ready, &len, &why);
     if (!bytes) {
         srv_version_set_broken(version, "the module's file cannot be read", why);
         return version;
@@ -416,6 +437,12 @@ static enum srv_find enter(struct srv_conn *conn, own struct plat_table *table,
     struct srv_request *request = &conn->work->request;
     const struct plat_version *chosen = f && which.len == 0 ? choose(conn, table, f) : NULL;
 
+    if (f && f->flags & PLAT_FUNCTION_ISOLATED) {
+        request->table = table;
+        request->registered = f;
+        srv_limits_find(&server->config, &f->limits, &request->limits);
+        return SRV_FIND_AWAY;
+    }
     if (f && which.len > 0)
         chosen = plat_table_alias(table, f, which);
     if (f && which.len > 0 && !chosen)
@@ -485,7 +512,7 @@ void srv_registry_leave(struct srv_request *request)
 {
     if (!request->table)
         return;
-    if (request->registered)
+    if (request->registered && request->function)
         atomic_fetch_sub(&request->function->refs, 1);
     plat_table_unref(request->table);
     request->table = NULL;
@@ -515,6 +542,7 @@ void srv_registry_set(struct srv_server *server, own struct plat_table *table)
     old = g->table;
     g->table = table;
     sweep_functions(g);
+    sweep_loaded(g);
     pthread_cond_broadcast(&g->came);
     pthread_mutex_unlock(&g->lock);
     plat_table_unref(old);

@@ -102,6 +102,10 @@ static enum srv_step enter_function(struct srv_conn *conn, enum srv_find found)
 
     if (found == SRV_FIND_NONE)
         return srv_conn_fail(conn, 404, "no_function", "there is no such function");
+    if (found == SRV_FIND_AWAY) { /* the process that runs it decides */
+        request->route = SRV_ROUTE_RELAY;
+        return SRV_STEP_NEXT;
+    }
     step = admit(conn);
     if (step != SRV_STEP_NEXT)
         return step;
@@ -185,7 +189,7 @@ static enum srv_find find_routed(struct srv_conn *conn)
         return found;
     request->name = request->path + route.len;
     request->name_len = request->path_len - route.len;
-    if (request->registered->handler.len > 0)
+    if (found != SRV_FIND_AWAY && request->registered->handler.len > 0)
         request->handler = plat_table_text(request->table, request->registered->handler).ptr;
     return found;
 }

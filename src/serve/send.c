@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "serve/isolated.h"
 #include "serve/loop.h"
 #include "serve/record.h"
 #include "serve/route.h"
@@ -118,6 +119,8 @@ static void prepare(struct srv_conn *conn)
     if (reply->unknown_len && work->http.minor == 0)
         reply->close = true; /* which is its end */
     head_only = srv_conn_finish_reply(conn);
+    if (conn->loop->server->tenant)
+        srv_isolated_tell(conn);
     work->out_len = srv_reply_head(reply, &conn->loop->date, conn->loop->wall,
                                    work->http.minor == 0, work->out);
     if (!head_only && reply->file < 0 && !reply->unknown_len &&

@@ -27,6 +27,7 @@ struct srv_listener {
     int fd;
     bool tls;
     bool admin; /* for the admin interfaces, and nothing else */
+    bool inner; /* for other workers: isolated.h */
     uint16_t port;
     char address[80]; /* as text */
     char where[128];  /* as it was asked for */
@@ -62,6 +63,8 @@ struct srv_server {
     _Atomic bool retiring;    /* another generation takes the new connections */
     _Atomic bool running;     /* the loops are there */
     _Atomic bool draining;
+    _Atomic bool cancelled;        /* what still runs is not waited for */
+    const char *tenant;            /* whose guests this worker runs, and no others'; NULL: all */
     char data[PATH_MAX];           /* the data folder; "" = none */
     char cache[PATH_MAX];          /* of native code */
     int data_lock;                 /* the supervisor's */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "serve/loop.h"
+#include "serve/relay.h"
 
 #define NS_PER_MS 1000000
 #define NS_PER_S 1000000000
@@ -211,6 +212,51 @@ void srv_stream_finish(struct srv_stream *stream, bool aborted)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* ---- Another process at the other end ---- */
+
+size_t srv_stream_take(struct srv_stream *stream, char *to, size_t len, bool *ret_end,
+                       bool *ret_bad)
+{
+    const char *bytes;
+    size_t n;
+
+    pthread_mutex_lock(&stream->lock);
+    n = ring_peek(&stream->in, &bytes);
+    n = n < len ? n : len;
+    memcpy(to, bytes, n);
+    ring_drop(&stream->in, n);
+    stream->taken += n;
+    *ret_end = stream->in.len == 0 && stream->in.end;
+    *ret_bad = stream->status != 0;
+    pthread_mutex_unlock(&stream->lock);
+    return n;
+}
+
+size_t srv_stream_out_room(struct srv_stream *stream)
+{
+    size_t room;
+
+    pthread_mutex_lock(&stream->lock);
+    room = ring_room(&stream->out);
+    pthread_mutex_unlock(&stream->lock);
+    return room;
+}
+
+void srv_stream_offer(struct srv_stream *stream, const char *bytes, size_t len)
+{
+    pthread_mutex_lock(&stream->lock);
+    ring_put(&stream->out, bytes, len);
+    pthread_mutex_unlock(&stream->lock);
+    tell(stream);
+}
+
+/* Nobody waits for the stream then: what happens to it is seen by the loop itself. */
+static void tell_relay(struct srv_stream *stream)
+{
+    if (stream->conn->upstream)
+        tell(stream);
+}
+
 /* ---- The loop's thread ---- */
 
 size_t srv_stream_room(struct srv_stream *stream)
@@ -230,6 +276,7 @@ void srv_stream_put(struct srv_stream *stream, const char *bytes, size_t len)
     pthread_cond_signal(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
     atomic_fetch_add_explicit(&stream->in_total, len, memory_order_relaxed);
+    tell_relay(stream);
 }
 
 void srv_stream_end(struct srv_stream *stream)
@@ -238,6 +285,7 @@ void srv_stream_end(struct srv_stream *stream)
     stream->in.end = true;
     pthread_cond_signal(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
+    tell_relay(stream);
 }
 
 void srv_stream_fail(struct srv_stream *stream, int status, const char *why)
@@ -249,6 +297,7 @@ void srv_stream_fail(struct srv_stream *stream, int status, const char *why)
     }
     pthread_cond_signal(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
+    tell_relay(stream);
 }
 
 size_t srv_stream_taken(struct srv_stream *stream)
@@ -291,6 +340,7 @@ void srv_stream_drop(struct srv_stream *stream, size_t len)
     ring_drop(&stream->out, len);
     pthread_cond_signal(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
+    tell_relay(stream);
 }
 
 void srv_stream_break(struct srv_stream *stream)
@@ -320,12 +370,10 @@ void srv_stream_run(struct srv_loop *loop)
     }
 }
 
-void srv_stream_pump(struct srv_conn *conn)
+static void pump(struct srv_conn *conn)
 {
     struct srv_stream *stream = conn->stream;
 
-    if (!conn->away)
-        return;
     if (conn->lost) {
         srv_stream_break(stream);
         return;
@@ -339,6 +387,14 @@ void srv_stream_pump(struct srv_conn *conn)
     }
     if (conn->lost)
         srv_stream_break(stream);
+}
+
+void srv_stream_pump(struct srv_conn *conn)
+{
+    if (conn->away)
+        pump(conn);
+    if (conn->away && conn->upstream)
+        srv_relay_turn(conn);
 }
 
 void srv_stream_return(struct srv_conn *conn)

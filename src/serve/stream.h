@@ -62,6 +62,14 @@ long srv_stream_write(struct srv_stream *, const void *bytes, size_t len);
 /* Nothing more is written. */
 void srv_stream_finish(struct srv_stream *, bool aborted);
 
+/* ---- For the loop's thread, where no function but another process is at the other end ---- */
+
+/* As srv_stream_read, without waiting: 0 may be its end, or nothing now; *ret_bad: it is wrong. */
+size_t srv_stream_take(struct srv_stream *, char *to, size_t len, bool *ret_end, bool *ret_bad);
+/* How much of a reply there is room for; put it in. */
+size_t srv_stream_out_room(struct srv_stream *);
+void srv_stream_offer(struct srv_stream *, const char *bytes, size_t len);
+
 /* ---- For the loop's thread ---- */
 
 /* How much of a body it takes now; put it in. */

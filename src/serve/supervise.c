@@ -50,7 +50,7 @@ static unsigned count_workers(const struct srv_supervisor *s, enum srv_slot_stat
     unsigned n = 0;
 
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++)
-        n += s->slots[i].state == state && is_current(s, &s->slots[i]);
+        n += s->slots[i].state == state && is_current(s, &s->slots[i]) && !s->slots[i].tenant[0];
     return n;
 }
 
@@ -65,7 +65,7 @@ static bool any_worker(const struct srv_supervisor *s)
 
 /* ---- Ending ---- */
 
-static void end_worker(struct srv_supervisor *s, struct srv_slot *slot, int number)
+void srv_slot_end(struct srv_supervisor *s, struct srv_slot *slot, int number)
 {
     kill(slot->life.pid, number);
     slot->state = SRV_SLOT_RETIRING;
@@ -89,8 +89,8 @@ static void end_all(struct srv_supervisor *s, int status)
 {
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
         s->slots[i].life.due_ns = 0;
-        if (s->slots[i].state != SRV_SLOT_FREE)
-            end_worker(s, &s->slots[i], SIGTERM);
+        if (s->slots[i].state != SRV_SLOT_FREE && !s->slots[i].tenant[0])
+            srv_slot_end(s, &s->slots[i], SIGTERM); /* the others need those of tenants */
     }
     if (!s->ending) {
         tell_drain(s);
@@ -141,7 +141,8 @@ static void start_workers(struct srv_supervisor *s, unsigned n)
     unsigned there = count_workers(s, SRV_SLOT_STARTING) + count_workers(s, SRV_SLOT_READY);
 
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++)
-        there += s->slots[i].life.due_ns != 0 && is_current(s, &s->slots[i]);
+        there +=
+            s->slots[i].life.due_ns != 0 && is_current(s, &s->slots[i]) && !s->slots[i].tenant[0];
     for (; there < n; there++) {
         struct srv_slot *slot = srv_slot_find_free(s);
 
@@ -233,8 +234,10 @@ static void begin_reload(struct srv_supervisor *s)
     s->nworkers = srv_supervise_count(fresh);
     s->generation++;
     s->reloading = true;
-    for (unsigned i = 0; i < SRV_SLOTS_MAX; i++)
-        s->slots[i].life.due_ns = 0; /* who was to come back comes as one of the new ones */
+    for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
+        if (!s->slots[i].tenant[0])
+            s->slots[i].life.due_ns = 0; /* who was to come back comes as one of the new ones */
+    }
     start_workers(s, s->nworkers);
 }
 
@@ -260,9 +263,10 @@ static void finish_reload(struct srv_supervisor *s)
         struct srv_slot *slot = &s->slots[i];
 
         if (!is_current(s, slot)) {
-            slot->life.due_ns = 0;
+            if (!slot->tenant[0])
+                slot->life.due_ns = 0;
             if (slot->state == SRV_SLOT_STARTING || slot->state == SRV_SLOT_READY)
-                end_worker(s, slot, SIGUSR1);
+                srv_slot_end(s, slot, SIGUSR1);
         }
     }
     s->reloading = false;
@@ -286,7 +290,7 @@ static void give_up_reload(struct srv_supervisor *s)
         if (is_current(s, &s->slots[i])) {
             s->slots[i].life.due_ns = 0;
             if (s->slots[i].state != SRV_SLOT_FREE)
-                end_worker(s, &s->slots[i], SIGTERM);
+                srv_slot_end(s, &s->slots[i], SIGTERM);
         }
     }
     s->server = s->previous;
@@ -328,6 +332,12 @@ void srv_supervise_take(void *data, struct plat_channel *channel, struct plat_me
     (void)channel;
     if (m->kind == PLAT_ASK_COMPILE) {
         srv_compile_ask(slot, m);
+    } else if (m->kind == PLAT_ASK_ISOLATED) {
+        srv_isolated_ask(slot, m);
+    } else if (m->kind == PLAT_READY && slot->state == SRV_SLOT_STARTING && slot->tenant[0]) {
+        slot->state = SRV_SLOT_READY;
+        slot->silent = 0;
+        slot->kill_ns = 0;
     } else if (m->kind == PLAT_READY && slot->state == SRV_SLOT_STARTING) {
         plat_get_u64(m, PLAT_TAG_COUNT, &functions);
         plat_get_u64(m, PLAT_TAG_NUMBER, &broken);
@@ -390,6 +400,29 @@ static void take_worker_end(struct srv_supervisor *s, struct srv_slot *slot, int
     set_due(&slot->life, was_ready, status);
 }
 
+/* Of one tenant's worker: it is started again when somebody asks, or waits. Who leaves for want of
+ * work says so by its status. */
+static void take_isolated_end(struct srv_supervisor *s, struct srv_slot *slot, int status)
+{
+    bool was_ready = slot->state == SRV_SLOT_READY, wanted = slot->state != SRV_SLOT_RETIRING;
+    bool failed = !WIFEXITED(status) || WEXITSTATUS(status);
+    char what[SRV_TENANT_SIZE + 32];
+
+    snprintf(what, sizeof what, "worker of tenant '%s'", slot->tenant);
+    if (failed && (wanted || WIFSIGNALED(status)))
+        tell_end(what, slot->life.pid, status);
+    srv_slot_release(slot);
+    slot->unready = failed && !was_ready && wanted ? slot->unready + 1 : 0;
+    if (failed)
+        set_due(&slot->life, was_ready, status);
+    else
+        slot->life = (struct srv_life){.due_ns = srv_clock_ns()};
+    if (s->ending || !wanted) {
+        slot->life.due_ns = 0;
+        srv_isolated_close(slot);
+    }
+}
+
 static void take_control_end(struct srv_supervisor *s, int status)
 {
     bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
@@ -422,7 +455,9 @@ static void take_ends(struct srv_supervisor *s)
             take_control_end(s, status);
         } else if (!srv_compile_end(s, pid, status)) {
             for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
-                if (s->slots[i].life.pid == pid)
+                if (s->slots[i].life.pid == pid && s->slots[i].tenant[0])
+                    take_isolated_end(s, &s->slots[i], status);
+                else if (s->slots[i].life.pid == pid)
                     take_worker_end(s, &s->slots[i], status);
             }
         }
@@ -541,6 +576,9 @@ static uint64_t take_time(struct srv_supervisor *s)
         struct srv_slot *slot = &s->slots[i];
 
         if (slot->state == SRV_SLOT_FREE && slot->life.due_ns && slot->life.due_ns <= now &&
+            slot->tenant[0] && !srv_isolated_awaited(slot))
+            slot->life.due_ns = 0;
+        if (slot->state == SRV_SLOT_FREE && slot->life.due_ns && slot->life.due_ns <= now &&
             !srv_start_worker(s, slot, !s->started && i == 0))
             set_due(&slot->life, false, 0);
         if (slot->kill_ns && slot->kill_ns <= now) {
@@ -596,6 +634,8 @@ static int run(struct srv_supervisor *s)
     for (;;) {
         uint64_t next = take_time(s);
 
+        if (s->ending)
+            srv_isolated_end(s);
         if (s->ending && !any_worker(s)) {
             if (s->control.pid == 0)
                 return s->status;
@@ -661,6 +701,7 @@ static bool prepare(struct srv_supervisor *s, struct srv_server *server)
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
         s->slots[i].supervisor = s;
         s->slots[i].ring = s->slots[i].worker_end = s->slots[i].control_end = -1;
+        s->slots[i].door[0] = s->slots[i].door[1] = -1;
     }
     s->tickets = srv_tickets_new(&s->ticket_fd);
     return srv_user_find(&s->user, server->config.user);

@@ -43,7 +43,7 @@ static struct srv_compile *find_waiting(struct srv_supervisor *s)
 
 static void start_waiting(struct srv_supervisor *s)
 {
-    const char *cache = s->server->config.cache_dir;
+    char own_cache[SRV_ISOLATED_PATH];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct srv_compile *c;
     long running = 0;
@@ -51,6 +51,10 @@ static void start_waiting(struct srv_supervisor *s)
     for (unsigned i = 0; i < SRV_COMPILES_MAX; i++)
         running += s->compiles[i].used && s->compiles[i].pid != 0;
     while ((running < cores || running == 0) && (c = find_waiting(s))) {
+        const char *cache = s->server->config.cache_dir;
+
+        if (c->slot && c->slot->tenant[0])
+            cache = srv_isolated_cache(c->slot, own_cache) ? own_cache : NULL;
         c->pid = srv_process_compile(s->compiler, &s->user, c->cached ? cache : NULL, c->form,
                                      c->loop, c->fds);
         if (c->pid < 0)

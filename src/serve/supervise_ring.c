@@ -22,7 +22,7 @@
 #define FOLDER "rings"
 #define LOCK_TRIES 50 /* of 10 ms: processes of a server that was killed are ending */
 #define BOOT_LEN 36
-#define NAME_SIZE 64
+#define NAME_SIZE (BOOT_LEN + 1 + 16 + 1 + SRV_TENANT_SIZE)
 #define ZFS_MAGIC 0x2fc12fc1
 #define BCACHEFS_MAGIC 0xca451a4e
 
@@ -39,13 +39,13 @@ static bool read_boot(char ret[BOOT_LEN + 1])
     return n == BOOT_LEN;
 }
 
-static bool make_name(char ret[NAME_SIZE], uint64_t id)
+static bool make_name(char ret[NAME_SIZE], uint64_t id, const char *tenant)
 {
     char boot[BOOT_LEN + 1];
 
     if (!read_boot(boot))
         return false;
-    snprintf(ret, NAME_SIZE, "%s-%016" PRIx64, boot, id);
+    snprintf(ret, NAME_SIZE, "%s-%016" PRIx64 "%s%s", boot, id, *tenant ? "-" : "", tenant);
     return true;
 }
 
@@ -101,7 +101,7 @@ static int make_memory(void)
     return fd;
 }
 
-int srv_ring_new(const struct srv_supervisor *s)
+int srv_ring_new(const struct srv_supervisor *s, const char *tenant)
 {
     char name[NAME_SIZE];
     int folder = open_folder(s), fd = -1;
@@ -109,7 +109,7 @@ int srv_ring_new(const struct srv_supervisor *s)
     uint64_t id;
 
     if (getrandom(&id, sizeof id, 0) == sizeof id) {
-        if (folder >= 0 && make_name(name, id))
+        if (folder >= 0 && make_name(name, id, tenant))
             fd = make_file(folder, name);
         if (fd < 0)
             fd = make_memory();
@@ -182,6 +182,8 @@ static void take_file(struct srv_supervisor *s, int folder, const char *name, in
     if (slot && lock_soon(fd, tries)) {
         if (has_records(fd)) {
             slot->ring = fd;
+            if (strlen(name) > BOOT_LEN + 1 + 16 + 1 && name[BOOT_LEN + 1 + 16] == '-')
+                snprintf(slot->tenant, sizeof slot->tenant, "%s", name + BOOT_LEN + 1 + 16 + 1);
             return;
         }
         unlinkat(folder, name, 0);
@@ -231,11 +233,32 @@ void srv_rings_remove(const struct srv_supervisor *s)
 
         if (!ring)
             continue;
-        if (plat_ring_is_empty(ring) && make_name(name, plat_ring_id(ring)) &&
+        if (plat_ring_is_empty(ring) && make_name(name, plat_ring_id(ring), s->slots[i].tenant) &&
             is_file(folder, name, s->slots[i].ring))
             unlinkat(folder, name, 0);
         munmap(ring, plat_ring_bytes());
     }
     if (folder >= 0)
         close(folder);
+}
+
+bool srv_ring_rename(const struct srv_supervisor *s, const struct srv_slot *slot,
+                     const char *tenant)
+{
+    struct plat_ring *ring = slot->ring >= 0 ? map(slot->ring) : NULL;
+    char from[NAME_SIZE], to[NAME_SIZE];
+    int folder = ring ? open_folder(s) : -1;
+    bool done = false;
+
+    if (folder >= 0 && plat_ring_is_empty(ring) &&
+        make_name(from, plat_ring_id(ring), slot->tenant) &&
+        make_name(to, plat_ring_id(ring), tenant)) {
+        /* One in memory has no name. */
+        done = !is_file(folder, from, slot->ring) || renameat(folder, from, folder, to) == 0;
+    }
+    if (folder >= 0)
+        close(folder);
+    if (ring)
+        munmap(ring, plat_ring_bytes());
+    return done;
 }

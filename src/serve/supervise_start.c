@@ -16,10 +16,10 @@ struct srv_slot *srv_slot_find_free(struct srv_supervisor *s)
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
         struct srv_slot *slot = &s->slots[i];
 
-        if (slot->state != SRV_SLOT_FREE || slot->life.due_ns != 0)
+        if (slot->state != SRV_SLOT_FREE || slot->life.due_ns != 0 || slot->tenant[0])
             continue;
         if (slot->ring < 0 && s->has_control)
-            slot->ring = srv_ring_new(s);
+            slot->ring = srv_ring_new(s, "");
         return slot->ring >= 0 || !s->has_control ? slot : NULL;
     }
     return NULL;
@@ -81,6 +81,43 @@ static pid_t spawn_worker(struct srv_supervisor *s, struct srv_slot *slot, int l
     return pid;
 }
 
+static void add_bounded(void *data, const char *option, const char *value)
+{
+    static const char *const others[] = {"database", "cache", "tls-cert", "tls-key", "log"};
+
+    for (size_t i = 0; i < SV_COUNT(others); i++) {
+        if (strcmp(option, others[i]) == 0)
+            return;
+    }
+    srv_process_arg(data, "--%s=%s", option, value);
+}
+
+/* The worker of one tenant has no addresses, no keys of sessions, no log that others write. */
+static pid_t spawn_isolated(struct srv_supervisor *s, struct srv_slot *slot, int link)
+{
+    char cache[SRV_ISOLATED_PATH];
+    struct srv_process p;
+    pid_t pid;
+
+    if (!srv_isolated_open(slot))
+        return -1;
+    srv_process_init(&p, s->program, s->program_fd);
+    srv_process_fd(&p, link);
+    srv_process_fd(&p, slot->worker_end);
+    srv_process_fd(&p, slot->ring);
+    srv_process_fd(&p, slot->door[0]);
+    srv_process_arg(&p, "--role=isolated:%d:%d:%d:%d:%s", link, slot->worker_end, slot->ring,
+                    slot->door[0], slot->tenant);
+    srv_process_arg(&p, "%s", s->server->config.dir);
+    srv_config_each(&s->server->config, add_bounded, &p);
+    srv_process_arg(&p, "--cache=%s", srv_isolated_cache(slot, cache) ? cache : "none");
+    srv_process_arg(&p, "--log=none");
+    p.patient = p.bare = true;
+    pid = srv_process_start(&p, &s->user);
+    srv_process_release(&p);
+    return pid;
+}
+
 bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool announce)
 {
     int link[2], ends[2] = {-1, -1};
@@ -97,7 +134,8 @@ bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool anno
     slot->generation = s->generation;
     slot->life.started_ns = srv_clock_ns();
     slot->life.due_ns = 0;
-    slot->life.pid = spawn_worker(s, slot, link[1], announce);
+    slot->life.pid = slot->tenant[0] ? spawn_isolated(s, slot, link[1])
+                                     : spawn_worker(s, slot, link[1], announce);
     close(link[1]);
     slot->link = plat_channel_new(link[0], srv_supervise_take, slot);
     if (slot->life.pid < 0 || !slot->link) {
@@ -152,6 +190,8 @@ static bool tell_slot(struct srv_supervisor *s, const struct srv_slot *slot, boo
     plat_message_init(&m, PLAT_WORKER);
     plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)(slot - s->slots));
     plat_put_u64(&m, PLAT_TAG_COUNT, (uint64_t)slot->life.pid);
+    if (slot->tenant[0])
+        plat_put_str(&m, PLAT_TAG_TENANT, slot->tenant);
     m.fds[m.nfds++] = slot->ring; /* lent: the message is not released with them */
     if (slot->control_end >= 0 && !ring_alone)
         m.fds[m.nfds++] = slot->control_end;

@@ -80,6 +80,8 @@ static void keep_all(const struct srv_supervisor *s, bool kept)
         keep(slot->ring, kept);
         keep(slot->worker_end, kept);
         keep(slot->control_end, kept);
+        keep(slot->door[0], kept);
+        keep(slot->door[1], kept);
         if (slot->link)
             keep(plat_channel_fd(slot->link), kept);
     }
@@ -105,9 +107,10 @@ static int write_state(const struct srv_supervisor *s)
         const struct srv_slot *slot = &s->slots[i];
 
         if (slot->ring >= 0 || slot->life.pid > 0)
-            fprintf(to, "slot %u %d %d %d %d %d %d %u\n", i, (int)slot->state, (int)slot->life.pid,
-                    slot->ring, slot->worker_end, slot->control_end,
-                    slot->link ? plat_channel_fd(slot->link) : -1, slot->generation);
+            fprintf(to, "slot %u %d %d %d %d %d %d %u %d %d %s\n", i, (int)slot->state,
+                    (int)slot->life.pid, slot->ring, slot->worker_end, slot->control_end,
+                    slot->link ? plat_channel_fd(slot->link) : -1, slot->generation, slot->door[0],
+                    slot->door[1], slot->tenant);
     }
     fclose(to);
     return fd;
@@ -142,14 +145,18 @@ void srv_upgrade(struct srv_supervisor *s)
 static void take_slot(struct srv_supervisor *s, const char *line, bool same)
 {
     unsigned number, generation;
-    int state, pid, ring, worker_end, control_end, link;
+    int state, pid, ring, worker_end, control_end, link, door[2] = {-1, -1};
+    char tenant[SRV_TENANT_SIZE] = "";
     struct srv_slot *slot;
 
-    if (sscanf(line, "slot %u %d %d %d %d %d %d %u", &number, &state, &pid, &ring, &worker_end,
-               &control_end, &link, &generation) != 8 ||
+    /* Programs without isolated workers say eight of them. */
+    if (sscanf(line, "slot %u %d %d %d %d %d %d %u %d %d %64s", &number, &state, &pid, &ring,
+               &worker_end, &control_end, &link, &generation, &door[0], &door[1], tenant) < 8 ||
         number >= SRV_SLOTS_MAX)
         return;
     slot = &s->slots[number];
+    memcpy(slot->tenant, tenant, sizeof slot->tenant);
+    memcpy(slot->door, door, sizeof slot->door);
     slot->generation = generation;
     slot->ring = ring;
     slot->worker_end = worker_end;

@@ -1,6 +1,7 @@
 /* What the supervisor's files share: supervise.c (what is to happen when), supervise_start.c
- * (starting workers and control), supervise_ring.c (rings of records), supervise_compile.c
- * (compilers for workers), supervise_upgrade.c (becoming another program). One thread. */
+ * (starting workers and control), supervise_isolated.c (workers of one tenant), supervise_ring.c
+ * (rings of records), supervise_compile.c (compilers for workers), supervise_upgrade.c (becoming
+ * another program). One thread. */
 #ifndef SERVE_SUPERVISOR_H
 #define SERVE_SUPERVISOR_H
 
@@ -13,6 +14,8 @@
 #define SRV_WORKERS_MAX 256
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
 #define SRV_COMPILES_MAX 256
+#define SRV_TENANT_SIZE 65
+#define SRV_ISOLATED_PATH (PATH_MAX + 80)
 
 /* A process that is started again when it ends. */
 struct srv_life {
@@ -30,12 +33,15 @@ struct srv_slot {
     enum srv_slot_state state;
     struct srv_life life;
     unsigned generation;
-    int ring;                    /* -1: never used */
+    char tenant[SRV_TENANT_SIZE]; /* whose guests alone run here, the ring's too; "": all */
+    int door[2]; /* for connections that the others ask for: the worker's end, ours; -1 = none */
+    int ring;    /* -1: never used */
     int worker_end, control_end; /* of the channel between worker and control; -1 = none */
     own struct plat_channel *link;
     uint64_t kill_ns; /* when it has drained for too long, 0 = never */
     bool ring_told;   /* control has the ring */
     bool told;        /* and knows who writes there */
+    unsigned unready; /* processes in a row that ended before they served, of one tenant's */
     unsigned silent;  /* beats asked for since the last one that came */
 };
 
@@ -95,8 +101,11 @@ void srv_slot_release(struct srv_slot *);
 bool srv_tell_control(struct srv_supervisor *);
 
 /* ---- supervise_ring.c ---- */
-/* A fresh one, in a file of the data folder, or, where that cannot be, in memory; -1: nowhere. */
-int srv_ring_new(const struct srv_supervisor *);
+/* A fresh one, in a file of the data folder, or, where that cannot be, in memory; -1: nowhere.
+ * `tenant`: who alone writes there, which the next server must know; "": all. */
+int srv_ring_new(const struct srv_supervisor *, const char *tenant);
+/* It is another tenant's from now on. False: not all of it is counted. */
+bool srv_ring_rename(const struct srv_supervisor *, const struct srv_slot *, const char *tenant);
 /* Free slots get the rings that an earlier server of the data folder left with records in them. */
 void srv_rings_take(struct srv_supervisor *);
 /* The files of those of which control has read all; all processes are gone. */
@@ -108,6 +117,19 @@ void srv_compile_ask(struct srv_slot *, struct plat_message *);
 bool srv_compile_end(struct srv_supervisor *, pid_t, int status);
 void srv_compile_forget(struct srv_slot *);
 
+/* ---- supervise_isolated.c ---- */
+/* A worker wants a connection to a tenant's own. */
+void srv_isolated_ask(struct srv_slot *, const struct plat_message *);
+/* A tenant's worker starts: the door, where there is none yet. */
+bool srv_isolated_open(struct srv_slot *);
+void srv_isolated_close(struct srv_slot *);
+/* Does somebody wait at the door? */
+bool srv_isolated_awaited(const struct srv_slot *);
+/* The folder of the tenant's native code. False: there is none. */
+bool srv_isolated_cache(const struct srv_slot *, char path[SRV_ISOLATED_PATH]);
+/* The server ends: when no worker is left that may ask, these end. */
+void srv_isolated_end(struct srv_supervisor *);
+
 /* ---- supervise_upgrade.c ---- */
 /* Become the program that now has our name, if it can take over; workers go on. Returns when it
  * cannot, with a message. */
@@ -116,6 +138,8 @@ void srv_upgrade(struct srv_supervisor *);
 bool srv_upgrade_take(struct srv_supervisor *);
 
 /* ---- supervise.c ---- */
+/* Let it end, with that signal. */
+void srv_slot_end(struct srv_supervisor *, struct srv_slot *, int number);
 unsigned srv_supervise_count(const struct srv_server *);
 /* All settings, as control is told them. */
 void srv_settings_print(const struct srv_server *, struct sv_buf *);

@@ -30,6 +30,9 @@ struct srv_transport {
     const char *protocol; /* SERVER_PROTOCOL; NULL: HTTP/1 with the request's minor version */
     /* Instead of reading a head: it is there. As srv_conn_put_head. NULL: read it. */
     enum srv_step (*begin)(struct srv_conn *);
+    /* A head was read: take what of it is the transport's. False: it is none of its kind. NULL: it
+     * takes nothing. */
+    bool (*headed)(struct srv_conn *);
     /* Bytes read without waiting, or 0: nothing more now, or ever. Keeps conn->readable, ended and
      * lost. NULL: bodies are given (srv_body_take). */
     size_t (*receive)(struct srv_conn *, char *to, size_t room);

@@ -18,6 +18,7 @@
 
 #include "platform/record.h"
 #include "serve/costs.h"
+#include "serve/isolated.h"
 #include "serve/jail.h"
 #include "serve/link.h"
 #include "serve/listen.h"
@@ -192,7 +193,8 @@ static void close_parts(struct srv_server *server)
     srv_grant_release(&server->grant);
     ssvm_engine_delete(server->engine);
     sv_buf_release(&server->costs);
-    close(server->root);
+    if (server->root >= 0)
+        close(server->root);
 }
 
 /* One line for each function, for people. */
@@ -270,7 +272,10 @@ static int wait_for_end(struct srv_server *server, const sigset_t *signals)
     bool drained;
     int number;
 
-    sigwait(signals, &number);
+    if (server->tenant)
+        number = srv_isolated_wait(server, signals);
+    else
+        sigwait(signals, &number);
     if (number == SIGUSR1)
         retire(server, signals);
     atomic_store(&server->draining, true);
@@ -307,7 +312,13 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
     int kind = SRV_ROLE_WORKER, announce, n = 0;
 
     *role = (struct srv_role){
-        .kind = SRV_ROLE_SUPERVISOR, .link = -1, .control = -1, .records = -1, .tickets = -1};
+        .kind = SRV_ROLE_SUPERVISOR,
+        .link = -1,
+        .control = -1,
+        .records = -1,
+        .tickets = -1,
+        .door = -1,
+    };
     if (strcmp(text, "jail") == 0) {
         role->kind = SRV_ROLE_JAIL;
         return true;
@@ -315,6 +326,13 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
     role->test = strcmp(text, "test") == 0;
     if (role->test)
         return true;
+    if (sscanf(text, "isolated:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
+               &role->door, &n) == 4 &&
+        n > 0) {
+        role->kind = kind;
+        role->tenant = text + n;
+        return true;
+    }
     if (sscanf(text, "worker:%d:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
                &role->tickets, &announce, &n) != 5 ||
         n == 0)
@@ -356,11 +374,24 @@ static void block_signals(sigset_t *signals)
     signal(SIGXFSZ, SIG_IGN); /* a log that may not grow (ulimit -f) is a full disk */
 }
 
+/* Of one tenant's: nothing of DIR and of the data folder is here. */
+static bool enter_isolated(struct srv_server *server, const struct srv_role *role)
+{
+    const char *cache = server->config.cache_dir;
+
+    srv_isolated_settle(server);
+    srv_isolated_listen(server, role->door);
+    return srv_log_open(&server->log, "none") && map_records(server, role->records) &&
+           srv_jail_enter(server, strcmp(cache, "none") != 0 ? cache : NULL);
+}
+
 /* All that needs opening, then the jail. */
 static bool enter(struct srv_server *server, const struct srv_role *role)
 {
     const char *cache = server->config.cache_dir;
 
+    if (role->tenant)
+        return enter_isolated(server, role);
     if (strcmp(server->config.data, "none") != 0)
         snprintf(server->data, sizeof server->data, "%s", server->config.data);
     server->tickets = srv_tickets_open(role->tickets);
@@ -376,9 +407,11 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     sigset_t signals;
     int status;
 
-    prctl(PR_SET_NAME, "ssvm-worker"); /* the kernel knows only which descriptor we came from */
+    /* The kernel knows only which descriptor we came from. */
+    prctl(PR_SET_NAME, role->tenant ? "ssvm-isolated" : "ssvm-worker");
     server->crash = getenv(SRV_TEST_CRASH);
     server->hang = getenv(SRV_TEST_HANG);
+    server->tenant = role->tenant;
     block_signals(&signals);
     srv_priority_init();
     raise_files(server);
@@ -396,7 +429,9 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
         fprintf(stderr, "ssvm-serve: no memory for a worker\n");
         return SRV_STATUS_ERROR;
     }
-    n = srv_functions_load_all(&server->functions, &broken);
+    n = broken = 0;
+    if (!server->tenant)
+        n = srv_functions_load_all(&server->functions, &broken);
     if (role->announce)
         print_functions(server);
     if (srv_link_has_control(server))

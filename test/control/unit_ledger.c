@@ -44,6 +44,14 @@ void ctl_workers_rings(struct ctl_server *s, void (*fn)(void *, struct plat_ring
         fn(data, rings[i]);
 }
 
+void ctl_workers_ring_tenant(struct ctl_server *s, const struct plat_ring *ring,
+                             char ret[CTL_TENANT_SIZE])
+{
+    (void)s;
+    (void)ring;
+    ret[0] = '\0';
+}
+
 void ctl_metrics_count(struct ctl_server *s, const struct plat_record *r)
 {
     (void)s, (void)r;

@@ -72,8 +72,23 @@ void ctl_workers_push(struct ctl_server *s, struct plat_message *m)
     pthread_mutex_unlock(&table_lock);
 }
 
+bool ctl_workers_wanting(struct ctl_server *s, char ret[CTL_TENANT_SIZE])
+{
+    (void)s;
+    (void)ret;
+    return false;
+}
+
+void ctl_workers_push_isolated(struct ctl_server *s, const char *tenant, struct plat_message *m)
+{
+    (void)s;
+    (void)tenant;
+    (void)m;
+}
+
 void ctl_workers_ask_all(struct ctl_server *s, struct plat_message *m, uint64_t deadline_ns,
-                         void (*fn)(void *, unsigned, const struct plat_message *), void *data)
+                         void (*fn)(void *, unsigned, const char *, const struct plat_message *),
+                         void *data)
 {
     (void)s;
     (void)m;

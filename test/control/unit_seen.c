@@ -40,7 +40,8 @@ unsigned ctl_workers_count(struct ctl_server *s)
 }
 
 void ctl_workers_ask_all(struct ctl_server *s, struct plat_message *m, uint64_t deadline_ns,
-                         void (*fn)(void *, unsigned, const struct plat_message *), void *data)
+                         void (*fn)(void *, unsigned, const char *, const struct plat_message *),
+                         void *data)
 {
     static const char body[] =
         "{\"pid\":1,\"connections\":3,\"requests\":[{\"id\":\"1\",\"tenant\":\"a\"},"
@@ -50,7 +51,7 @@ void ctl_workers_ask_all(struct ctl_server *s, struct plat_message *m, uint64_t 
     (void)s, (void)m, (void)deadline_ns;
     plat_message_init(&answer, PLAT_ASK_STATUS);
     plat_put_str(&answer, PLAT_TAG_BODY, body);
-    fn(data, 0, &answer);
+    fn(data, 0, "", &answer);
     plat_message_release(&answer);
 }
 

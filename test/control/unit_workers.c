@@ -16,7 +16,10 @@
 #include <cmocka.h>
 
 #include "control/dispatch.h"
+#include "control/isolated.h"
+#include "control/log.h"
 #include "control/part.h"
+#include "control/publish.h"
 #include "control/workers.h"
 
 #define ASKED_MAX 32768 /* of workers.c */
@@ -45,6 +48,25 @@ static int wait_at_gate(struct ctl_server *server, struct sv_err *err, struct pl
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
     return 0;
+}
+
+bool ctl_isolated_may(struct ctl_server *server, const char *tenant, const struct plat_message *m)
+{
+    (void)server, (void)tenant, (void)m;
+    return true;
+}
+
+void ctl_publish_note_isolated(struct ctl_server *server)
+{
+    (void)server;
+}
+
+void ctl_log_event(struct ctl_server *server, enum ctl_log_level level, const char *event,
+                   const char *tenant, const char *function, const char *request_id,
+                   const char *text)
+{
+    (void)server, (void)level, (void)event, (void)tenant, (void)function, (void)request_id;
+    (void)text;
 }
 
 int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_message *request,

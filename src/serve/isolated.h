@@ -1,0 +1,42 @@
+/* The worker of one tenant (isolation 'process'): its connections come from the other workers,
+ * which have read the requests of clients (relay.h), through a door that the supervisor keeps. What
+ * such a request says of its client is a field of its own, the last one:
+ *
+ *     SSVM-Inner: ID PEER PEER-PORT PORT FLAGS TRIGGER DEPTH DEADLINE
+ *
+ * and what a reply says of the call is SSVM-Inner: RUN WAIT GAS MEMORY CODE. */
+#ifndef SERVE_ISOLATED_H
+#define SERVE_ISOLATED_H
+
+#include <signal.h>
+
+#include "serve/conn.h"
+#include "serve/server.h"
+
+#define SRV_INNER_FIELD "SSVM-Inner"
+#define SRV_INNER_MAX 256 /* bytes of its value */
+
+enum srv_inner_flag {
+    SRV_INNER_CLIENT = 1, /* somebody outside asks: he may need a key */
+    SRV_INNER_TLS = 2,
+    SRV_INNER_WHOLE = 4, /* the reply must be complete */
+    SRV_INNER_H2 = 8,
+    SRV_INNER_OLD = 16, /* HTTP/1.0 */
+};
+
+/* The settings of such a worker; before all parts. */
+void srv_isolated_settle(struct srv_server *);
+/* The door as the one address. */
+void srv_isolated_listen(struct srv_server *, int door);
+/* As accept4, at the door. */
+int srv_isolated_accept(const struct srv_listener *);
+/* A connection from there. False: no memory. */
+bool srv_isolated_begin(struct srv_conn *);
+/* Add what the other side's log tells of the call. */
+void srv_isolated_tell(struct srv_conn *);
+/* Wait for a signal, its number; 0: nobody has asked for anything for a while. */
+int srv_isolated_wait(struct srv_server *, const sigset_t *);
+/* A module of the tenant. Negative: there is none. */
+own int srv_isolated_module(struct srv_server *, const uint8_t *ready, const char **ret_why);
+
+#endif

@@ -1,0 +1,504 @@
+#!/usr/bin/env python3
+"""Tests of tenants with a process of their own (isolation 'process'): that all works there as anywhere, and that nothing is shared.
+
+Usage: isolation.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N passed, N failed, N skipped'.
+"""
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import test_server as base
+from processes import Load
+from registry import SPIN, Registry, say, wasm
+from test_server import PATIENCE, Client, Skip, guest, same, until
+
+sys.path.insert(0, os.path.join(base.HERE, "..", "state"))
+import lib as state  # noqa: E402
+
+TESTS = []
+ROOT = os.path.join(base.HERE, "..", "..")
+GRANTS = "grants:\n  kv: on\n  sql: on\n  secret: [KEY]\n  call: ['*']\n  allow-http: [example.org]\n"
+ALONE = "/t/alone/f/"
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+def read(name):
+    with open(guest(name), "rb") as f:
+        return f.read()
+
+
+def output(s):
+    return open(s.dir + "/out").read()
+
+
+class Isolated(Registry):
+    """A server with a tenant `alone`, which has a process of its own, and a tenant `other`, which has not; each has `hello`."""
+
+    def __enter__(self):
+        super().__enter__()
+        if os.path.exists(self.dir + "/made"):  # it is started again
+            return self
+        self.write("made", "")
+        self.ask("POST", "/v1/tenants", {"name": "alone", "isolation": "process"}, status=201)
+        self.ask("POST", "/v1/tenants", {"name": "other"}, status=201)
+        for tenant in ("alone", "other"):
+            self.deploy("hello", read("hello"), tenant=tenant)
+        return self
+
+    def own(self):
+        return self.processes("ssvm-isolated")
+
+    def hello(self, tenant="alone", said=b"you"):
+        r = self.call("POST", "/t/%s/f/hello/say" % tenant, said)
+        return r.status, r.body
+
+
+@test
+def own_process():
+    """Its functions run in a process of their own, which comes when it is needed and goes when it is not; the answers are the same."""
+    with Isolated("--workers", "1", "--isolated-idle", "300ms") as s:
+        same(s.own(), [])
+        same(s.hello("other"), (200, b"hello, you"))
+        same(s.own(), [])
+        same(s.hello(), (200, b"hello, you"))
+        first = s.own()
+        same(len(first), 1)
+        for i in range(20):
+            same(s.hello(said=b"%d" % i), (200, b"hello, %d" % i))
+        until("it has gone", lambda: s.own() == [])
+        same(s.hello(), (200, b"hello, you"))
+        assert s.own() != first
+        assert "ended" not in output(s), output(s)
+
+
+
+def curl(s, path, *options):
+    return subprocess.run(["curl", "-s", "--max-time", str(PATIENCE), "http://127.0.0.1:%d%s" % (s.port, path), *options], stdout=subprocess.PIPE).stdout
+
+
+@test
+def bodies():
+    """Requests and replies of all sizes and framings, over HTTP/1.1 and HTTP/2, that are whole or go while the function runs."""
+    with Isolated("--workers", "1") as s:
+        s.deploy("stream", read("stream"), tenant="alone")
+        s.deploy("env", read("env"), tenant="alone")
+        s.deploy("env", read("env"), tenant="other")
+        for size in (1, 16384, 16385, 65536, 200000, 3000000):
+            body = os.urandom(size // 2).hex().encode().ljust(size, b"x")
+            same(s.hello(said=body), (200, b"hello, " + body), size)
+            with open(s.dir + "/body", "wb") as f:
+                f.write(body)
+            for how in (["--http1.1"], ["--http1.1", "-H", "Transfer-Encoding: chunked"], ["--http2-prior-knowledge"]):
+                for path, answer in (("hello/say", b"hello, " + body), ("stream?echo", body), ("stream?count", b"%d" % size)):
+                    got = curl(s, ALONE + path, *how, "-X", "POST", "--data-binary", "@" + s.dir + "/body")
+                    assert got == answer, (size, how, path, len(got), got[:100])
+        for how in ("--http1.0", "--http1.1", "--http2-prior-knowledge"):
+            same(curl(s, ALONE + "stream?events", how), b"".join(b"data: %d\n\n" % i for i in range(3)))
+            same(len(curl(s, ALONE + "stream?big", how)), 8 << 20)
+            same(curl(s, ALONE + "hello/none", how, "-o", "/dev/null", "-w", "%{http_code}"), b"404")
+            # What a function sees of its client is the same, wherever it runs.
+            mine, others = (re.sub(r"(?m)^(REQUEST_ID|REMOTE_PORT|SERVER_PORT|REQUEST_TIME)=.*\n", "",
+                                   curl(s, "/t/%s/f/env/a%%20b?q=1" % t, how, "-H", "X-One: 1", "-H", "SSVM-Inner: 1").decode()).replace("/t/%s/" % t, "/t/T/")
+                            for t in ("alone", "other"))
+            same([x for x in mine.split("\n") if "INNER" not in x], [x for x in others.split("\n") if "INNER" not in x])
+            assert "INNER" not in mine, mine
+        head = curl(s, ALONE + "hello/say?name=x", "-I").decode()
+        assert "200 OK" in head and "ontent-Length: 8" in head and "nner" not in head, head
+        c = Client(s)
+        for i in range(30):  # on one connection, in turn with another tenant's
+            same(c.request("POST", "/t/%s/f/hello/say" % ("alone", "other")[i % 2], b"%d" % i).body, b"hello, %d" % i)
+        c.close()
+        same(len(s.own()), 1)
+
+
+@test
+def events_while_they_come():
+    """More streams of events at once than there are threads for anything; who leaves is noticed."""
+    with Isolated("--workers", "1", "--calls", "64", "--call-time", "60s") as s:
+        s.deploy("stream", read("stream"), tenant="alone")
+        clients = []
+        for _ in range(40):
+            c = Client(s)
+            c.send(b"GET /t/alone/f/stream?forever HTTP/1.1\r\nHost: a\r\n\r\n")
+            clients.append(c)
+        for c in clients:
+            got = b""
+            while b"\r\n\r\n" not in got:
+                piece = c.s.recv(65536)
+                assert piece, got
+                got += piece
+            assert got.startswith(b"HTTP/1.1 200"), got
+        same(s.hello(), (200, b"hello, you"))
+        same(s.hello("other"), (200, b"hello, you"))
+        for c in clients:
+            c.close()
+
+        def running():
+            return [r for r in s.ask("GET", "/v1/live")["requests"] if r["function"] == "stream"]
+        until("nobody runs for who has left", lambda: not running())
+
+
+@test
+def crash():
+    """A request that crashes its process: it has a clear answer, the process is replaced, and another tenant's requests do not notice."""
+    with Isolated("--workers", "2", "--role=test", env=dict(os.environ, SSVM_TEST_CRASH="/t/alone/f/crash/say")) as s:
+        s.deploy("crash", read("hello"), tenant="alone")
+        with Load(s, 4, path="/t/other/f/hello/say") as load:
+            shared = s.workers()
+            same(s.hello(), (200, b"hello, you"))
+            for _ in range(5):
+                load.runs()
+                before = s.own()
+                r = s.call("POST", "/t/alone/f/crash/say", b"x")
+                same((r.status, r.code()), (502, "process_ended"))
+                # A request that another worker hands to the process while it ends is lost with it.
+                until("it is replaced", lambda: s.hello() == (200, b"hello, you"))
+                assert s.own() != before
+            for _ in range(3):
+                before = s.own()
+                os.kill(before[0], signal.SIGKILL)
+                until("it is replaced", lambda: s.hello() == (200, b"hello, you") and s.own() != before)
+        same(load.failed, [])
+        same(s.workers(), shared)
+        same(output(s).count("worker of tenant 'alone' (process"), 8)
+        assert "was ended by signal 11" in output(s)
+
+
+@test
+def hang():
+    """A process whose loop stops is killed and replaced; its requests end, no other's."""
+    with Isolated("--workers", "1", "--role=test", env=dict(os.environ, SSVM_TEST_HANG="/t/alone/f/hang/say")) as s:
+        s.deploy("hang", read("hello"), tenant="alone")
+        with Load(s, 2, path="/t/other/f/hello/say", pause=0.01) as load:
+            shared = s.workers()
+            r = s.call("POST", "/t/alone/f/hang/say", b"x")
+            same((r.status, r.code()), (502, "process_ended"))
+            until("it is replaced", lambda: s.hello() == (200, b"hello, you"))
+        same((load.failed, s.workers()), ([], shared))
+        assert "hangs: it is killed" in output(s)
+
+
+@test
+def limits():
+    """Deadlines, keys, sizes, and how many processes there may be."""
+    with Isolated("--workers", "1", "--isolated", "1", "--isolated-idle", "200ms") as s:
+        s.deploy("spin", wasm(SPIN), "name: spin\nlimits:\n  deadline: 100ms\n", tenant="alone")
+        r = s.get(ALONE + "spin")
+        same((r.status, r.code()), (504, "deadline"))
+        s.deploy("small", read("hello"), "name: small\nlimits:\n  body: 100\n  rate: 2\n", tenant="alone")
+        same(s.call("POST", ALONE + "small/say", b"x" * 101).status, 413)
+        same(curl(s, ALONE + "small/say", "-H", "Transfer-Encoding: chunked", "-d", "x" * 1000, "-o", "/dev/null", "-w", "%{http_code}"), b"413")
+        until("the rate is kept", lambda: s.call("POST", ALONE + "small/say", b"x").status == 429, pause=0)
+        s.ask("PUT", "/v1/tenants/alone/functions/hello/key")
+        same(s.hello()[0], 401)
+        s.ask("DELETE", "/v1/tenants/alone/functions/hello/key", status=204)
+        same(s.hello()[0], 200)
+        s.ask("POST", "/v1/tenants", {"name": "second", "isolation": "process"}, status=201)
+        s.deploy("hello", read("hello"), tenant="second")
+        with Load(s, 1, path="/t/alone/f/hello/say"):
+            r = s.call("POST", "/t/second/f/hello/say", b"x")
+            same((r.status, r.code(), r["retry-after"]), (503, "overloaded", "1"))
+        until("there is room", lambda: s.hello("second")[0] == 200)
+        same(s.ask("GET", "/v1/tenants/second")["isolation"], "process")
+        same(s.ask("GET", "/v1/tenants/other")["isolation"], "shared")
+        s.ask("PUT", "/v1/tenants/other", {"isolation": "none"}, status=400)
+
+
+@test
+def what_is_seen():
+    """Ledger, log, `why`, live requests and the access log know its requests as anybody's."""
+    with Isolated("--workers", "2") as s:
+        s.deploy("spin", wasm(SPIN), "name: spin\nlimits:\n  deadline: 50ms\n", tenant="alone")
+        for i in range(25):
+            same(s.hello(said=b"%d" % i)[0], 200)
+        r = s.get(ALONE + "spin")
+        same(r.status, 504)
+        rows = {x["function"]: x for x in s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"]}
+        same((rows["hello"]["calls"], rows["spin"]["calls"], rows["spin"]["errors"]), (25, 1, 1))
+        assert rows["hello"]["gas"] > 0
+        why = until("why is told", lambda: [f for f in s.ask("GET", "/v1/failures?tenant=alone")["failures"] if r["x-request-id"] in f.values()])
+        same((why[0]["tenant"], why[0]["function"], why[0]["status"]), ("alone", "spin", 504))
+
+        def line():
+            found = [x for x in map(json.loads, open(s.log)) if x.get("id") == r["x-request-id"]]
+            return found and found[0]
+        got = until("the access log has it", line)
+        same((got["status"], got["function"], got["error"], got["run_ms"] >= 50), (504, "spin", "deadline", True))
+        assert 'tenant="alone"' in s.get("/metrics", fields=[("Authorization", "Bearer " + s.token)]).body.decode()
+
+
+@test
+def state_and_triggers():
+    """Keys and values, SQL, secrets, calls of functions, the queue, time tables and /api: as everywhere."""
+    with Isolated("--workers", "2") as s:
+        with open(state.compile_guest(s.dir, "guest", "guest-isolated", "-DSERVED"), "rb") as f:
+            module = f.read()
+        for name in ("a", "b"):
+            s.deploy(name, module, "name: %s\n%s" % (name, GRANTS), tenant="alone")
+
+        def words(*of, path=ALONE + "a"):
+            r = s.call("POST", path, "\n".join(map(str, of)).encode() + b"\n")
+            same(r.status, 200, r.body)
+            return r.body.decode()
+        s.ask("PUT", "/v1/tenants/alone/secrets/KEY", b"sesame", status=204)
+        same(words("set", "k", "v", 0, "get", "k", "increment", "n", 40, "secret", "KEY"), "set: ok\nget: v\nincrement: 40\nsecret: sesame\n")
+        same(words("sql", "create table t(a)", "."), "sql: 0 changes,\n")
+        same(words("call", "b", "", "get\vk"), "call: 200\nbody: get: v\n\n")
+        same(words("push", "b", "increment\vn\v2", 0)[:5], "push:")
+        until("the queue's job is done", lambda: words("get", "n") == "get: 42\n")
+        s.ask("POST", "/v1/tenants/alone/functions/a/jobs", b"increment\nn\n1\n", status=202)
+        until("the operator's job is done", lambda: words("get", "n") == "get: 43\n")
+        s.deploy("b", module, "name: b\n%striggers:\n  cron:\n    - schedule: every 1s\n      body: \"increment\\nc\\n1\\n\"\n" % GRANTS, tenant="alone")
+        until("the time table's call is made", lambda: re.match(r"get: \d", words("get", "c")))
+        r = s.call("POST", "/v1/tenants/alone/functions/a/invoke", b"get\nk\n", [("Authorization", "Bearer " + s.token)])
+        same((r.status, r.body), (200, b"get: v\n"))
+        number = s.ask("GET", "/v1/tenants/alone/functions/hello")["id"]
+        r = s.call("POST", "/api/run/%s/say" % number, b"you")
+        same((r.status, r.body), (200, b"hello, you"))
+        same(len(s.own()), 1)
+        rows = {x["function"]: x["calls"] for x in s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"]}
+        assert rows["a"] > 5 and rows["b"] >= 3, rows
+
+
+@test
+def routes():
+    """Routes, aliases, versions and static files of the tenant; files are no guest's, and need no process."""
+    with Isolated("--workers", "1") as s:
+        s.deploy("page", say("one"), "name: page\nroutes:\n  - /page\n  - path: /sub\n    host: a.example\nstatic:\n  dir: site\n  path: /files\n", tenant="alone",
+                 files=[("index.html", b"static")])
+        same(s.get("/files/index.html").body, b"static")
+        same(s.own(), [])
+        same(s.get("/page").body, b"one")
+        same(curl(s, "/sub", "-H", "Host: a.example"), b"one")
+        same(s.get("/sub").status, 404)
+        first = s.ask("GET", "/v1/tenants/alone/functions/page/versions")["versions"][0]["digest"]
+        s.deploy("page", say("two"), tenant="alone")
+        same(s.get(ALONE + "page").body, b"two")
+        same(s.get(ALONE + "page@" + first[:12]).body, b"one")
+        same(s.get(ALONE + "page@" + "0" * 12).status, 404)
+        s.ask("DELETE", "/v1/tenants/alone/functions/page", status=204)
+        same(s.get(ALONE + "page").status, 404)
+
+
+@test
+def setting_changes():
+    """From shared to a process and back under load: no request fails; the modules are where their tenant is."""
+    with Isolated("--workers", "2", "--isolated-idle", "200ms") as s:
+        with Load(s, 4, path="/t/other/f/hello/say") as load:
+            for _ in range(3):
+                s.ask("PUT", "/v1/tenants/other", {"isolation": "process"})
+                load.runs()
+                until("it has a process", lambda: len(s.own()) == 1)
+                s.ask("PUT", "/v1/tenants/other", {"limits": {}})
+                same(s.ask("GET", "/v1/tenants/other")["isolation"], "process")
+                s.ask("PUT", "/v1/tenants/other", {"isolation": "shared"})
+                load.runs()
+                until("it has none", lambda: s.own() == [])
+        same(load.failed, [])
+
+
+@test
+def reload_and_drain():
+    """SIGHUP under load, settings that change, the end of the server: no request is dropped, and nothing stays."""
+    with Isolated("--workers", "2") as s:
+        s.deploy("slow", read("stream"), tenant="alone")
+        with Load(s, 4, path="/t/alone/f/hello/say") as load:
+            for i in range(3):
+                load.runs()
+                before = s.own()
+                s.process.send_signal(signal.SIGHUP)
+                until("it is reloaded", lambda: output(s).count("ssvm-serve: reloaded\n") == i + 1)
+                load.runs()
+                until("there is another process", lambda: s.own() and not set(before) & set(s.own()))
+            same(load.failed, [])
+            control = s.processes("ssvm-control")
+            os.kill(control[0], signal.SIGKILL)
+            load.runs()
+            until("control is back", lambda: s.processes("ssvm-control") not in ([], control))
+            same(load.failed, [])
+        c = Client(s)
+        c.send(b"GET /t/alone/f/slow?events HTTP/1.1\r\nHost: a\r\n\r\n")
+        got = c.s.recv(65536)
+        s.process.send_signal(signal.SIGTERM)
+        while b"\r\n0\r\n\r\n" not in got:
+            piece = c.s.recv(65536)
+            assert piece, got
+            got += piece
+        assert b"data: 2" in got, got
+        c.close()
+        same(s.process.wait(PATIENCE), 0)
+
+
+@test
+def upgrade():
+    """SIGUSR2 under load: no request is dropped, and the new program's process takes over."""
+    with Isolated("--workers", "1") as s:
+        with Load(s, 4, path="/t/alone/f/hello/say") as load:
+            load.runs()
+            before = s.own()
+            s.process.send_signal(signal.SIGUSR2)
+            until("it is upgraded", lambda: "ssvm-serve: reloaded\n" in output(s))
+            load.runs()
+            until("there is another process", lambda: s.own() and not set(before) & set(s.own()))
+        same(load.failed, [])
+
+
+@test
+def all_killed():
+    """kill -9 of the whole server: what was answered is counted by the next one, for its tenant."""
+    with Isolated("--workers", "1") as s:
+        for i in range(50):
+            same(s.hello(said=b"%d" % i)[0], 200)
+        os.kill(s.process.pid, signal.SIGKILL)
+        s.again()
+        row = s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"][0]
+        same(row["calls"], 50)
+        same(s.hello(), (200, b"hello, you"))
+        same(s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"][0]["calls"], 51)
+
+
+# ---- Nothing is shared
+
+
+@test
+def nothing_of_others():
+    """What the process has: channels, its ring, its door, connections of workers; no file of the server, no key, no other's memory."""
+    with Isolated("--workers", "1", env=dict(os.environ, PGPASSWORD="sesame")) as s:
+        same(s.hello(), (200, b"hello, you"))
+        same(s.hello("other"), (200, b"hello, you"))
+        pid = s.own()[0]
+        assert pid not in s.workers()
+        kinds = []
+        for fd in os.listdir("/proc/%d/fd" % pid):
+            kinds.append(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+        rings = [k for k in kinds if "/rings/" in k or "ssvm-records" in k]
+        for k in kinds:
+            assert k in ("/dev/null", s.dir + "/.ssvm/cache/tenant-alone") or k.startswith(("socket:", "anon_inode:[event", "pipe:")) or k in rings, kinds
+        for line in open("/proc/%d/maps" % pid):
+            where = line.split(None, 5)[5:] and line.split(None, 5)[5].strip()
+            if where and s.dir in where:
+                assert "/.ssvm/rings/" in where and where.endswith("-alone") or "/.ssvm/cache/tenant-alone/" in where, line
+            assert "ssvm-tickets" not in (where or "") and "ssvm-rates" not in (where or ""), line
+        with open("/proc/%d/environ" % pid, "rb") as f:
+            assert b"sesame" not in f.read()
+        with open("/proc/%d/cmdline" % pid, "rb") as f:
+            assert b"--database" not in f.read()
+        status = open("/proc/%d/status" % pid).read()
+        assert re.search(r"Seccomp:\s+2", status) and re.search(r"NoNewPrivs:\s+1", status), status
+
+
+SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
+
+
+def message(kinds, kind, *values):
+    """A message of platform/message.h; values are (tag, bytes)."""
+    names, tags = kinds
+    return struct.pack("<HHQ", names.index(kind) + 1, 0, 7) + b"".join(struct.pack("<HI", tags.index(t) + 1, len(v)) + v for t, v in values)
+
+
+def definitions():
+    names, tags = [], []
+    for what, name in re.findall(r"(?m)^(KIND|PUSH|ASK|TAG)\((\w+)", open(ROOT + "/src/platform/message.def").read()):
+        (tags if what == "TAG" else names).append(name if what != "ASK" else "ASK_" + name)
+    return names, tags
+
+
+class Channel:
+    """The channel to control of a process that stands still, in its guest's hands."""
+
+    def __init__(self, s, pid, number=None):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.pid = pid
+        argument = [a for a in open("/proc/%d/cmdline" % pid).read().split("\0") if a.startswith("--role=")][0]
+        numbers = [int(n) for n in re.findall(r":(\d+)", argument)]
+        os.kill(pid, signal.SIGSTOP)
+        pidfd = self.libc.syscall(SYS_PIDFD_OPEN, pid, 0)
+        fd = self.libc.syscall(SYS_PIDFD_GETFD, pidfd, numbers[1 if number is None else number], 0) if pidfd >= 0 else -1
+        if fd < 0:
+            os.kill(pid, signal.SIGCONT)
+            raise Skip("a process's descriptors cannot be had here")
+        os.close(pidfd)
+        self.sock = socket.socket(fileno=fd)
+        self.sock.settimeout(PATIENCE)
+        self.kinds = definitions()
+
+    def ask(self, kind, *values):
+        """The answer: whether it is an error, its text; its descriptors are closed."""
+        self.sock.send(message(self.kinds, kind, *values))
+        while True:
+            data, fds, _, _ = socket.recv_fds(self.sock, 1 << 17, 4)
+            for fd in fds:
+                os.close(fd)
+            _, _, number = struct.unpack_from("<HHQ", data)
+            if number == 7:
+                return b"it is not for this worker" in data or b"no process has this" in data, data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+        with contextlib.suppress(ProcessLookupError):  # the watch may have been faster
+            os.kill(self.pid, signal.SIGKILL)
+
+
+@test
+def forbidden_messages():
+    """A process in its guest's hands asks control and the supervisor for what is another tenant's, or nobody's: nothing of it is answered."""
+    with Isolated("--workers", "1") as s:
+        for tenant in ("alone", "other"):
+            s.ask("PUT", "/v1/tenants/%s/kv/k" % tenant, b"%s's" % tenant.encode(), status=204)
+            s.ask("PUT", "/v1/tenants/%s/secrets/KEY" % tenant, b"%s's secret" % tenant.encode(), status=204)
+        s.deploy("page", say("of other"), tenant="other")
+        ready = {t: bytes.fromhex(s.ask("GET", "/v1/tenants/%s/functions/%s/versions" % (t, f))["versions"][0]["digest"]) for t, f in
+                 (("alone", "hello"), ("other", "page"))}
+        same(s.hello(), (200, b"hello, you"))
+        with Channel(s, s.own()[0]) as c:
+            mine, other = ("TENANT", b"alone"), ("TENANT", b"other")
+            get = [("OP", b"get"), ("KEY", b"k")]
+            refused, data = c.ask("KV", mine, *get)
+            assert not refused and b"alone's" in data, data
+            refused, data = c.ask("MODULE", mine, ("DIGEST", ready["alone"]))
+            assert not refused and b"no such module" not in data, data
+            _, data = c.ask("MODULE", mine, ("DIGEST", ready["other"]))
+            assert b"no such module" in data, data
+            for kind, *values in (("KV", other, *get), ("KV", *get), ("KV", ("OP", b"get"), ("KEY", b"k"), ("TENANT", b"default")), ("SECRET", other, ("NAME", b"KEY")),
+                                  ("SQL", other, ("TEXT", b"select 1")), ("QUEUE_PUSH", other, ("FUNCTION", b"hello"), ("BODY", b"")), ("MODULE", other, ("DIGEST", ready["other"])),
+                                  ("FETCH", mine, ("URL", b"http://example.org/"), ("ALLOW", b"example.org")), ("COMMAND", mine, ("NAME", b"sh"), ("ALLOW", b"sh")),
+                                  ("SOCKET", ("OP", b"socket"), ("ALLOW", b"*:*")), ("FORWARD", ("METHOD", b"GET"), ("PATH", b"/v1/tenants")), ("EPHEMERAL", ("OP", b"get")),
+                                  ("LOG", other, ("TEXT", b"words")), ("FAILURE", ("RECORD", bytes(512)))):
+                refused, data = c.ask(kind, *values)
+                assert refused and b"other's" not in data, (kind, values, data)
+        until("it is replaced", lambda: s.hello() == (200, b"hello, you"))
+        with Channel(s, s.own()[0], 0) as c:
+            refused, data = c.ask("ASK_ISOLATED", ("TENANT", b"other"))
+            assert refused, data
+        assert "worker_refused" in json.dumps(s.ask("GET", "/v1/logs"))
+        # A worker of all tenants has no business with the state of one that has a process of its own.
+        with Channel(s, s.workers()[0]) as c:
+            refused, data = c.ask("KV", ("TENANT", b"alone"), *get)
+            assert refused and b"alone's" not in data, data
+            refused, data = c.ask("KV", ("TENANT", b"other"), *get)
+            assert not refused and b"other's" in data, data
+            refused, data = c.ask("MODULE", ("TENANT", b"alone"), ("DIGEST", ready["alone"]))
+            assert refused, data
+            pid = c.pid
+        until("there is another worker", lambda: s.workers() not in ([], [pid]))
+        same(s.hello("other"), (200, b"hello, you"))
+
+
+if __name__ == "__main__":
+    base.TESTS[:] = TESTS
+    sys.exit(base.main())
