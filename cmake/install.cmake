@@ -77,6 +77,7 @@ if(TARGET ssvm_client)
   install(DIRECTORY sdk/templates/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates PATTERN rust-ai/model EXCLUDE)
   install(FILES demo/food/model/food_mobilenet_v2_224.tflite DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates/rust-ai/model RENAME food.tflite)
   install(FILES demo/food/model/food_labels.txt DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/templates/rust-ai/model RENAME labels.txt)
+  install(DIRECTORY sdk/c/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/c)
   install(DIRECTORY sdk/rust/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ssvm/rust PATTERN target EXCLUDE)
 endif()
 

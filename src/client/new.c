@@ -15,15 +15,16 @@
 
 static const struct {
     const char *name, *called;
-    const char *sdk[3]; /* crates that are copied into the project */
+    const char *sdk[5]; /* crates that are copied into the project */
 } languages[] = {
-    {"rust", "Rust", {"ssvm-bindgen", "ssvm-bindgen-macro", NULL}},
+    {"rust", "Rust", {"ssvm", "ssvm-bindgen", "ssvm-bindgen-macro", "ssvm-state", NULL}},
     {"c", "C", {NULL}},
     {"go", "Go", {NULL}},
     {"assemblyscript", "AssemblyScript", {NULL}},
 };
 static const char *const kinds[] = {"function", "page", "ai"};
 #define LANG_RUST 0
+#define LANG_C 1
 #define KIND_AI 2
 
 struct words {
@@ -165,6 +166,16 @@ static bool copy_sdk(const char *const *crates, const struct words *words)
     return true;
 }
 
+/* The headers of what the host has. */
+static bool copy_headers(const struct words *words)
+{
+    static const char *const places[] = {"sdk-c", "../../share/ssvm/c"};
+    char from[PATH_MAX], to[PATH_MAX];
+
+    snprintf(to, sizeof to, "%s/sdk", words->name);
+    return find_folder(places, from, sizeof from) && copy_folder(from, to, words, 0);
+}
+
 /* The folders of the template over each other: LANG-KIND, or LANG and KIND. */
 static bool lay(const char *templates, const char *lang, const char *kind,
                 const struct words *words)
@@ -195,7 +206,7 @@ static int make(const struct cln_args *args, size_t lang, const char *kind)
         words.ident[i] = words.name[i] == '-' ? '_' : words.name[i];
     if (!find_folder(places, templates, sizeof templates) ||
         !lay(templates, languages[lang].name, kind, &words) ||
-        !copy_sdk(languages[lang].sdk, &words) ||
+        !copy_sdk(languages[lang].sdk, &words) || (lang == LANG_C && !copy_headers(&words)) ||
         (strcmp(kind, "ai") == 0 && !copy_sdk(of_ai, &words)))
         return CLN_STATUS_ERROR;
     printf("made %s: %s, in %s\nnext: cd %s && ssvm dev\n", words.name, kind,

@@ -55,6 +55,37 @@ def built(folder, name):
     return "%s/sdk/%s/release/%s.wasm" % (BUILD, TARGET, name)
 
 
+# ---- Packages
+
+
+@test
+def ready_to_publish(folder):
+    """Each crate becomes a package that has all it needs, without a word from cargo."""
+    if not shutil.which("cargo"):
+        raise Skip("cargo is not here")
+    for crate in CRATES:
+        shutil.copytree("%s/sdk/rust/%s" % (ROOT, crate), folder + "/" + crate, ignore=shutil.ignore_patterns("target"))
+        with open("%s/%s/Cargo.toml" % (folder, crate)) as f:
+            text = f.read()
+        with open("%s/%s/Cargo.toml" % (folder, crate), "w") as f:
+            f.write(text.replace("[workspace]\n", ""))
+        for line in ('license = "Apache-2.0"', "description = ", 'readme = "README.md"', 'documentation = "https://docs.rs/%s"' % crate, "rust-version = ", "keywords = ", "categories = "):
+            assert "\n" + line in text, (crate, line)
+        os.remove("%s/%s/Cargo.lock" % (folder, crate))
+    with open(folder + "/Cargo.toml", "w") as f:
+        f.write('[workspace]\nresolver = "2"\nmembers = %s\n' % json.dumps(CRATES))
+    # One builds on the other, and none is published yet: together. That they build is said by the other tests.
+    r = subprocess.run(["cargo", "package", "--workspace", "--allow-dirty", "--no-verify"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                       env=dict(os.environ, CARGO_TARGET_DIR=folder + "/target", CARGO_TERM_COLOR="never"))
+    if re.search("Could not resolve host|failed to (get|download|query)|network", r.stderr):
+        raise Skip("there is no registry")
+    assert r.returncode == 0 and "warning" not in r.stderr, r.stderr
+    for crate in CRATES:
+        names = subprocess.run(["tar", "tzf", "%s/target/package/%s-0.1.0.crate" % (folder, crate)], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        for name in ("Cargo.toml", "README.md", "src/lib.rs"):
+            assert "%s-0.1.0/%s" % (crate, name) in names, (crate, names)
+
+
 # ---- Functions
 
 

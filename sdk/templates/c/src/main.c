@@ -3,6 +3,14 @@
  * output. */
 #include <stdio.h>
 
+/* What more there is; ssvm.yaml says what the function may use:
+ *
+ *     #include "ssvm_state.h" // of the folder sdk
+ *     int64_t visits;
+ *     ssvm_kv_increment(name, len, 1, 0, &visits); // grants: {kv: on}
+ *     ssvm_http_request("GET", 3, url, url_len, ...); // grants: {allow-http: example.org}
+ *     fprintf(stderr, "greeted %s\n", name); // into the log: `ssvm logs @NAME@` */
+
 int main(void)
 {
     char name[256];

@@ -1,6 +1,5 @@
 use ssvm_tensorflow::picture::{decode_f32, Order};
 use ssvm_tensorflow::{Error, Graph, Tensor};
-use wasm_bindgen::prelude::*;
 
 /// What was there for lunch? Put another model and its labels here; the names are those of its tensors.
 const MODEL: &[u8] = include_bytes!("../model/food.tflite");
@@ -10,12 +9,8 @@ const INPUT: &str = "input";
 const OUTPUT: &str = "MobilenetV2/Predictions/Softmax";
 
 /// At /classify, and at /f/@NAME@/classify: a picture (JPEG or PNG) in, its label and how sure the model is.
-#[wasm_bindgen]
-pub fn classify(picture: &[u8]) -> Result<String, JsValue> {
-    likeliest(picture).map_err(|error| JsValue::from_str(&error.to_string()))
-}
-
-fn likeliest(picture: &[u8]) -> Result<String, Error> {
+#[ssvm::function]
+pub fn classify(picture: &[u8]) -> Result<String, Error> {
     let pixels = decode_f32(picture, SIDE, SIDE, Order::Rgb)?;
     let input = Tensor::new(&[1, SIDE as i64, SIDE as i64, 3], &pixels)?;
     let scores: Vec<f32> = Graph::load(MODEL)?.run().input(INPUT, input)?.fetch(OUTPUT)?;
