@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/landlock.h"
 #include "command/allow.h"
 #include "command/run.h"
 #include "control/dispatch.h"
@@ -28,6 +29,7 @@
 struct ctl_commands {
     pthread_mutex_t lock;
     struct cmd_allow allow;
+    bool off; /* they would not be confined, and the operator does not want that */
     struct sv_str tenants[CTL_COMMANDS_MAX]; /* of those that run; {NULL}: a free place */
 };
 
@@ -172,6 +174,10 @@ static int run(struct ctl_commands *c, struct sv_err *err, struct plat_message *
 
     (void)plat_get_u64(m, PLAT_TAG_TIMEOUT_MS, &ms);
     r.deadline_ns = sv_clock_ns() + (ms < INT32_MAX ? ms : INT32_MAX) * NS_PER_MS;
+    if (c->off)
+        return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                       "Permission denied: native commands are off: this system has no Landlock to "
+                       "confine them with; the server's setting unconfined-commands allows them");
     if (result == SV_ENOTFOUND)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "'%.512s': there is no such program", args[0]);
     if (result < 0 || !granted(c, m, path))
@@ -239,6 +245,23 @@ bool ctl_command_allowed(struct ctl_server *server, const char *name)
 
 /* ---- The part ---- */
 
+/* Commands are confined with Landlock: say where there is none, and whether they run. */
+static void check_confinement(const struct ctl_server *server, struct ctl_commands *c)
+{
+    char *unconfined = ctl_setting(server, "unconfined-commands");
+    int rules = sv_landlock_new();
+
+    if (rules >= 0) {
+        close(rules);
+    } else {
+        c->off = !unconfined || strcmp(unconfined, "on") != 0;
+        fprintf(stderr, "ssvm-control: this system has no Landlock: native commands %s\n",
+                c->off ? "are off; unconfined-commands would allow them"
+                       : "run unconfined, as unconfined-commands says");
+    }
+    sv_free(unconfined);
+}
+
 int ctl_command_start(struct ctl_server *server, struct sv_err *err)
 {
     char *list = ctl_setting(server, "allow-command"), *save = NULL;
@@ -248,10 +271,12 @@ int ctl_command_start(struct ctl_server *server, struct sv_err *err)
     server->commands = c;
     if (r == 0) {
         pthread_mutex_init(&c->lock, NULL);
-        if (list && strcmp(list, "none") != 0)
+        if (list && strcmp(list, "none") != 0) {
+            check_confinement(server, c);
             for (char *one = strtok_r(list, ", ", &save); one && r == 0;
                  one = strtok_r(NULL, ", ", &save))
                 r = cmd_allow_add(err, &c->allow, one);
+        }
     }
     sv_free(list);
     return r;

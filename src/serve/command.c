@@ -2,7 +2,9 @@
  * guest's thread waits for it. */
 #include "serve/command.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "serve/loop.h"
@@ -66,11 +68,41 @@ static void run(void *data, void *store_data, ssvm_process_run *r)
     plat_message_release(&answer);
 }
 
-own ssvm_error *srv_command_new(own ssvm_process **ret)
+struct srv_commands {
+    pthread_mutex_t lock;
+    own ssvm_process *process; /* NULL: nobody has asked for it */
+};
+
+own struct srv_commands *srv_commands_new(void)
+{
+    struct srv_commands *c = calloc(1, sizeof *c);
+
+    if (c)
+        pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void srv_commands_delete(own struct srv_commands *c)
+{
+    if (!c)
+        return;
+    ssvm_process_delete(c->process);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+own ssvm_error *srv_commands_open(struct srv_commands *c, ssvm_process **ret)
 {
     static const ssvm_process_backend backend = {SSVM_PROCESS_ABI, run};
-    ssvm_process_config c = SSVM_PROCESS_CONFIG_INIT;
+    ssvm_process_config config = SSVM_PROCESS_CONFIG_INIT;
+    ssvm_error *error = NULL;
 
-    c.backend = &backend;
-    return ssvm_process_new(&c, ret);
+    config.backend = &backend;
+    pthread_mutex_lock(&c->lock);
+    if (!c->process)
+        error = ssvm_process_new(&config, &c->process);
+    if (ret)
+        *ret = c->process;
+    pthread_mutex_unlock(&c->lock);
+    return error;
 }

@@ -150,6 +150,12 @@ void srv_fair_away(struct srv_conn *conn)
     quota_of(conn)->share->running++;
 }
 
+void srv_fair_go_on(struct srv_conn *conn)
+{
+    atomic_fetch_add_explicit(&quota_of(conn)->running, 1, memory_order_relaxed);
+    srv_fair_away(conn);
+}
+
 void srv_fair_end(struct srv_conn *conn)
 {
     struct srv_quota *quota = quota_of(conn);

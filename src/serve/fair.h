@@ -36,6 +36,8 @@ void srv_fair_put(struct srv_fair *, struct srv_conn *);
 struct srv_conn *srv_fair_take(struct srv_fair *, uint32_t tenant_max);
 /* A call, counted by its quota already, goes on beside the loops; the end of one that does. */
 void srv_fair_away(struct srv_conn *);
+/* The same of one that was ended for a while: its quota counts it again, too. */
+void srv_fair_go_on(struct srv_conn *);
 void srv_fair_end(struct srv_conn *);
 /* Take the last call that was put for this function away again. */
 void srv_fair_remove(struct srv_fair *, struct srv_conn *);

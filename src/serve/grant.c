@@ -21,7 +21,10 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
     ssvm_error *error;
 
     *g = (struct srv_grant){.image = config->image, .log = log};
-    error = srv_command_new(&g->process);
+    g->commands = srv_commands_new();
+    error = g->commands && strcmp(config->allow_command, "none") != 0
+                ? srv_commands_open(g->commands, NULL)
+                : NULL;
     if (error)
         fprintf(stderr, "ssvm-serve: no native commands: %s\n", ssvm_error_message(error));
     ssvm_error_delete(error);
@@ -47,7 +50,7 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
 void srv_grant_release(struct srv_grant *g)
 {
     ssvm_nn_delete(g->nn);
-    ssvm_process_delete(g->process);
+    srv_commands_delete(g->commands);
     *g = (struct srv_grant){0};
 }
 
@@ -55,6 +58,7 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
 {
     ssvm_threads_config threads = SSVM_THREADS_CONFIG_INIT;
     ssvm_image_config image = SSVM_IMAGE_CONFIG_INIT;
+    ssvm_process *process = NULL;
     ssvm_error *error = NULL;
 
     if (g && g->nn && parts & SRV_GRANT_NN)
@@ -64,8 +68,11 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
         image.data = g->log;
         error = ssvm_linker_define_image(l, &image);
     }
-    if (!error && g && parts & SRV_GRANT_PROCESS)
-        error = ssvm_linker_define_process(l, g->process);
+    if (!error && g && g->commands && parts & SRV_GRANT_PROCESS) {
+        error = srv_commands_open(g->commands, &process);
+        if (!error)
+            error = ssvm_linker_define_process(l, process);
+    }
     if (!error && parts & SRV_GRANT_SOCKETS)
         error = srv_socket_define(l);
     if (!error)

@@ -9,8 +9,8 @@
 #include "serve/log.h"
 
 struct srv_grant {
-    ssvm_nn *nn; /* NULL: no inference */
-    ssvm_process *process;
+    ssvm_nn *nn;                   /* NULL: no inference */
+    struct srv_commands *commands; /* command.h */
     bool image;
     struct srv_log *log;
 };

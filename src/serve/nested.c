@@ -122,10 +122,10 @@ static int give(const struct waiting *w, ssvm_state_op *op)
                : SSVM_STATE_ELIMIT;
 }
 
-/* A place among those that wait for others. Half of the threads keep running what they wait for. */
+/* A place among those that wait for others. */
 static bool enter(struct srv_server *server)
 {
-    if (atomic_fetch_add(&server->nested, 1) < (unsigned)server->config.calls / 2)
+    if (atomic_fetch_add(&server->nested, 1) < srv_pool_waiting_max(server))
         return true;
     atomic_fetch_sub(&server->nested, 1);
     return false;
@@ -161,7 +161,9 @@ static int run(struct srv_conn *caller, ssvm_state_op *op, struct srv_virtual *v
         code = fail(op, SSVM_STATE_ELIMIT, "the server takes no more requests");
     } else {
         v->body = NULL;
+        srv_pool_wait(&server->pool, caller);
         code = wait_for(w, op, deadline_ns) ? give(w, op) : SSVM_STATE_ETIME;
+        srv_pool_go_on(&server->pool, caller);
     }
     if (w)
         unref(w);

@@ -16,6 +16,7 @@
 #include "serve/loop.h"
 #include "serve/priority.h"
 #include "serve/relay.h"
+#include "serve/state.h"
 
 #define NS_PER_MS 1000000U
 #define STACK_BYTES (1U << 20) /* of a thread; guests have stacks of their own */
@@ -240,6 +241,32 @@ void srv_pool_return(struct srv_pool *pool, struct srv_conn *conn)
         pthread_cond_signal(&pool->more);
     pthread_mutex_unlock(&pool->lock);
     srv_loop_give(conn->loop, conn);
+}
+
+unsigned srv_pool_waiting_max(const struct srv_server *server)
+{
+    unsigned half = (unsigned)server->config.calls / 2;
+
+    return half > SRV_CALL_DEPTH_MAX ? half : SRV_CALL_DEPTH_MAX;
+}
+
+void srv_pool_wait(struct srv_pool *pool, struct srv_conn *conn)
+{
+    pthread_mutex_lock(&pool->lock);
+    set_away(pool, -1);
+    srv_fair_end(conn);
+    if (ready_calls(pool) > 0)
+        want_thread(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* There may be more than `calls` now, for a while: all are in the middle of something. */
+void srv_pool_go_on(struct srv_pool *pool, struct srv_conn *conn)
+{
+    pthread_mutex_lock(&pool->lock);
+    set_away(pool, 1);
+    srv_fair_go_on(conn);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* Of all calls beside the loops, those that one tenant may have. */
@@ -572,9 +599,9 @@ bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
 
     memset(pool, 0, sizeof *pool);
     pool->server = server;
-    /* Calls beside the loops, a loop's own call each, and as many that were found to be long while
-     * the pool was full. */
-    pool->max_threads = (unsigned)server->config.calls + 2 * n;
+    /* Calls beside the loops, those that wait for others, a loop's own call each, and as many that
+     * were found to be long while the pool was full. */
+    pool->max_threads = (unsigned)server->config.calls + srv_pool_waiting_max(server) + 2 * n;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
     pthread_cond_init(&pool->wake_watch, NULL);

@@ -79,6 +79,12 @@ void srv_pool_stop(struct srv_pool *);
 
 /* The call is made, by a thread without a loop: give the connection back. */
 void srv_pool_return(struct srv_pool *, struct srv_conn *);
+/* Calls that may wait for others that they have made; these have no place among those that run, of
+ * the server, their tenant or their function, so that there is one for what they wait for. */
+unsigned srv_pool_waiting_max(const struct srv_server *);
+/* Around such a wait, of a call beside the loops (srv_pool_part). */
+void srv_pool_wait(struct srv_pool *, struct srv_conn *);
+void srv_pool_go_on(struct srv_pool *, struct srv_conn *);
 /* Around a call on a loop's own thread. False: no memory. No `end` after the loop was lost. */
 bool srv_pool_begin(struct srv_pool *, struct srv_conn *);
 void srv_pool_end(struct srv_pool *, struct srv_conn *);

@@ -35,16 +35,16 @@ def until(what, check, patience=PATIENCE):
 
 
 class Server:
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, before=None):
         if not os.path.exists(BUILD + "/ssvm-control"):
             raise Skip("ssvm-control is not built")
-        self.dir, self.options = folder + "/served", options
+        self.dir, self.options, self.before = folder + "/served", options, before
         os.makedirs(self.dir + "/site", exist_ok=True)
 
     def __enter__(self):
         self.out = open(self.dir + "/out", "w")
         self.process = subprocess.Popen([BUILD + "/ssvm-serve", self.dir, "--listen", "127.0.0.1:0", "--log", self.dir + "/log", "--call-time", "60s", *self.options], stdout=self.out,
-                                        stderr=subprocess.STDOUT)
+                                        stderr=subprocess.STDOUT, preexec_fn=self.before)
         m = until("the server starts", lambda: re.search(r"http://\S+:(\d+) serves", open(self.dir + "/out").read()) or self.process.poll() is not None)
         assert m is not True, open(self.dir + "/out").read()
         self.port = int(m.group(1))
@@ -211,6 +211,24 @@ def functions_call_functions(folder):
         assert trace[:36] in answer and trace not in answer, answer
         for path in ("x", "/a b", "/\u00e9"):
             assert s.words("a", "call", "b", path, "").startswith("call: -3 "), path
+
+
+@test
+def functions_call_functions_with_one_place(folder):
+    with with_guest(folder, "--workers", "1", "--calls", "1") as s:
+        s.deploy("b", s.guest, ALL)
+        same(s.words("a", "call", "b", "", inner("call", "b", "", "")), "call: 200\nbody: call: 200\nbody: \n\n")
+        got = s.words("a", "nest", "a", 1)
+        same([int(x) for x in re.findall(r"(?:^|in: )(\d+) ", got)], list(range(1, 9)), got)
+        # Slow ones, which the loop does not make itself.
+        same(s.words("a", "call", "b", "", inner("sleep", 300)), "call: 200\nbody: slept\n\n")
+        same(s.words("a", "call", "b", "", inner("call", "b", "", "")), "call: 200\nbody: call: 200\nbody: \n\n")
+        several = [threading.Thread(target=s.words, args=("a", "call", "b", "", inner("sleep", 50))) for _ in range(12)]
+        for t in several:
+            t.start()
+        for t in several:
+            t.join()
+        same(s.words("a", "call", "b", "", ""), "call: 200\nbody: \n")
 
 
 @test
