@@ -1,39 +1,21 @@
 //! `#[ssvm::function]`: what `#[wasm_bindgen]` has, and types of serde as JSON. A type is known by how it is written.
 use proc_macro2::{Span, TokenStream as Tokens, TokenTree};
 use quote::{format_ident, quote, quote_spanned, ToTokens};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, GenericArgument, GenericParam, Ident, Item, ItemFn, LitStr, Pat, Path, PathArguments, ReturnType, Token, Type};
+use syn::{Error, FnArg, GenericArgument, GenericParam, Item, ItemFn, LitStr, Pat, Path, PathArguments, ReturnType, Type};
+
+use crate::options::{Options, Spelling};
 
 /// `#[ssvm::function(name = "other", crate = path::to::ssvm)]`
-pub struct Options {
-    name: Option<LitStr>,
-    path: Path,
-}
+pub fn options(input: ParseStream) -> syn::Result<Options> {
+    let spelling = Spelling {
+        key: "name",
+        unknown: |key| format!("there is no option '{key}': name = \"...\" and crate = ... are all"),
+        name: |input| named(input.parse()?),
+    };
 
-impl Parse for Options {
-    fn parse(input: ParseStream) -> syn::Result<Options> {
-        let mut options = Options { name: None, path: syn::parse_quote!(::ssvm) };
-
-        while !input.is_empty() {
-            if input.peek(Token![crate]) {
-                input.parse::<Token![crate]>()?;
-                input.parse::<Token![=]>()?;
-                options.path = input.parse()?;
-            } else {
-                let key: Ident = input.parse()?;
-                if key != "name" {
-                    return Err(Error::new_spanned(&key, format!("there is no option '{key}': name = \"...\" and crate = ... are all")));
-                }
-                input.parse::<Token![=]>()?;
-                options.name = Some(named(input.parse()?)?);
-            }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        Ok(options)
-    }
+    Options::parse(input, syn::parse_quote!(::ssvm), &spelling)
 }
 
 fn named(name: LitStr) -> syn::Result<LitStr> {

@@ -1,46 +1,31 @@
 //! `#[wasm_bindgen]` for exported functions, and `#[ssvm::function]`. What they make calls the crate ssvm-bindgen, which has the rules of the ABI.
 mod function;
+mod options;
 
 use proc_macro::TokenStream;
 use proc_macro2::{Span, TokenStream as Tokens};
 use quote::{format_ident, quote};
-use syn::parse::{Parse, ParseStream};
+use syn::parse::ParseStream;
 use syn::spanned::Spanned;
-use syn::{parse_macro_input, Error, FnArg, Ident, Item, ItemFn, LitStr, Path, ReturnType, Token, Type};
+use syn::{parse_macro_input, Error, FnArg, Ident, Item, ItemFn, LitStr, Path, ReturnType, Type};
+
+use options::{Options, Spelling};
 
 /// `#[wasm_bindgen(js_name = "other", crate = path::to::ssvm_bindgen)]`
-struct Options {
-    name: Option<String>,
-    path: Path,
-}
-
-impl Parse for Options {
-    fn parse(input: ParseStream) -> syn::Result<Options> {
-        let mut options = Options { name: None, path: syn::parse_quote!(::wasm_bindgen) };
-
-        while !input.is_empty() {
-            if input.peek(Token![crate]) {
-                input.parse::<Token![crate]>()?;
-                input.parse::<Token![=]>()?;
-                options.path = input.parse()?;
-            } else {
-                let key: Ident = input.parse()?;
-                if key != "js_name" {
-                    return Err(Error::new(key.span(), format!("'{key}' needs a JavaScript host; js_name and crate do not")));
-                }
-                input.parse::<Token![=]>()?;
-                options.name = Some(if input.peek(LitStr) {
-                    input.parse::<LitStr>()?.value()
-                } else {
-                    input.parse::<Ident>()?.to_string()
-                });
+fn read_options(input: ParseStream) -> syn::Result<Options> {
+    let spelling = Spelling {
+        key: "js_name",
+        unknown: |key| format!("'{key}' needs a JavaScript host; js_name and crate do not"),
+        name: |input| {
+            if input.peek(LitStr) {
+                return input.parse();
             }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        Ok(options)
-    }
+            let name: Ident = input.parse()?;
+            Ok(LitStr::new(&name.to_string(), name.span()))
+        },
+    };
+
+    Options::parse(input, syn::parse_quote!(::wasm_bindgen), &spelling)
 }
 
 /// How one argument comes in: the parameters of the export, the statement that makes the value, its descriptor, what is passed on.
@@ -85,7 +70,7 @@ fn export(options: &Options, f: &ItemFn) -> syn::Result<Tokens> {
     check(f)?;
     let path = &options.path;
     let name = &f.sig.ident;
-    let exported = options.name.clone().unwrap_or_else(|| name.to_string());
+    let exported = options.name.as_ref().map_or_else(|| name.to_string(), LitStr::value);
     let describe = format!("__wbindgen_describe_{exported}");
     let result = match &f.sig.output {
         ReturnType::Default => quote!(()),
@@ -130,7 +115,7 @@ fn export(options: &Options, f: &ItemFn) -> syn::Result<Tokens> {
 /// Lets the host call the function with strings, bytes and numbers.
 #[proc_macro_attribute]
 pub fn wasm_bindgen(options: TokenStream, item: TokenStream) -> TokenStream {
-    let options = parse_macro_input!(options as Options);
+    let options = parse_macro_input!(options with read_options);
     let item = parse_macro_input!(item as Item);
     let made = match &item {
         Item::Fn(f) => export(&options, f),
@@ -143,7 +128,7 @@ pub fn wasm_bindgen(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Lets the host call the function with strings, bytes, numbers and JSON. The crate `ssvm` has it as `#[ssvm::function]`.
 #[proc_macro_attribute]
 pub fn function(options: TokenStream, item: TokenStream) -> TokenStream {
-    let options = parse_macro_input!(options as function::Options);
+    let options = parse_macro_input!(options with function::options);
     let item = parse_macro_input!(item as Item);
 
     function::expand(&options, &item).into()
