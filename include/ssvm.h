@@ -229,6 +229,9 @@ typedef struct ssvm_config {
      * calls of imports: only for modules that got theirs from ssvm_costs_append, or have none
      * (ssvm_module_has_costs tells). Else such a section means nothing. Since 0.1. */
     bool module_costs;
+    /* In ssvm_module_fill_cache, while another process compiles the same: end with this one, our
+     * parent, by SIGTERM. 0: wait in any case. Since 0.1. */
+    uint32_t parent;
 } ssvm_config;
 #define SSVM_CONFIG_INIT {.size = sizeof(ssvm_config)}
 

@@ -38,6 +38,7 @@ own ssvm_error *sv_tier_new(const ssvm_config *c, own struct sv_tier **ret)
     t->opt_level = 3;
     t->trust = c->trust_native;
     t->run = c->compiler_run;
+    t->parent = (pid_t)c->parent;
     t->run_data = c->compiler_data;
     t->mode = !c->tier || strcmp(c->tier, "auto") == 0 ? SV_TIER_AUTO
               : strcmp(c->tier, "aot") == 0            ? SV_TIER_AOT
@@ -352,8 +353,8 @@ int sv_tier_make(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
     return r;
 }
 
-/* One that is at it already is waited for, as long as whoever started us is there to want it:
- * starts of one program while it is compiled must not pile up here. */
+/* One that is at it already is waited for, as long as the parent is there to want it: starts of one
+ * program while it is compiled must not pile up here. */
 static int lock_entry(struct sv_err *err, struct sv_tier *t, const struct sv_cache_name *name,
                       int *ret)
 {
@@ -361,11 +362,13 @@ static int lock_entry(struct sv_err *err, struct sv_tier *t, const struct sv_cac
 
     if (r < 0 || *ret >= 0)
         return r;
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() == 1)
+    if (t->parent)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (t->parent && getppid() != t->parent)
         raise(SIGTERM); /* it had gone before we asked to be told */
     r = sv_cache_lock(err, t->cache, name, true, ret);
-    prctl(PR_SET_PDEATHSIG, 0);
+    if (t->parent)
+        prctl(PR_SET_PDEATHSIG, 0);
     return r;
 }
 

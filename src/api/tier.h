@@ -37,6 +37,7 @@ struct sv_tier {
     int (*run)(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
                const int fds[3]);
     void *run_data;
+    pid_t parent; /* as in ssvm_config */
     char *cache_dir;
     pthread_mutex_t lock; /* of what is below, and of modules' digests */
     struct sv_compiler compiler;

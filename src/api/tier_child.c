@@ -84,7 +84,7 @@ static void close_child(struct child *c)
 static int spawn(const struct sv_tier *t, const struct child *child, const struct sv_tier_code *c,
                  unsigned form_number, bool cached, pid_t *ret)
 {
-    char form[16], loop[32];
+    char form[16], loop[32], self[16];
     char *argv[] = {t->program,
                     (char *)"compile",
                     (char *)"--fill-cache",
@@ -93,6 +93,8 @@ static int spawn(const struct sv_tier *t, const struct child *child, const struc
                     form,
                     (char *)"--loop",
                     loop,
+                    (char *)"--starter",
+                    self,
                     (char *)"-",
                     t->debug ? (char *)"--debug" : NULL,
                     NULL};
@@ -101,6 +103,7 @@ static int spawn(const struct sv_tier *t, const struct child *child, const struc
     sigset_t none;
     int r;
 
+    snprintf(self, sizeof self, "%d", (int)getpid());
     snprintf(form, sizeof form, "%u", form_number);
     snprintf(loop, sizeof loop, "%u:%u", c->func, c->offset);
     sigemptyset(&none);

@@ -89,6 +89,7 @@ enum cli_option_id {
     CLI_ENABLE_ALL,
     CLI_ENV,
     CLI_FILL_CACHE,
+    CLI_STARTER,
     CLI_FORM,
     CLI_FROM,
     CLI_LOOP,

@@ -20,6 +20,7 @@ struct compile {
     const char *out, *fill, *costs;
     unsigned long form;
     uint32_t func, loop; /* of --fill-cache; 0: the whole module */
+    pid_t starter;       /* of --fill-cache; 0: it did not say */
     bool progress;       /* on a terminal */
     bool level;          /* -O was given */
     char cache[4096];
@@ -110,6 +111,11 @@ static bool set_option(struct compile *c, int id)
         return true;
     case CLI_FILL_CACHE:
         c->fill = c->args.value;
+        return true;
+    case CLI_STARTER:
+        if (!number(c, INT32_MAX, &n))
+            return false;
+        c->starter = (pid_t)n;
         return true;
     case CLI_FORM:
         if (!number(c, 15, &c->form))
@@ -218,17 +224,26 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
     return status;
 }
 
+/* Get this signal when the parent ends, or end now where it has. 0: whoever that is. */
+static void die_with(pid_t parent, int signal)
+{
+    prctl(PR_SET_PDEATHSIG, signal);
+    if (parent && getppid() != parent)
+        _exit(CLI_STATUS_ERROR);
+}
+
 /* Whoever started us waits for us, or wants to be rid of us at once without a zombie, while the
  * work is of use for later starts all the same. So another process does it. */
-static void hand_over(void)
+static void hand_over(struct compile *c)
 {
+    pid_t self = getpid(), pid = fork();
     int status = 0;
-    pid_t pid;
 
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        c->config.parent = (uint32_t)self;
         return;
+    }
+    die_with(c->starter, SIGTERM);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     _exit(pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : CLI_STATUS_ERROR);
@@ -268,9 +283,7 @@ static int run_apart(struct compile *c, const char *file)
     pid_t self = getpid(), pid = fork();
 
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != self)
-            _exit(CLI_STATUS_ERROR);
+        die_with(self, SIGKILL);
         if (messages >= 0)
             dup2(messages, STDERR_FILENO);
         exit(run(c, file));
@@ -323,10 +336,10 @@ int cli_compile(int argc, char **argv)
         return run_apart(&c, file);
     if (strcmp(c.fill, "none") == 0) {
         c.config.cache_dir = NULL;
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* of no use to others */
+        die_with(c.starter, SIGKILL); /* of no use to others */
     } else {
         c.config.cache_dir = c.fill;
-        hand_over();
+        hand_over(&c);
     }
     return run(&c, file);
 }

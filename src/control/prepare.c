@@ -447,7 +447,9 @@ bool ctl_prepare_native(struct ctl_server *server, struct sv_err *err,
                         const uint8_t ready[PLAT_DIGEST_BYTES])
 {
     char program[PATH_MAX + 64], cache[PATH_MAX];
-    char *const argv[] = {(char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, cache, program, NULL};
+    char self[16];
+    char *const argv[] = {
+        (char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, cache, program, self, NULL};
     struct files f = {.n = 3};
     int r;
 
@@ -456,6 +458,7 @@ bool ctl_prepare_native(struct ctl_server *server, struct sv_err *err,
         sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the program 'ssvm' was not found");
         return false;
     }
+    snprintf(self, sizeof self, "%d", (int)getpid());
     f.fds[0] = ctl_blob_open(server, ready);
     f.fds[1] = open_memory();
     f.fds[2] = open_memory();

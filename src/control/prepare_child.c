@@ -569,7 +569,7 @@ int ctl_compile_child(int argc, char **argv)
     static struct sv_err err;
     char folder[PATH_MAX];
 
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     own_folder(folder);
     const char *const readable[] = {folder, NULL}, *const writable[] = {argv[2], NULL};
@@ -578,8 +578,8 @@ int ctl_compile_child(int argc, char **argv)
         fprintf(stderr, "ssvm-control: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    execl(argv[3], "ssvm", "compile", "--fill-cache", argv[2], "--form", "10", "--loop", "0:0", "-",
-          (char *)NULL);
+    execl(argv[3], "ssvm", "compile", "--fill-cache", argv[2], "--form", "10", "--loop", "0:0",
+          "--starter", argv[4], "-", (char *)NULL);
     fprintf(stderr, "ssvm-control: cannot start '%s': %s\n", argv[3], strerror(errno));
     return EXIT_FAILURE;
 }

@@ -165,15 +165,16 @@ pid_t srv_process_start(const struct srv_process *p, const struct srv_user *user
 /* ---- Compilers ---- */
 
 static void exec_compiler(const char *program, const char *cache, const char *form,
-                          const char *loop, const int fds[3])
+                          const char *loop, pid_t parent, const int fds[3])
 {
-    char here[PATH_MAX], lib[PATH_MAX + 32];
+    char here[PATH_MAX], lib[PATH_MAX + 32], starter[16];
     const char *slash = strrchr(program, '/');
     const char *const read[] = {here, lib, NULL}, *const write[] = {cache, NULL};
     const struct plat_jail jail = {.read = read, .write = write, .processes = true};
 
     snprintf(here, sizeof here, "%.*s", (int)(slash - program), program);
     snprintf(lib, sizeof lib, "%s/../lib/ssvm", here);
+    snprintf(starter, sizeof starter, "%d", (int)parent);
     for (int i = 0; i < 3; i++) {
         if (dup2(fds[i], i) < 0)
             _exit(EXIT_FAILURE);
@@ -181,7 +182,7 @@ static void exec_compiler(const char *program, const char *cache, const char *fo
     setsid();
     if (plat_jail_enter(NULL, &jail) == 0)
         execl(program, program, "compile", "--fill-cache", cache ? cache : "none", "--form", form,
-              "--loop", loop, "-", (char *)NULL);
+              "--loop", loop, "--starter", starter, "-", (char *)NULL);
     _exit(EXIT_FAILURE);
 }
 
@@ -195,7 +196,7 @@ pid_t srv_process_compile(const char *program, const struct srv_user *user, cons
         return pid;
     sigemptyset(&none);
     if (become_child(user, parent, &none))
-        exec_compiler(program, cache, form, loop, fds);
+        exec_compiler(program, cache, form, loop, parent, fds);
     _exit(EXIT_FAILURE);
 }
 

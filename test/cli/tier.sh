@@ -117,10 +117,23 @@ while [ "$stopped" != "$(compilers still)" ]; do
     sleep 0.05
 done
 if [ -n "$stopped" ]; then
-    # Long enough for their compilers to know whom they work for.
-    for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" $n >out.txt 2>&1; done
-    for _ in $(seq 1000); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
-    expect "who waits for a compiler ends with who wanted it" "$stopped" "$(compilers still)"
+    # Long enough for their compilers to know whom they work for, and too short.
+    for count in $n 1; do
+        for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" $count >out.txt 2>&1; done
+        for _ in $(seq 1000); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
+        expect "who waits for a compiler ends with who wanted it ($count)" "$stopped" "$(compilers still)"
+    done
+    # And where orphans have another parent than the first process.
+    cat >reaper.py <<'EOF'
+import ctypes, subprocess, sys
+sys.exit(ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) or subprocess.call(sys.argv[1:]))
+EOF
+    export -f compilers
+    # shellcheck disable=SC2016
+    python3 reaper.py bash -c 'for count in '"$n"' 1 1; do "$0" --cache "$PWD/still" --invoke loop "$1" $count >out.txt 2>&1; done
+        for _ in $(seq 1000); do [ "$(compilers still)" = "$2" ] && break; sleep 0.02; done
+        compilers still >left.txt' "$SSVM" "$wasm" "$stopped"
+    expect "who waits for a compiler ends with who wanted it, below a reaper" "$stopped" "$(cat left.txt)"
     for child in $stopped; do kill -CONT "$child" 2>/dev/null; done
 fi
 settle still
