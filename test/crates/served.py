@@ -186,7 +186,7 @@ def commands_end_with_control(folder):
 
 @lib.test
 def storage_is_the_tenants(folder):
-    with with_function(folder, "kv: on\nallow-command: [cat]") as s:
+    with with_function(folder, "kv: on\nallow-command: [cat]", "--allow-command", "cat") as s:
         key = s.words("a", "store", 7, -1).strip()
         same(s.words("a", "load", key), "[7, -1]\n")
         # The same, by the admin interface: there and back.
@@ -209,7 +209,7 @@ def storage_is_the_tenants(folder):
 
 @lib.test
 def storage_has_the_tenants_quota(folder):
-    with with_function(folder, "kv: on\nallow-command: [cat]") as s:
+    with with_function(folder, "kv: on\nallow-command: [cat]", "--allow-command", "cat") as s:
         s.deploy("b", s.wasm, "kv: on\nallow-command: [cat]", "limits:\n  storage: 200\n")
         key = s.words("b", "store", *range(20)).strip()
         got, _ = s.ask("POST", "/f/b", "store\n" + "1\n" * 40)
