@@ -246,10 +246,23 @@ LLVMValueRef lower_helper(struct lower *l, enum sv_native_helper h, LLVMValueRef
 
 void lower_call_out(struct lower *l, LLVMValueRef func, LLVMValueRef slots)
 {
-    LLVMValueRef args[2] = {func, slots}, out;
+    LLVMValueRef args[] = {l->inst, func, slots, l->gas_ref}, out;
+    LLVMTypeRef types[] = {l->t->ptr, l->t->ptr, l->t->ptr, l->t->ptr};
+    unsigned n = l->gas_ref ? 4 : 3;
 
+    if (l->metered && !l->gas_ref) {
+        lower_helper(l, SV_NATIVE_CALL, args + 1, 2);
+        return;
+    }
     out = lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, out)), true);
-    leave(l, out, args, 2);
+    if (l->metered)
+        lower_gas_pass(l);
+    out = LLVMBuildCall2(l->b, LLVMFunctionType(l->t->i64, types, n, false), out, args, n, "");
+    if (l->metered) {
+        LLVMAddCallSiteAttribute(out, n, l->u->gas);
+        lower_gas_take(l);
+    }
+    lower_call_stays(l->u, out);
 }
 
 LLVMValueRef lower_slots(struct lower *l, uint32_t n)

@@ -116,9 +116,9 @@ struct ssvm_error {
     const char *backtrace;
 };
 
+/* What an embedder's function is told of its caller. */
 struct ssvm_caller {
-    struct sv_call *call;
-    ssvm_store *store;
+    struct sv_call call;
 };
 
 static inline ssvm_store *sv_api_store_of(const struct sv_store *s)
@@ -162,14 +162,15 @@ own ssvm_error *sv_api_call(ssvm_store *, struct sv_func *, union sv_slot *args)
 #define SV_API_PLAIN_MAX 16
 /* An embedder's function in a store: call->data of sv_api_enter_host. */
 struct sv_api_thunk {
+    struct sv_host_direct direct; /* first; `fn` and its data */
     ssvm_host_fn fn;
-    void *data;
     bool plain; /* numbers alone, and few: `kinds` are its parameters' and results' */
     uint8_t kinds[SV_API_PLAIN_MAX];
     void (*release)(void *data);
 };
-own struct sv_api_thunk *sv_api_thunk_new(ssvm_store *, const struct sv_type *, ssvm_host_fn,
-                                          void *data); /* in the store's arena; NULL: no memory */
+/* `name`: "module.name", copied. NULL: no memory. */
+struct sv_func *sv_api_func_new(ssvm_store *, const struct sv_type *, const char *name,
+                                ssvm_host_fn, void *data);
 sv_host_fn sv_api_enter_host;
 /* Gas of a call to an embedder's function. */
 #define SV_API_HOST_CALL_COST 1

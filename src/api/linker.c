@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/api.h"
+#include "runtime/native.h"
 
 /* Values of a host call that need no allocation. */
 #define INLINE_VALS 16
@@ -43,9 +44,11 @@ void ssvm_linker_delete(own ssvm_linker *l)
 }
 
 /* An embedder's error on its way into the guest. */
-static int fail_guest(struct sv_call *c, ssvm_store *s, own ssvm_error *e)
+static int fail_guest(struct sv_call *c, void *error)
 {
+    ssvm_error *e = error;
     struct sv_thread *th = c->th;
+    ssvm_store *s = sv_api_store_of(th->store); /* of the thread that calls */
     int r;
 
     if (e->kind == SSVM_EEXIT) {
@@ -62,7 +65,7 @@ static int fail_guest(struct sv_call *c, ssvm_store *s, own ssvm_error *e)
     return r;
 }
 
-own struct sv_api_thunk *sv_api_thunk_new(ssvm_store *s, const struct sv_type *type,
+static own struct sv_api_thunk *new_thunk(ssvm_store *s, const struct sv_type *type,
                                           ssvm_host_fn fn, void *data)
 {
     struct sv_api_thunk *t = sv_arena_zero(&s->store->arena, sizeof *t);
@@ -70,7 +73,10 @@ own struct sv_api_thunk *sv_api_thunk_new(ssvm_store *s, const struct sv_type *t
 
     if (!t)
         return NULL;
-    *t = (struct sv_api_thunk){.fn = fn, .data = data, .plain = n <= SV_API_PLAIN_MAX};
+    *t = (struct sv_api_thunk){
+        .direct = {(const void *)fn, data, NULL}, .fn = fn, .plain = n <= SV_API_PLAIN_MAX};
+    if (n == 0)
+        t->direct.end = fail_guest;
     for (uint32_t i = 0; i < n && t->plain; i++) {
         sv_valtype v = i < np ? type->func.params[i] : type->func.results[i - np];
 
@@ -85,7 +91,6 @@ static int enter_plain(struct sv_call *c, const struct sv_api_thunk *t, const un
                        union sv_slot *ret)
 {
     uint32_t np = c->func->type->func.nparams, nr = c->func->type->func.nresults;
-    struct ssvm_caller caller = {c, sv_api_store_of(c->th->store)};
     ssvm_val vals[SV_API_PLAIN_MAX];
     ssvm_error *error;
 
@@ -98,9 +103,9 @@ static int enter_plain(struct sv_call *c, const struct sv_api_thunk *t, const un
     }
     for (uint32_t i = np; i < np + nr; i++)
         vals[i].kind = t->kinds[i];
-    error = t->fn(t->data, &caller, vals, vals + np);
+    error = t->fn(t->direct.data, (struct ssvm_caller *)c, vals, vals + np);
     if (error)
-        return fail_guest(c, caller.store, error);
+        return fail_guest(c, error);
     for (uint32_t i = 0; i < nr; i++) {
         const ssvm_val *v = &vals[np + i];
 
@@ -121,7 +126,6 @@ static int enter_any(struct sv_call *c, const struct sv_api_thunk *t, const unio
     const struct sv_type *type = c->func->type;
     uint32_t np = type->func.nparams, nr = type->func.nresults;
     ssvm_store *s = sv_api_store_of(c->th->store); /* of the thread that calls */
-    struct ssvm_caller caller = {c, s};
     const struct sv_types *types = c->th->store->engine->types;
     ssvm_val fixed[INLINE_VALS] = {{.kind = SSVM_I32}}, *vals = fixed;
     ssvm_error *error;
@@ -142,9 +146,9 @@ static int enter_any(struct sv_call *c, const struct sv_api_thunk *t, const unio
     for (i = 0; i < nr && r == 0; i++)
         vals[np + i] = (ssvm_val){.kind = sv_api_kind(types, type->func.results[i])};
     if (r == 0) {
-        error = t->fn(t->data, &caller, vals, vals + np);
+        error = t->fn(t->direct.data, (struct ssvm_caller *)c, vals, vals + np);
         if (error)
-            r = fail_guest(c, s, error);
+            r = fail_guest(c, error);
     }
     for (i = 0; i < nr && r == 0; i++) {
         if (!sv_api_to_slot(s, type->func.results[i], &vals[np + i], ret))
@@ -164,7 +168,13 @@ static int enter_any(struct sv_call *c, const struct sv_api_thunk *t, const unio
 int sv_api_enter_host(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
 {
     const struct sv_api_thunk *t = c->data;
+    void *none = ret; /* no values, but somewhere */
+    ssvm_error *error;
 
+    if (t->direct.end) {
+        error = t->fn(t->direct.data, (struct ssvm_caller *)c, none, none);
+        return error ? fail_guest(c, error) : 0;
+    }
     return t->plain ? enter_plain(c, t, arg, ret) : enter_any(c, t, arg, ret);
 }
 
@@ -172,16 +182,20 @@ static void release_thunk(void *data)
 {
     struct sv_api_thunk *t = data;
 
-    t->release(t->data);
+    t->release(t->direct.data);
 }
 
-static struct sv_func *new_func(ssvm_store *s, const struct sv_type *type, const char *name,
+struct sv_func *sv_api_func_new(ssvm_store *s, const struct sv_type *type, const char *name,
                                 ssvm_host_fn fn, void *data)
 {
-    struct sv_api_thunk *t = sv_api_thunk_new(s, type, fn, data);
+    struct sv_api_thunk *t = new_thunk(s, type, fn, data);
+    struct sv_func *f = NULL;
 
-    return t ? sv_func_new_host(s->store, type, sv_api_enter_host, t, name, SV_API_HOST_CALL_COST)
-             : NULL;
+    if (t)
+        f = sv_func_new_host(s->store, type, sv_api_enter_host, t, name, SV_API_HOST_CALL_COST);
+    if (f && t->direct.end)
+        f->out = sv_native_helpers[SV_NATIVE_CALL_DIRECT];
+    return f;
 }
 
 /* "module.name" */
@@ -213,7 +227,7 @@ own ssvm_error *ssvm_linker_define_func(ssvm_linker *l, const char *module, cons
     type = sv_api_type(l->store->store->engine, functype);
     full = full_name(module, name);
     if (type && full)
-        x.func = new_func(l->store, type, full, fn, data);
+        x.func = sv_api_func_new(l->store, type, full, fn, data);
     sv_free(full);
     if (!x.func)
         return sv_api_nomem();
@@ -268,22 +282,22 @@ own ssvm_error *ssvm_linker_instantiate(ssvm_linker *l, const ssvm_module *m, ss
 
 ssvm_store *ssvm_caller_store(ssvm_caller *c)
 {
-    return c ? c->store : NULL;
+    return c ? sv_api_store_of(c->call.th->store) : NULL;
 }
 
 ssvm_instance *ssvm_caller_instance(ssvm_caller *c)
 {
-    return c ? (ssvm_instance *)c->call->inst : NULL;
+    return c ? (ssvm_instance *)c->call.inst : NULL;
 }
 
 void *ssvm_caller_slice(ssvm_caller *c, uint64_t ptr, uint64_t len)
 {
     void *p = NULL;
 
-    return c && sv_call_slice(c->call, ptr, len, &p) ? p : NULL;
+    return c && sv_call_slice(&c->call, ptr, len, &p) ? p : NULL;
 }
 
 bool ssvm_caller_use_gas(ssvm_caller *c, uint64_t gas)
 {
-    return c && sv_gas_charge(c->call->th, gas);
+    return c && sv_gas_charge(c->call.th, gas);
 }

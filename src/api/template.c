@@ -65,7 +65,7 @@ static own ssvm_error *take_down(ssvm_template *t, const ssvm_linker *l, const s
     if (f->host.fn == sv_api_enter_host) {
         ret->origin = ORIGIN_EMBEDDER;
         ret->embedder = thunk->fn;
-        ret->data = thunk->data;
+        ret->data = thunk->direct.data;
     } else if (l->has_wasi && f->host.data == l->wasi_state) {
         ret->origin = ORIGIN_WASI;
         t->has_wasi = true;
@@ -166,9 +166,7 @@ static struct sv_func *make(ssvm_store *s, const struct recipe *r, void *wasi_st
     } else if (r->origin == ORIGIN_HOST) {
         data = host_states[r->host];
     } else if (r->origin == ORIGIN_EMBEDDER) {
-        data = sv_api_thunk_new(s, r->type, r->embedder, r->data);
-        if (!data)
-            return NULL;
+        return sv_api_func_new(s, r->type, r->name, r->embedder, r->data);
     }
     return sv_func_new_host(s->store, r->type, r->fn, data, r->name, r->cost);
 }

@@ -45,30 +45,36 @@ struct target {
     union sv_slot *back;
 };
 
-/* `loop`: not f itself but the image of a loop of it, on `nslots` values. */
-static int call_outside(struct sv_thread *th, struct sv_func *f, const struct sv_native *loop,
-                        uint32_t nslots, struct target *t)
+/* The result of a call that the guest waits for at t->ret, not 0; `entry`: th->entry before it. */
+static __attribute__((noinline)) int left_outside(struct sv_thread *th, int r,
+                                                  struct sv_entry *entry, struct target *t)
 {
-    uint32_t results = f->type->func.result_slots;
-    struct sv_entry *entry = th->entry;
     struct sv_instance *inst = t->inst;
     const uint32_t *at = t->ret - 1;
     union sv_slot *fp = t->back;
-    int r;
 
-    save_caller(th, inst, (uintptr_t)t->ret, (uintptr_t)t->back);
-    th->sp = t->fp + (nslots > results ? nslots : results);
-    if (th->sp > th->stack_end)
-        return sv_trap_raise(th, SV_TRAP_STACK);
-    r = loop ? sv_native_enter_loop(th, f->inst, loop, f->index, t->fp) : f->entry(th, f, t->fp);
-    if (r == 0)
-        return 2;
     /* Left at the place of a trap or a throw, which may be another tier's. */
     if (r != SV_EEXCEPTION || !sv_interp_unwind(th, &at, &fp, &inst))
         return r;
     th->entry = entry;
     *t = (struct target){.inst = inst, .ip = at, .fp = fp};
     return 1;
+}
+
+/* `loop`: not f itself but the image of a loop of it, on `nslots` values. */
+static int call_outside(struct sv_thread *th, struct sv_func *f, const struct sv_native *loop,
+                        uint32_t nslots, struct target *t)
+{
+    uint32_t results = f->type->func.result_slots;
+    struct sv_entry *entry = th->entry;
+    int r;
+
+    save_caller(th, t->inst, (uintptr_t)t->ret, (uintptr_t)t->back);
+    th->sp = t->fp + (nslots > results ? nslots : results);
+    if (th->sp > th->stack_end)
+        return sv_trap_raise(th, SV_TRAP_STACK);
+    r = loop ? sv_native_enter_loop(th, f->inst, loop, f->index, t->fp) : f->entry(th, f, t->fp);
+    return r == 0 ? 2 : left_outside(th, r, entry, t);
 }
 
 static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
@@ -106,18 +112,24 @@ static int call_any(struct sv_thread *th, struct sv_func *f, struct target *t)
         tab = ((const struct sv_flavour *)inst->tier)->entry;                                      \
         mem = inst->mem0;                                                                          \
     } while (0)
+/* Behind a call that has been made, with its results at fp. */
+#define CALLED(ret_, back_)                                                                        \
+    do {                                                                                           \
+        const union sv_slot *results_ = fp;                                                        \
+                                                                                                   \
+        ip = (const uint32_t *)(uintptr_t)(ret_);                                                  \
+        fp = (union sv_slot *)(uintptr_t)(back_);                                                  \
+        R = results_[0].i64;                                                                       \
+        F = results_[0].f64;                                                                       \
+        G = results_[0].f32;                                                                       \
+        SLOW_GO;                                                                                   \
+    } while (0)
 #define TAKE_TARGET(r_, t_)                                                                        \
     do {                                                                                           \
         if (r_ <= 0)                                                                               \
             return r_;                                                                             \
-        if (r_ == 2) {                                                                             \
-            R = fp[0].i64;                                                                         \
-            F = fp[0].f64;                                                                         \
-            G = fp[0].f32;                                                                         \
-            ip = t_.ret;                                                                           \
-            fp = t_.back;                                                                          \
-            SLOW_GO;                                                                               \
-        }                                                                                          \
+        if (r_ == 2)                                                                               \
+            CALLED(t_.ret, t_.back);                                                               \
         SWITCH(t_.inst);                                                                           \
         R = (uintptr_t)t_.ret;                                                                     \
         T = (uintptr_t)t_.back;                                                                    \
@@ -167,15 +179,43 @@ SLOW(LOWER)
     SLOW_GO;
 }
 
-/* Entry of an imported function: as every entry, R the return ip, T the caller's fp. */
+static inline uint32_t slots_of(const struct sv_type *t)
+{
+    uint32_t params = t->func.param_slots, results = t->func.result_slots;
+
+    return params > results ? params : results;
+}
+
+/* Entry of an imported function, or a native one: as every entry, R the return ip, T the caller's
+ * fp. */
 SLOW(IMPORT)
 {
     SLOW_BEGIN;
-    struct sv_func *f = sv_instance_func(inst, ip[1]);
+    struct sv_func *f = inst->funcs[ip[1]];
+    struct sv_entry *entry;
+    struct target t;
+    int r;
 
-    if (!f)
-        return SV_ENOMEM;
-    CALL_ANY(f, R, T);
+    if (!f || f->inst) {
+        f = sv_instance_func(inst, ip[1]);
+        if (!f)
+            return SV_ENOMEM;
+        CALL_ANY(f, R, T);
+    }
+    entry = th->entry;
+    save_caller(th, inst, R, T);
+    th->sp = fp + slots_of(f->type);
+    if (__builtin_expect(th->sp > th->stack_end, 0))
+        return sv_trap_raise(th, SV_TRAP_STACK);
+    r = sv_host_call(th, inst, f, fp);
+    if (__builtin_expect(r == 0, 1))
+        CALLED(R, T);
+    t = (struct target){.inst = inst,
+                        .fp = fp,
+                        .ret = (const uint32_t *)(uintptr_t)R,
+                        .back = (union sv_slot *)(uintptr_t)T};
+    r = left_outside(th, r, entry, &t);
+    TAKE_TARGET(r, t);
 }
 
 /* The entry of a lowered function that has native code, for instances that it fits. */

@@ -162,21 +162,11 @@ int sv_host_end(struct sv_thread *th, int r)
     }
 }
 
-/* sv_func.entry of every host function. Native code has a shorter way (native_entry.c). */
+/* sv_func.entry of every host function. Native code has a shorter way (native_entry.c), and the
+ * interpreter (slow_call.c). */
 static int enter_host(struct sv_thread *th, struct sv_func *f, union sv_slot *args)
 {
-    struct sv_call c = {.th = th, .inst = th->inst, .func = f, .data = f->host.data};
-    int r;
-
-    if (f->cost && !sv_gas_charge(th, f->cost))
-        return sv_trap_raise(th, SV_TRAP_GAS);
-    f->host.calls++;
-    sv_threads_take(th);
-    r = f->host.fn(&c, args, args);
-    sv_threads_let(th);
-    if (__builtin_expect(r == 0 && !th->trap.code && sv_thread_ok(th), 1))
-        return 0;
-    return sv_host_end(th, r);
+    return sv_host_call(th, th->inst, f, args);
 }
 
 struct sv_func *sv_func_new_host(struct sv_store *s, const struct sv_type *type, sv_host_fn *fn,

@@ -4,6 +4,7 @@
 #define SV_RUNTIME_EXEC_H
 
 #include "runtime/instance.h"
+#include "runtime/threads.h"
 
 struct sv_exec_ops {
     const char *name; /* "interp" */
@@ -34,5 +35,24 @@ struct sv_exec_ops {
     void (*frames)(struct sv_thread *th, const void *ip, union sv_slot *fp,
                    struct sv_instance *inst, struct sv_backtrace *ret);
 };
+
+/* Call a host function from inst, whose guest has been left as C code wants it. Results as those of
+ * sv_func.entry. */
+static inline int sv_host_call(struct sv_thread *th, struct sv_instance *inst, struct sv_func *f,
+                               union sv_slot *args)
+{
+    struct sv_call c = {.th = th, .inst = inst, .func = f, .data = f->host.data};
+    int r;
+
+    if (f->cost && !sv_gas_charge(th, f->cost))
+        return sv_trap_raise(th, SV_TRAP_GAS);
+    f->host.calls++;
+    sv_threads_take(th);
+    r = f->host.fn(&c, args, args);
+    sv_threads_let(th);
+    if (__builtin_expect(r == 0 && !th->trap.code && sv_thread_ok(th), 1))
+        return 0;
+    return sv_host_end(th, r);
+}
 
 #endif

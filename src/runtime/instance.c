@@ -567,7 +567,7 @@ struct sv_func *sv_instance_func(struct sv_instance *inst, uint32_t index)
     f->store = inst->store;
     f->type = inst->module->funcs[index].type;
     f->index = index;
-    f->out = sv_native_helpers[SV_NATIVE_CALL];
+    f->out = sv_native_helpers[SV_NATIVE_CALL_OUT];
     if (!sv_native_bind(f) && (!exec || exec->bind(f) < 0))
         return NULL;
     inst->funcs[index] = f;

@@ -30,6 +30,15 @@ struct sv_call {
     void *data;               /* func->host.data */
 };
 
+/* What host.data of a host function without parameters and results may begin with: native code then
+ * calls `fn` in place of host.fn, which does the same. */
+struct sv_host_direct {
+    const void *fn; /* void *fn(void *data, struct sv_call *, and two pointers to nothing) */
+    void *data;
+    /* What the function gave, not NULL: the result of host.fn. NULL: it is not one of these. */
+    int (*end)(struct sv_call *c, void *error);
+};
+
 /* Behind a host function's call that did not just return 0: what the guest is left with, or 0. */
 int sv_host_end(struct sv_thread *th, int r);
 

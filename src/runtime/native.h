@@ -150,12 +150,16 @@ bool sv_native_has(const struct sv_native *, uint32_t index);
 bool sv_native_bind(struct sv_func *f);
 /* sv_func.entry of native functions. */
 int sv_native_entry(struct sv_thread *th, struct sv_func *f, union sv_slot *args);
-/* sv_host_end, where native code called by the short way: an exception goes on in its frames. */
-int sv_native_host_end(struct sv_instance *, int r, unsigned pushed_ip);
+/* sv_host_end, where native code called by the short way, with what came back: an exception goes on
+ * in its frames. */
+int sv_native_host_end(struct sv_call *, void *r, unsigned pushed_ip);
 
 /* Set th->ip and fp to the place that called the helper which runs; `pushed_ip`: words on the
  * guest's stack below the return address, 0 for what most stubs push. */
 void sv_native_note_again(struct sv_thread *th, unsigned pushed_ip);
+/* Where most stubs have pushed the register in which metered code without tail calls has its gas.
+ */
+int64_t *sv_native_pushed_gas(struct sv_thread *th);
 /* Enter function `index` in the image of one loop of it: slots[0..] are the locals in order, then
  * the operands below the loop and its parameters; the function's results come back there. The
  * instance has the image of the same form attached. Returns as an entry function. */

@@ -14,7 +14,7 @@
 #define STORE_THREAD 72
 #define METERED_BEFORE 16 /* bytes before the thread */
 #define TRAP_GAS 23
-#define HOST_PUSHED_IP 3 /* words from the SP of a waiting host stub to the return address */
+#define HOST_PUSHED_IP 1 /* words from the SP of a waiting host stub to the return address */
 #define TH_GAS 16
 #define TH_INTERRUPT 24
 #define TH_IP 32
@@ -29,6 +29,8 @@
 #define FUNC_FN 64
 #define FUNC_DATA 72
 #define FUNC_CALLS 80
+#define DIRECT_FN 0
+#define DIRECT_DATA 8
 _Static_assert(offsetof(struct sv_instance, store) == INST_STORE, "known to the assembly");
 _Static_assert(offsetof(struct sv_store, metered) == STORE_THREAD - METERED_BEFORE,
                "known to the assembly");
@@ -49,6 +51,9 @@ _Static_assert(offsetof(struct sv_func, cost) == FUNC_COST, "known to the assemb
 _Static_assert(offsetof(struct sv_func, host.fn) == FUNC_FN, "known to the assembly");
 _Static_assert(offsetof(struct sv_func, host.data) == FUNC_DATA, "known to the assembly");
 _Static_assert(offsetof(struct sv_func, host.calls) == FUNC_CALLS, "known to the assembly");
+_Static_assert(offsetof(struct sv_host_direct, fn) == DIRECT_FN &&
+                   offsetof(struct sv_host_direct, data) == DIRECT_DATA,
+               "known to the assembly");
 _Static_assert(offsetof(struct sv_call, th) == 0 && offsetof(struct sv_call, inst) == 8 &&
                    offsetof(struct sv_call, func) == 16 && offsetof(struct sv_call, data) == 24 &&
                    sizeof(struct sv_call) == 32,
@@ -75,9 +80,10 @@ int sv_native_enter(struct sv_thread *th, const void *thunk, struct sv_instance 
  * place is noted before. The guest's SP waits in a callee-saved register: th->native_sp may have
  * changed.
  *
- * sv_native_stub_CALL_HOST: a shorter way for host functions, which are called at once. It is not
- * taken where there are objects, which the collector looks for in all of the registers, nor by
- * guests with several threads. */
+ * sv_native_stub_CALL_HOST and CALL_DIRECT: a shorter way for host functions, which are called at
+ * once. It is not taken where there are objects, which the collector looks for in all of the
+ * registers, nor by guests with several threads. The guest's SP waits in rbp, which guests seldom
+ * use: what is kept in a register across calls is not to go through memory at each of them. */
 /* clang-format off */
 #if defined(__x86_64__)
 #define NOTE \
@@ -108,6 +114,55 @@ int sv_native_enter(struct sv_thread *th, const void *thunk, struct sv_instance 
     "  push %r15\n" \
     "  .cfi_adjust_cfa_offset 8\n" \
     "  .cfi_rel_offset %r15, 0\n"
+/* The stubs of host functions, in two parts: the function is in rsi, the slots in rdx, and between the
+ * parts the struct sv_call is at rsp. The gas is in r12, as between the guest's functions, and for C in
+ * th->gas. Without metering r12 is the guest's: nothing is charged, what th->gas holds means nothing, and
+ * it is not taken back. */
+#define HOST_BEGIN(name) \
+    ".p2align 5\n" \
+    FUNCTION(sv_native_stub_##name, "@") \
+    "  .cfi_startproc\n" \
+    "  endbr64\n" \
+    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n" \
+    "  mov " NUMBER(STORE_GC) "(%r10), %rax\n" \
+    "  or " NUMBER(STORE_THREAD) "+" NUMBER(TH_THREADS) "(%r10), %rax\n" \
+    "  jne sv_native_host_objects\n" \
+    NOTE \
+    "  push %rbp\n" \
+    "  .cfi_adjust_cfa_offset 8\n" \
+    "  .cfi_rel_offset %rbp, 0\n" \
+    LABEL(sv_native_pushed_##name) \
+    "  mov %rsp, %rbp\n" \
+    "  .cfi_def_cfa_register %rbp\n" \
+    "  mov %rsp, " NUMBER(TH_NATIVE_SP) "(%r10)\n" \
+    "  mov " NUMBER(TH_HOST_SP) "(%r10), %rsp\n" \
+    "  pushq " NUMBER(FUNC_DATA) "(%rsi)\n" \
+    "  push %rsi\n" \
+    "  push %rdi\n" \
+    "  push %r10\n" \
+    "  movzbl -" NUMBER(METERED_BEFORE) "(%r10), %eax\n" \
+    "  imul " NUMBER(FUNC_COST) "(%rsi), %eax\n" \
+    "  sub %rax, %r12\n" \
+    "  jb sv_native_host_gas\n" \
+    "  mov %r12, " NUMBER(TH_GAS) "(%r10)\n" \
+    "  incq " NUMBER(FUNC_CALLS) "(%rsi)\n"
+#define HOST_CALL(name) \
+    "  call *%r11\n" \
+    "  mov (%rsp), %rcx\n" \
+    "  mov " NUMBER(TH_INTERRUPT) "(%rcx), %edx\n" \
+    "  or " NUMBER(TH_TRAP_CODE) "(%rcx), %edx\n" \
+    "  or %rax, %rdx\n" \
+    "  jne sv_native_host_rest\n" \
+    "  cmp " NUMBER(TH_GAS) "(%rcx), %r12\n" \
+    "  jne sv_native_host_other_gas\n" \
+    "  mov %rbp, %rsp\n" \
+    "  .cfi_def_cfa_register %rsp\n" \
+    "  pop %rbp\n" \
+    "  .cfi_adjust_cfa_offset -8\n" \
+    "  .cfi_restore %rbp\n" \
+    "  ret\n" \
+    "  .cfi_endproc\n" \
+    ".size sv_native_stub_" #name ", .-sv_native_stub_" #name "\n"
 #define POP \
     "  pop %r15\n" \
     "  .cfi_adjust_cfa_offset -8\n" \
@@ -200,88 +255,55 @@ __asm__(
     "  jmp sv_native_leave\n"
     "  .cfi_endproc\n"
     ".size sv_native_stub, .-sv_native_stub\n"
-    ".p2align 5\n"
-    FUNCTION(sv_native_stub_CALL_HOST, "@")
-    "  .cfi_startproc\n"
-    "  endbr64\n"
-    "  mov " NUMBER(INST_STORE) "(%rdi), %r10\n"
-    "  mov " NUMBER(STORE_GC) "(%r10), %rax\n"
-    "  or " NUMBER(STORE_THREAD) "+" NUMBER(TH_THREADS) "(%r10), %rax\n"
-    "  jne 6f\n"
-    NOTE
-    "  push %rbp\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %rbp, 0\n"
-    "  push %rbx\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %rbx, 0\n"
-    "  push %r12\n"
-    "  .cfi_adjust_cfa_offset 8\n"
-    "  .cfi_rel_offset %r12, 0\n"
-    LABEL(sv_native_host_stub_end)
-    "  mov %r10, %rbx\n"
-    "  mov %rsp, %r12\n"
-    "  .cfi_def_cfa_register %r12\n"
-    "  mov %rsp, " NUMBER(TH_NATIVE_SP) "(%rbx)\n"
-    "  mov " NUMBER(TH_HOST_SP) "(%rbx), %rsp\n"
-    "  sub $32, %rsp\n"
-    "  mov " NUMBER(FUNC_DATA) "(%rsi), %rax\n"
+    HOST_BEGIN(CALL_HOST)
     "  mov " NUMBER(FUNC_FN) "(%rsi), %r11\n"
-    "  mov " NUMBER(FUNC_COST) "(%rsi), %ecx\n"
-    "  mov %rbx, (%rsp)\n"
-    "  mov %rdi, 8(%rsp)\n"
-    "  mov %rsi, 16(%rsp)\n"
-    "  mov %rax, 24(%rsp)\n"
-    "  cmpb $0, -" NUMBER(METERED_BEFORE) "(%rbx)\n"
-    "  jne 3f\n"
-    "1:\n"
-    "  incq " NUMBER(FUNC_CALLS) "(%rsi)\n"
-    "  mov %rdx, %rsi\n"
     "  mov %rsp, %rdi\n"
-    "  call *%r11\n"
-    "  mov " NUMBER(TH_INTERRUPT) "(%rbx), %ecx\n"
-    "  or " NUMBER(TH_TRAP_CODE) "(%rbx), %ecx\n"
-    "  or %eax, %ecx\n"
-    "  jne 4f\n"
-    "2:\n"
-    "  mov %r12, %rsp\n"
-    "  .cfi_remember_state\n"
-    "  .cfi_def_cfa_register %rsp\n"
-    "  pop %r12\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %r12\n"
-    "  pop %rbx\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %rbx\n"
-    "  pop %rbp\n"
-    "  .cfi_adjust_cfa_offset -8\n"
-    "  .cfi_restore %rbp\n"
-    "  ret\n"
-    "  .cfi_restore_state\n"
-    "3:\n"
-    "  sub %rcx, " NUMBER(TH_GAS) "(%rbx)\n"
-    "  jns 1b\n"
-    "  add %rcx, " NUMBER(TH_GAS) "(%rbx)\n"
-    "  mov $" NUMBER(TRAP_GAS) ", %esi\n"
-    "  mov %rbx, %rdi\n"
-    "  call sv_trap_raise\n"
-    "  jmp 5f\n"
-    "4:\n"
-    "  mov 8(%rsp), %rdi\n"
-    "  mov %eax, %esi\n"
+    "  mov %rdx, %rsi\n"
+    HOST_CALL(CALL_HOST)
+    HOST_BEGIN(CALL_DIRECT)
+    "  mov " NUMBER(FUNC_DATA) "(%rsi), %rax\n"
+    "  mov " NUMBER(DIRECT_FN) "(%rax), %r11\n"
+    "  mov " NUMBER(DIRECT_DATA) "(%rax), %rdi\n"
+    "  mov %rsp, %rsi\n"
+    "  mov %rdx, %rcx\n" /* values: none, but somewhere */
+    HOST_CALL(CALL_DIRECT)
+    "sv_native_host_rest:\n"
+    "  .cfi_startproc\n"
+    "  .cfi_def_cfa %rbp, 16\n"
+    "  .cfi_offset %rbp, -16\n"
+    "  mov %rsp, %rdi\n"
+    "  mov %rax, %rsi\n"
     "  mov $" NUMBER(HOST_PUSHED_IP) ", %edx\n"
     "  call sv_native_host_end\n"
+    "1:\n"
     "  test %eax, %eax\n"
-    "  je 2b\n"
-    "5:\n"
+    "  jne 3f\n"
+    "  mov (%rsp), %rcx\n"
+    "sv_native_host_other_gas:\n"
+    "  cmpb $0, -" NUMBER(METERED_BEFORE) "(%rcx)\n"
+    "  je 2f\n"
+    "  mov " NUMBER(TH_GAS) "(%rcx), %r12\n"
+    "2:\n"
+    "  mov %rbp, %rsp\n"
+    "  pop %rbp\n"
+    "  .cfi_def_cfa %rsp, 8\n"
+    "  ret\n"
+    "3:\n"
+    "  .cfi_def_cfa %rbp, 16\n"
     "  add $32, %rsp\n"
     "  jmp sv_native_leave\n"
-    "6:\n"
+    "sv_native_host_gas:\n"
+    "  add %rax, %r12\n"
+    "  mov %r12, " NUMBER(TH_GAS) "(%r10)\n"
+    "  mov $" NUMBER(TRAP_GAS) ", %esi\n"
+    "  mov %r10, %rdi\n"
+    "  call sv_trap_raise\n"
+    "  jmp 1b\n"
+    "sv_native_host_objects:\n"
     "  .cfi_def_cfa %rsp, 8\n"
-    "  lea sv_native_call_host(%rip), %r11\n"
+    "  lea sv_native_call_out(%rip), %r11\n"
     "  jmp sv_native_stub\n"
-    "  .cfi_endproc\n"
-    ".size sv_native_stub_CALL_HOST, .-sv_native_stub_CALL_HOST\n");
+    "  .cfi_endproc\n");
 #define STUB_HOST(name, fn)
 #define STUB(name, fn) \
     ".p2align 4\n" LABEL(sv_native_stub_##name) "  endbr64\n" \
@@ -433,12 +455,12 @@ const void *const sv_native_helpers[SV_NATIVE_HELPERS] = {
 #undef HELPER
 };
 
-/* Words from the SP of a waiting stub to the return address, and to where SP was before the call.
- */
+/* Words from the SP of a waiting stub to r12 or x21, to the return address, and to where SP was
+ * before the call. */
 #if defined(__x86_64__)
-enum { PUSHED_IP = 6, PUSHED_END = 7 };
+enum { PUSHED_GAS = 3, PUSHED_IP = 6, PUSHED_END = 7 };
 #else
-enum { PUSHED_IP = 1, PUSHED_END = 12 };
+enum { PUSHED_IP = 1, PUSHED_GAS = 4, PUSHED_END = 12 };
 #endif
 
 void sv_native_note_again(struct sv_thread *th, unsigned pushed_ip)
@@ -447,6 +469,11 @@ void sv_native_note_again(struct sv_thread *th, unsigned pushed_ip)
 
     th->ip = sp[pushed_ip ? pushed_ip : PUSHED_IP];
     th->fp = (union sv_slot *)(sp + (pushed_ip ? pushed_ip + 1 : PUSHED_END));
+}
+
+int64_t *sv_native_pushed_gas(struct sv_thread *th)
+{
+    return (int64_t *)th->native_sp + PUSHED_GAS;
 }
 
 /* The guest's stack, made at the store's first entry. */

@@ -79,18 +79,31 @@ HELPER_FN(sv_native_call)
     return call(inst, pointer(a), pointer(b));
 }
 
-int sv_native_host_end(struct sv_instance *inst, int r, unsigned pushed_ip)
+int sv_native_host_end(struct sv_call *c, void *ret, unsigned pushed_ip)
 {
-    struct sv_thread *th = thread(inst);
+    const struct sv_host_direct *direct = c->data;
+    int r = (int)(intptr_t)ret;
 
-    r = sv_host_end(th, r);
-    return r == SV_EEXCEPTION ? pass_exception(inst, th->entry, pushed_ip) : r;
+    if (c->func->out == sv_native_helpers[SV_NATIVE_CALL_DIRECT])
+        r = ret ? direct->end(c, ret) : 0;
+    r = sv_host_end(c->th, r);
+    return r == SV_EEXCEPTION ? pass_exception(c->inst, c->th->entry, pushed_ip) : r;
 }
 
-HELPER_FN(sv_native_call_host)
+/* The way of sv_func.out: metered code has its gas in a register, which the stub has pushed. */
+HELPER_FN(sv_native_call_out)
 {
+    struct sv_thread *th = thread(inst);
+    int64_t *gas = sv_native_pushed_gas(th);
+    int r;
+
     UNUSED(c), UNUSED(d), UNUSED(e);
-    return call(inst, pointer(a), pointer(b));
+    if (th->store->metered)
+        th->gas = *gas;
+    r = call(inst, pointer(a), pointer(b));
+    if (th->store->metered)
+        *gas = th->gas;
+    return r;
 }
 
 HELPER_FN(sv_native_call_import)

@@ -10,7 +10,8 @@
 extern const char sv_native_returned[]; /* where thunks return to */
 extern const char sv_native_stub[], sv_native_stub_end[];
 #if defined(__x86_64__)
-extern const char sv_native_stub_CALL_HOST[], sv_native_host_stub_end[];
+extern const char sv_native_stub_CALL_HOST[], sv_native_pushed_CALL_HOST[];
+extern const char sv_native_stub_CALL_DIRECT[], sv_native_pushed_CALL_DIRECT[];
 #endif
 extern const char sv_native_stubs[], sv_native_stubs_end[]; /* the ways in, one for each helper */
 
@@ -44,7 +45,8 @@ static bool within(const void *pc, const char *begin, const char *end)
 bool sv_native_in_stub(const void *pc)
 {
 #if defined(__x86_64__)
-    if (within(pc, sv_native_stub_CALL_HOST, sv_native_host_stub_end))
+    if (within(pc, sv_native_stub_CALL_HOST, sv_native_pushed_CALL_HOST) ||
+        within(pc, sv_native_stub_CALL_DIRECT, sv_native_pushed_CALL_DIRECT))
         return true;
 #endif
     return within(pc, sv_native_stub, sv_native_stub_end) ||

@@ -112,6 +112,8 @@ static void gas_back(struct sv_threads *g, const struct sv_thread *th)
 {
     uint64_t left = th->gas > 0 ? (uint64_t)th->gas : 0;
 
+    if (!th->store->metered)
+        return; /* th->gas means nothing */
     g->gas_used += th->gas_limit - left;
     if (th->gas_limit != INT64_MAX)
         g->gas_spare += left;
@@ -315,6 +317,8 @@ static uint64_t take_gas(struct sv_threads *g, struct sv_thread *th)
 {
     uint64_t share;
 
+    if (!th->store->metered)
+        return 0;
     if (th->gas_limit == INT64_MAX)
         return INT64_MAX;
     give_gas(th, g->gas_spare);
