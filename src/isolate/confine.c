@@ -72,6 +72,8 @@ static bool confine_files(const char *library, const char *plugin, bool devices)
                                          "/proc/self", "/proc/cpuinfo", "/proc/meminfo",
                                          "/proc/stat", "/proc/sys",     "/dev/urandom",
                                          "/dev/random"};
+    /* Where drivers tell what there is. */
+    static const char *const drivers[] = {"/proc/devices", "/proc/driver", "/proc/modules"};
     const char *folder = getenv("TMPDIR");
     int rules = sv_landlock_new();
     bool ok = true;
@@ -84,6 +86,8 @@ static bool confine_files(const char *library, const char *plugin, bool devices)
          sv_landlock_allow(rules, "/dev/null", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (folder && *folder)
         ok = ok && sv_landlock_allow(rules, folder, SV_LANDLOCK_READ | WRITE);
+    for (size_t i = 0; ok && devices && i < COUNT(drivers); i++)
+        ok = sv_landlock_allow(rules, drivers[i], SV_LANDLOCK_READ);
     if (devices)
         ok = ok &&
              sv_landlock_allow(rules, "/dev", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);

@@ -34,6 +34,9 @@ static bool confine_files(const struct plat_jail *jail)
         ok = sv_landlock_allow(rules, system[i], SV_LANDLOCK_READ);
     ok = ok &&
          sv_landlock_allow(rules, "/dev/null", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
+    if (jail->devices)
+        ok = ok &&
+             sv_landlock_allow(rules, "/dev", SV_LANDLOCK_READ | LANDLOCK_ACCESS_FS_WRITE_FILE);
     for (size_t i = 0; ok && jail->read && jail->read[i]; i++)
         ok = sv_landlock_allow(rules, jail->read[i], SV_LANDLOCK_READ);
     for (size_t i = 0; ok && jail->write && jail->write[i]; i++)

@@ -14,6 +14,7 @@ struct plat_jail {
     const char *const *read;
     const char *const *write;
     bool links;           /* may make symbolic links where it writes */
+    bool devices;         /* may use what is in /dev */
     bool processes;       /* may start programs: of a compiler */
     uint64_t data_bytes;  /* RLIMIT_DATA; 0 = as it is */
     uint64_t cpu_seconds; /* RLIMIT_CPU; 0 = as it is */

@@ -53,7 +53,11 @@
     F(100, void, release_session_options, (void *))                                                         \
     F(125, void *, get_available_providers, (char ***, int *))                                              \
     F(126, void *, release_available_providers, (char **, int))                                             \
-    F(130, void *, add_session_config_entry, (void *options, const char *key, const char *value))
+    F(130, void *, add_session_config_entry, (void *options, const char *key, const char *value))           \
+    F(204, void *, append_cuda, (void *options, const void *cuda))                                          \
+    F(205, void *, create_cuda_options, (void **ret))                                                       \
+    F(206, void *, update_cuda_options, (void *cuda, const char *const *keys, const char *const *values, size_t n)) \
+    F(208, void, release_cuda_options, (void *))
 /* clang-format on */
 
 #define POINTER(position, ret, name, args) ret(*name) args;
@@ -70,17 +74,13 @@ struct base {
     const void *(*get_api)(uint32_t version);
     const char *(*version)(void);
 };
-/* Appends the provider to the options of a session; exported by builds that have it. */
-typedef void *append_gpu_fn(void *options, int device);
-
 struct lib {
     struct nn_lib about;
     struct api api;
     void *env, *memory; /* owned */
     void *allocator;    /* the library's */
-    append_gpu_fn *append_gpu;
+    void *cuda;         /* owned; NULL: runs on the CPU */
     uint32_t threads;
-    bool gpu;
 };
 struct model {
     struct nn_model ends;
@@ -115,24 +115,54 @@ static int check(const struct lib *lib, own void *status, const char *what, char
 
 /* ---- The library ---- */
 
-static int read_devices(struct lib *lib, void *handle, char *error)
+/* Has this machine a device of CUDA's? The driver says; it comes with the machine, not with the
+ * library. */
+static bool has_cuda(void)
 {
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *start = driver ? dlsym(driver, "cuInit") : NULL;
+    void *count = driver ? dlsym(driver, "cuDeviceGetCount") : NULL;
+    int (*cu_init)(unsigned flags), (*cu_device_get_count)(int *ret), n = 0;
+
+    if (!start || !count)
+        return false;
+    memcpy(&cu_init, &start, sizeof cu_init);
+    memcpy(&cu_device_get_count, &count, sizeof cu_device_get_count);
+    return cu_init(0) == 0 && cu_device_get_count(&n) == 0 && n > 0;
+}
+
+/* Asked for when somebody wants to know: the driver takes its time. */
+static int lib_devices(void *arg, char *error, char *ret, size_t size)
+{
+    struct lib *lib = arg;
     char **names = NULL;
+    bool built = false;
     int n = 0;
 
     if (check(lib, lib->api.get_available_providers(&names, &n), "list its devices", error) < 0)
         return -1;
-    nn_device_add(lib->about.devices, sizeof lib->about.devices, "cpu");
-    for (int i = 0; i < n; i++) {
-        if (strcmp(names[i], "CUDAExecutionProvider") == 0) {
-            void *p = dlsym(handle, "OrtSessionOptionsAppendExecutionProvider_CUDA");
-
-            memcpy(&lib->append_gpu, &p, sizeof p);
-        }
-    }
-    if (lib->append_gpu)
-        nn_device_add(lib->about.devices, sizeof lib->about.devices, "gpu");
+    for (int i = 0; i < n; i++)
+        built = built || strcmp(names[i], "CUDAExecutionProvider") == 0;
+    ret[0] = '\0';
+    nn_device_add(ret, size, "cpu");
+    if (built && has_cuda())
+        nn_device_add(ret, size, "gpu");
     return check(lib, lib->api.release_available_providers(names, n), "list its devices", error);
+}
+
+/* What sessions on the GPU are made with. Opens the library's part for it, and CUDA's own
+ * libraries. */
+static int cuda_init(struct lib *lib, char *error)
+{
+    /* The numbers of the CPU, not of 10 bits of mantissa; and a first run that tries nothing out.
+     */
+    static const char *const keys[] = {"use_tf32", "cudnn_conv_algo_search"};
+    static const char *const values[] = {"0", "HEURISTIC"};
+
+    if (check(lib, lib->api.create_cuda_options(&lib->cuda), "use the gpu", error) < 0)
+        return -1;
+    return check(lib, lib->api.update_cuda_options(lib->cuda, keys, values, NN_COUNT(keys)),
+                 "use the gpu", error);
 }
 
 static int bind(struct lib *lib, void *handle, char *error)
@@ -162,6 +192,8 @@ static void lib_close(void *arg)
 
     if (!lib)
         return;
+    if (lib->cuda)
+        lib->api.release_cuda_options(lib->cuda);
     if (lib->memory)
         lib->api.release_memory_info(lib->memory);
     if (lib->env)
@@ -175,13 +207,13 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
     static const char *const folders[] = {"", "capi/", "onnxruntime/capi/", "lib/", NULL};
     enum { FATAL = 4, ARENA = 1, DEFAULT = 0 };
     struct lib *lib = calloc(1, sizeof *lib);
-    char folder[NN_TEXT_MAX];
+    char folder[NN_TEXT_MAX], devices[NN_TEXT_MAX];
+    bool cpu = strcmp(options->device, "cpu") == 0;
     void *handle;
 
     if (!lib)
         return nn_fail(error, "out of memory");
     lib->threads = options->threads;
-    lib->gpu = strcmp(options->device, "gpu") == 0;
     handle =
         nn_open("onnxruntime", options->library, names, folders, 0, error, folder, sizeof folder);
     if (!handle || bind(lib, handle, error) < 0)
@@ -192,8 +224,8 @@ static int lib_open(const struct ssvm_nn_options *options, char *error, void **r
         check(lib, lib->api.get_allocator_with_default_options(&lib->allocator), "start", error) <
             0)
         goto fail;
-    if (read_devices(lib, handle, error) < 0 ||
-        nn_device_check(options->device, lib->about.devices, error) < 0)
+    if (!cpu && (lib_devices(lib, error, devices, sizeof devices) < 0 ||
+                 nn_device_check(options->device, devices, error) < 0 || cuda_init(lib, error) < 0))
         goto fail;
     *ret = lib;
     return 0;
@@ -283,7 +315,7 @@ static int session_options(struct lib *lib, char *error, void **ret)
               api->add_session_config_entry(
                   o, "session.model_external_initializers_file_folder_path", "/dev/null/none"),
               "keep to the model", error) < 0 ||
-        (lib->gpu && check(lib, lib->append_gpu(o, 0), "use the device", error) < 0)) {
+        (lib->cuda && check(lib, api->append_cuda(o, lib->cuda), "use the gpu", error) < 0)) {
         api->release_session_options(o);
         return -1;
     }
@@ -530,7 +562,7 @@ const struct ssvm_nn_backend *ssvm_nn_backend(void)
         .open = lib_open,
         .close = lib_close,
         .version = nn_lib_version,
-        .devices = nn_lib_devices,
+        .devices = lib_devices,
         .load = model_load,
         .unload = model_unload,
         .describe = nn_model_describe,

@@ -306,6 +306,7 @@ bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
     struct plat_jail jail = {.read = read.list,
                              .write = write,
                              .links = inference,
+                             .devices = inference && strcmp(config->nn_device, "cpu") != 0,
                              .processes = inference && config->nn_isolate};
     struct sv_err err = {0};
     bool ok;

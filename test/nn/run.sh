@@ -72,6 +72,24 @@ old() { # a library that is too old is told as that
     esac
 }
 run old old
+gpu() { # WANTED DEVICE VARIABLE...: what a build for CUDA says on a machine with such a driver
+    local wanted=$1 device=$2 said
+    shift 2
+    said=$(env "LD_LIBRARY_PATH=$build/test/nn/driver" "$@" "$build/test/nn/nn-device" "$build/nn-onnxruntime.so" "$build/test/nn/nn-cuda.so" "$device")
+    case $said in
+    *"$wanted") echo "ok $device $*: $said" ;;
+    *) echo "FAILED $device $*: $said, not $wanted" ;;
+    esac
+}
+gpus() {
+    gpu cpu cpu FAKE_GPUS=0
+    gpu cpu,gpu cpu FAKE_GPUS=1
+    gpu cpu,gpu gpu FAKE_GPUS=2
+    gpu "it has no device 'gpu' here; it has: cpu" gpu FAKE_GPUS=0
+    gpu "it has no device 'npu' here; it has: cpu,gpu" npu FAKE_GPUS=1
+    gpu "could not use the gpu: libcublas is missing" gpu FAKE_GPUS=1 "FAKE_CUDA=libcublas is missing"
+}
+run gpus gpus
 run install python3 "$here/install.py" "$libraries" "$backends"
 run guests env SSVM_NN="$backends" PYTHONPATH="$python" "$here/guests/run.py"
 echo "$passed passed, $failed failed, 0 skipped"
