@@ -119,7 +119,7 @@ done
 if [ -n "$stopped" ]; then
     # Long enough for their compilers to know whom they work for, and too short.
     for count in $n 1; do
-        for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" $count >out.txt 2>&1; done
+        for _ in 1 2 3; do "$SSVM" --cache "$PWD/still" --invoke loop "$wasm" "$count" >out.txt 2>&1; done
         for _ in $(seq 1000); do [ "$(compilers still)" = "$stopped" ] && break; sleep 0.02; done
         expect "who waits for a compiler ends with who wanted it ($count)" "$stopped" "$(compilers still)"
     done

@@ -64,9 +64,9 @@ scripts=$build/spec/json
 [ -d "$scripts" ] || scripts=$here/../../build/spec/json
 if [ -d "$scripts" ]; then
     for run in "interp" "aot" "interp --own-costs" "aot --own-costs"; do
+        # shellcheck disable=SC2086
         find "$scripts/core" "$scripts/custom" "$scripts/legacy-exceptions" -name test.json | sort |
             if [ "$n" -lt 1000 ]; then grep -E "$few"; else cat; fi |
-            # shellcheck disable=SC2086
             xargs "$build/test/spec-runner" --gas-totals --tier $run | grep ': gas ' >"$out/gas.$(echo "$run" | tr -d ' ')" || true
     done
     if [ -s "$out/gas.interp" ] && cmp "$out/gas.interp" "$out/gas.aot" && cmp "$out/gas.interp--own-costs" "$out/gas.aot--own-costs" &&
