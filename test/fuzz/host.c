@@ -664,7 +664,7 @@ static void run(uint64_t seconds)
 {
     uint64_t end = seconds ? sv_clock_ns() + seconds * 1000000000 : UINT64_MAX;
     uint64_t told = sv_clock_ns();
-    unsigned number = 0, behind;
+    unsigned number = 0, behind = 0;
 
     while (!stopped && sv_clock_ns() < end && least(&behind)) {
         round_of(number++, behind);
