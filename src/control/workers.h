@@ -4,9 +4,10 @@
 #define CONTROL_WORKERS_H
 
 #include "control/control.h"
+#include "platform/manifest.h"
 #include "platform/record.h"
 
-#define CTL_TENANT_SIZE 65
+#define CTL_TENANT_SIZE (PLAT_NAME_MAX + 1)
 
 /* What the supervisor says of a worker (PLAT_WORKER); takes the descriptors. */
 void ctl_workers_set(struct ctl_server *, struct plat_message *);

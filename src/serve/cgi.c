@@ -62,12 +62,8 @@ static bool field_name(const char *name, size_t len, char ret[256])
         "proxy",  "content-length", "content-type", "connection", "transfer-encoding",
         "expect", "keep-alive",     "te",           "upgrade",    "traceparent"};
 
-    if (len > 240)
+    if (len > 240 || srv_http_is_of(name, len, hidden, sizeof hidden / sizeof hidden[0]))
         return false;
-    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
-        if (strlen(hidden[i]) == len && strncasecmp(hidden[i], name, len) == 0)
-            return false;
-    }
     memcpy(ret, "HTTP_", 5);
     for (size_t i = 0; i < len; i++) {
         char c = name[i];
@@ -190,16 +186,7 @@ static bool is_ours(const char *name, size_t len)
                                        "date",       "server",         "keep-alive",
                                        "upgrade",    "trailer",        "te"};
 
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-        if (strlen(ours[i]) == len && strncasecmp(ours[i], name, len) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool name_is(const char *name, size_t len, const char *wanted)
-{
-    return strlen(wanted) == len && strncasecmp(name, wanted, len) == 0;
+    return srv_http_is_of(name, len, ours, sizeof ours / sizeof ours[0]);
 }
 
 /* One field of the program's. NULL, or what is wrong with it. */
@@ -223,7 +210,7 @@ static const char *read_field(struct srv_conn *conn, const char *line, size_t le
         return "a field has a control character in its value";
     memcpy(name, line, nname);
     name[nname] = '\0';
-    if (name_is(name, nname, "status")) {
+    if (srv_http_is(name, nname, "status")) {
         if (nvalue < 3 || value[0] < '2' || value[0] > '5' || value[1] < '0' || value[1] > '9' ||
             value[2] < '0' || value[2] > '9' || (nvalue > 3 && value[3] != ' '))
             return "the Status field is no status from 200 to 599";
@@ -233,11 +220,11 @@ static const char *read_field(struct srv_conn *conn, const char *line, size_t le
     }
     if (is_ours(name, nname))
         return NULL;
-    if (name_is(name, nname, "location") && reply->status == 200)
+    if (srv_http_is(name, nname, "location") && reply->status == 200)
         reply->status = 302;
-    if (name_is(name, nname, "access-control-allow-origin"))
+    if (srv_http_is(name, nname, "access-control-allow-origin"))
         conn->work->request.own_cors = true;
-    *told |= name_is(name, nname, "location") || name_is(name, nname, "content-type");
+    *told |= srv_http_is(name, nname, "location") || srv_http_is(name, nname, "content-type");
     srv_reply_field(reply, name, value, nvalue);
     return reply->failed ? "its fields are too long" : NULL;
 }

@@ -229,7 +229,7 @@ static enum srv_http_result read_known(struct srv_http *h, enum srv_known known,
     case SRV_KNOWN_TRANSFER_ENCODING:
         if (repeated)
             return bad(h, 400, "Transfer-Encoding is repeated");
-        if (len != 7 || strncasecmp(value, "chunked", 7) != 0)
+        if (!srv_http_is(value, len, "chunked"))
             return bad(h, 501, "the transfer coding is not known here");
         h->chunked = true;
         return SRV_HTTP_DONE;
@@ -240,7 +240,7 @@ static enum srv_http_result read_known(struct srv_http *h, enum srv_known known,
             h->keep_alive = true;
         return SRV_HTTP_DONE;
     case SRV_KNOWN_EXPECT:
-        if (len != 12 || strncasecmp(value, "100-continue", 12) != 0)
+        if (!srv_http_is(value, len, "100-continue"))
             return bad(h, 417, "the expectation is not known here");
         h->want_continue = h->minor == 1;
         return SRV_HTTP_DONE;
@@ -517,6 +517,19 @@ bool srv_http_next_item(struct srv_items *list, const char **ret, size_t *ret_le
     return true;
 }
 
+bool srv_http_is(const char *s, size_t len, const char *word)
+{
+    return strlen(word) == len && strncasecmp(s, word, len) == 0;
+}
+
+bool srv_http_is_of(const char *s, size_t len, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (srv_http_is(s, len, words[i]))
+            return true;
+    return false;
+}
+
 bool srv_http_has_token(const char *list, size_t len, const char *token)
 {
     struct srv_items items = {list, list + len};
@@ -524,7 +537,7 @@ bool srv_http_has_token(const char *list, size_t len, const char *token)
     size_t n;
 
     while (srv_http_next_item(&items, &item, &n)) {
-        if (n == strlen(token) && strncasecmp(item, token, n) == 0)
+        if (srv_http_is(item, n, token))
             return true;
     }
     return false;

@@ -124,6 +124,9 @@ struct srv_items {
 bool srv_http_next_item(struct srv_items *, const char **ret, size_t *ret_len);
 /* Whether `list` (a comma-separated field value) has the token, in any case of letters. */
 bool srv_http_has_token(const char *list, size_t len, const char *token);
+/* Whether the two words are one, in any case of letters; whether it is one of `n`. */
+bool srv_http_is(const char *s, size_t len, const char *word);
+bool srv_http_is_of(const char *s, size_t len, const char *const *words, size_t n);
 /* Whether the bytes are a token of RFC 9110, 5.6.2; whether they may stand in a field value. */
 bool srv_http_is_token(const char *s, size_t len);
 bool srv_http_is_value(const char *s, size_t len);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -164,8 +163,8 @@ static bool take_head(struct srv_conn *conn)
     unsigned peer_port, port, flags, trigger, depth;
     uint64_t deadline;
 
-    if (!f || f->name.len != sizeof SRV_INNER_FIELD - 1 || f->value.len > SRV_INNER_MAX ||
-        strncasecmp(work->in + f->name.at, SRV_INNER_FIELD, f->name.len) != 0)
+    if (!f || f->value.len > SRV_INNER_MAX ||
+        !srv_http_is(work->in + f->name.at, f->name.len, SRV_INNER_FIELD))
         return false;
     memcpy(value, work->in + f->value.at, f->value.len);
     value[f->value.len] = '\0';

@@ -124,11 +124,7 @@ static bool is_handed_on(const char *name, size_t len)
                                          "expect",     "transfer-encoding", "upgrade",    "trailer",
                                          "keep-alive", "ssvm-inner"};
 
-    for (size_t i = 0; i < SV_COUNT(others); i++) {
-        if (strlen(others[i]) == len && strncasecmp(others[i], name, len) == 0)
-            return false;
-    }
-    return true;
+    return !srv_http_is_of(name, len, others, SV_COUNT(others));
 }
 
 static void put_span(struct sv_buf *b, const struct srv_work *work, struct srv_span span)
@@ -260,11 +256,6 @@ static bool all_sent(const struct srv_relay *r)
 
 /* ---- The reply ---- */
 
-static bool is(const char *name, size_t len, const char *other)
-{
-    return strlen(other) == len && strncasecmp(name, other, len) == 0;
-}
-
 /* For the log. */
 static void take_inner(struct srv_request *request, const char *value, size_t len)
 {
@@ -317,17 +308,17 @@ static bool take_field(struct srv_relay *r, struct framing *f, const char *line,
         return false;
     memcpy(name, line, n);
     name[n] = '\0';
-    if (is(name, n, "content-length"))
+    if (srv_http_is(name, n, "content-length"))
         return take_length(f, value, len);
-    if (is(name, n, "transfer-encoding"))
-        return f->chunked = is(value, len, "chunked");
-    if (is(name, n, SRV_INNER_FIELD))
+    if (srv_http_is(name, n, "transfer-encoding"))
+        return f->chunked = srv_http_is(value, len, "chunked");
+    if (srv_http_is(name, n, SRV_INNER_FIELD))
         take_inner(&work->request, value, len);
-    else if (is(name, n, "connection"))
-        r->close |= is(value, len, "close");
-    else if (!is(name, n, "server") && !is(name, n, "date"))
+    else if (srv_http_is(name, n, "connection"))
+        r->close |= srv_http_is(value, len, "close");
+    else if (!srv_http_is(name, n, "server") && !srv_http_is(name, n, "date"))
         srv_reply_field(&work->reply, name, value, len);
-    if (is(name, n, "content-type"))
+    if (srv_http_is(name, n, "content-type"))
         work->reply.live =
             len >= sizeof events - 1 && strncasecmp(value, events, sizeof events - 1) == 0;
     return !work->reply.failed;

@@ -163,18 +163,6 @@ static struct srv_slot *find_process(struct srv_supervisor *s, const char *tenan
     return slot && srv_start_worker(s, slot, false) ? slot : NULL;
 }
 
-static bool is_name(struct sv_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '_'))
-            return false;
-    }
-    return s.len > 0 && s.len < SRV_TENANT_SIZE;
-}
-
 void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
 {
     struct srv_supervisor *s = from->supervisor;
@@ -185,7 +173,7 @@ void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
     int ends[2] = {-1, -1};
 
     /* Who runs one tenant's guests has no business with others. */
-    if (from->tenant[0] || !is_name(name) || !s->has_control) {
+    if (from->tenant[0] || !plat_name_valid(name.ptr, name.len) || !s->has_control) {
         answer(from, m->id, -1, why);
         return;
     }

@@ -8,13 +8,14 @@
 #include <limits.h>
 
 #include "platform/channel.h"
+#include "platform/manifest.h"
 #include "serve/process.h"
 #include "serve/server.h"
 
 #define SRV_WORKERS_MAX 256
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
 #define SRV_COMPILES_MAX 256
-#define SRV_TENANT_SIZE 65
+#define SRV_TENANT_SIZE (PLAT_NAME_MAX + 1)
 #define SRV_ISOLATED_PATH (PATH_MAX + 80)
 
 /* A process that is started again when it ends. */
