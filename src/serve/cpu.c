@@ -60,16 +60,23 @@ static void try_it(void)
 uint64_t srv_cpu_ns(uint64_t now_ns)
 {
     static _Thread_local uint64_t cpu_ns, clock_ns; /* both, when the word was set */
+    static _Thread_local uint64_t told;             /* the last result */
+    uint64_t real;
 
     pthread_once(&once, try_it);
     if (!works)
         return sv_clock_thread_ns();
-    if (is_marked()) /* it stood when the clock was read, too */
-        return cpu_ns + (now_ns - clock_ns);
+    if (is_marked()) { /* it stood when the clock was read, too */
+        told = cpu_ns + (now_ns - clock_ns);
+        return told;
+    }
     mark();
     clock_ns = sv_clock_ns();
-    cpu_ns = sv_clock_thread_ns();
-    return cpu_ns;
+    real = sv_clock_thread_ns();
+    /* Where a machine is a guest itself its host takes CPUs away, which the kernel counts but no
+     * word tells: what was told may be more than what is real, and does not become less. */
+    cpu_ns = told = real > told ? real : told;
+    return told;
 }
 
 #else

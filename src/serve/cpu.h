@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 /* Nanoseconds of CPU time of this thread, counted from anywhere; to be subtracted. Interrupts count
- * with the thread that they interrupt. `now_ns`: sv_clock_ns(), just read. */
+ * with the thread that they interrupt. Never less than the result before, in the same thread.
+ * `now_ns`: sv_clock_ns(), just read. */
 uint64_t srv_cpu_ns(uint64_t now_ns);
 
 #endif

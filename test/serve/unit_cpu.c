@@ -87,6 +87,30 @@ static void agrees(unsigned kind)
     fail_msg("kind %u: in no round did the clocks agree", kind);
 }
 
+/* A second that the clock saw, and the kernel did not count: a host took it. */
+static void *lose_a_second(void *arg)
+{
+    const struct timespec pause = {.tv_nsec = 1000};
+    uint64_t *ret = arg;
+
+    (void)srv_cpu_ns(sv_clock_ns());
+    ret[0] = srv_cpu_ns(sv_clock_ns() + 1000000000);
+    nanosleep(&pause, NULL);
+    ret[1] = srv_cpu_ns(sv_clock_ns());
+    return NULL;
+}
+
+static void goes_forward(void **state)
+{
+    uint64_t seen[2];
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, lose_a_second, seen), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(seen[1] >= seen[0]);
+}
+
 static void alone(void **state)
 {
     (void)state;
@@ -130,8 +154,8 @@ static void crowded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alone),        cmocka_unit_test(asleep),  cmocka_unit_test(yielding),
-        cmocka_unit_test(with_signals), cmocka_unit_test(crowded),
+        cmocka_unit_test(goes_forward), cmocka_unit_test(alone),        cmocka_unit_test(asleep),
+        cmocka_unit_test(yielding),     cmocka_unit_test(with_signals), cmocka_unit_test(crowded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
