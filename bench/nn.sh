@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make bench-nn: the talk's picture in every way at hand (nn-peers.py: table, JSON and SVG into BUILD/bench) and behind HTTP (nn-serve.py).
-# nn.sh [--build-only] [--tract]: --tract builds the guest that runs the model itself too, which takes ten minutes. LIBRARIES: which are fetched into
+# nn.sh [--build-only] [--tract]: --tract builds the guest that runs the model itself too, which takes half an hour. LIBRARIES: which are fetched into
 # BUILD/nn and measured (default litert and openvino; also onnxruntime and tensorflow). PYTHON: one that has tensorflow, for the peers in Python.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ done
 if [[ " $* " == *" --tract "* ]]; then
     RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --release --locked --target wasm32-wasip1 --manifest-path bench/tract/Cargo.toml \
         --target-dir "$build/bench/tract"
-    cp "$build/bench/tract/wasm32-wasip1/release/tract.wasm" "$build/bench/tract.wasm"
+    "$build/ssvm" compile -o "$build/bench/tract.wasm" "$build/bench/tract/wasm32-wasip1/release/tract.wasm"
 fi
 [[ " $* " != *" --build-only "* ]] || exit 0
 for library in ${LIBRARIES:-litert openvino}; do
