@@ -3,9 +3,9 @@
 
 First what one worker answers at most is measured (h2load, a file and a function in turns), then a share of that is asked for, at a fixed rate, for
 --seconds; beside it slower clients write and read keys, count, push messages that the queue runs, deploy, and call functions that trap and that run
-into their deadline; each answer is looked at. Memory (proportional set size of all the server's processes, without files and shared memory) and descriptors are read
-every ten seconds. Ends with 1 when the memory of the last quarter is more than 2 % above that of the second, when a kind of process has more descriptors than
-before, or when an answer was wrong. Needs h2load (Debian: nghttp2-client) and wat2wasm (wabt). --csv keeps what was read.
+into their deadline; each answer is looked at. Memory of all the server's processes (their resident set size, and their own share of it: the proportional set size
+without files and shared memory) and descriptors are read every ten seconds. Ends with 1 when one of the two in the last quarter is more than 2 % above the second quarter's,
+when a kind of process has more descriptors than before, or when an answer was wrong. Needs h2load (Debian: nghttp2-client) and wat2wasm (wabt). --csv keeps what was read.
 """
 import argparse
 import json
@@ -138,15 +138,15 @@ def processes(server):
 
 
 def look(server):
-    """KiB and descriptors of each of the processes that stay."""
+    """(KiB of its own, KiB resident, descriptors) of each of the processes that stay."""
     seen = {}
     for pid, name in processes(server).items():
         if name not in ("ssvm-serve", "ssvm-worker", "ssvm-control"):
             continue  # it prepares or compiles, and ends
         try:
             with open("/proc/%d/smaps_rollup" % pid) as f:
-                kib = sum(int(x.split()[1]) for x in f if x.startswith("Pss_Anon:"))
-            seen[name, pid] = kib, len(os.listdir("/proc/%d/fd" % pid))
+                kib = {x.split(":")[0]: int(x.split()[1]) for x in f if x.endswith("kB\n")}
+            seen[name, pid] = kib["Pss_Anon"], kib["Rss"], len(os.listdir("/proc/%d/fd" % pid))
         except OSError:
             pass
     return seen
@@ -165,34 +165,42 @@ def run(server, args):
         rows.append((time.monotonic() - begun, look(server)))
         if args.csv:
             with open(args.csv, "a") as f:
-                f.write("".join("%.0f,%s,%d,%d,%d\n" % (rows[-1][0], name, pid, kib, fds) for (name, pid), (kib, fds) in rows[-1][1].items()))
+                f.write("".join("%.0f,%s,%d,%d,%d,%d\n" % (rows[-1][0], *key, *figures) for key, figures in rows[-1][1].items()))
         time.sleep(EVERY)
     good, bad = ended(load)
     clients.end()
     return most, good, bad, clients, rows
 
 
+def quarters(rows, figure):
+    """Medians of figure(what was seen) in the second quarter and in the last."""
+    quarter = max(1, len(rows) // 4)
+    return [statistics.median(figure(seen) for _, seen in part) for part in (rows[quarter:2 * quarter], rows[-quarter:])]
+
+
+def kind(seen, name, which):
+    return statistics.median([figures[which] for key, figures in seen.items() if key[0] == name] or [0])
+
+
 def judge(server, args, most, good, bad, clients, rows):
     failed = []
-    quarter = max(1, len(rows) // 4)
-    total = [sum(kib for kib, _ in seen.values()) for _, seen in rows]
-    before, after = statistics.median(total[quarter:2 * quarter]), statistics.median(total[-quarter:])
     print("load: %d answers (%.0f/s, %.0f %% of the most), %d others" % (good, good / args.seconds, good / args.seconds / most * 100, bad))
     print("beside: " + ", ".join("%s %d" % x for x in sorted(clients.counts.items())))
     for text in clients.wrong[:10]:
         print("wrong: " + text)
-    print("memory: %d KiB in the second quarter, %d KiB in the last: %+.2f %%" % (before, after, (after - before) / before * 100))
+    for which, what in enumerate(("memory", "resident")):
+        before, after = quarters(rows, lambda seen: sum(figures[which] for figures in seen.values()))
+        print("%s: %d KiB in the second quarter, %d KiB in the last: %+.2f %%" % (what, before, after, (after - before) / before * 100))
+        if after > before * (1 + GROWTH):
+            failed.append(what)
     for name in ("ssvm-serve", "ssvm-worker", "ssvm-control"):
-        per = [statistics.median([seen[k][1] for _, seen in part for k in seen if k[0] == name] or [0]) for part in (rows[quarter:2 * quarter], rows[-quarter:])]
-        kib = [statistics.median([seen[k][0] for _, seen in part for k in seen if k[0] == name] or [0]) for part in (rows[quarter:2 * quarter], rows[-quarter:])]
+        kib, resident, open_files = [quarters(rows, lambda seen: kind(seen, name, which)) for which in range(3)]
         pids = {k[1] for _, seen in rows for k in seen if k[0] == name}
-        print("  %-12s %7d -> %7d KiB, descriptors %d -> %d, %d process(es)" % (name, *kib, *per, len(pids)))
-        if per[1] > per[0]:
+        print("  %-12s %7d -> %7d KiB, resident %7d -> %7d KiB, descriptors %d -> %d, %d process(es)" % (name, *kib, *resident, *open_files, len(pids)))
+        if open_files[1] > open_files[0]:
             failed.append("descriptors of " + name)
         if len(pids) > args.workers:
             failed.append("a process was replaced: " + name)
-    if after > before * (1 + GROWTH):
-        failed.append("memory")
     if bad or clients.wrong:
         failed.append("answers")
     usage = json.loads(clients.admin(Client(server), "GET", "/v1/usage?tenant=default&by=function"))["usage"]
