@@ -54,13 +54,7 @@ int ask_result(const struct ask *a, int64_t r)
 
 int socket_find(struct state *s, uint32_t fd, uint32_t need, struct sv_vfs_file **ret)
 {
-    int r = VFS->find(s->wasi, fd, 0, ret);
-
-    if (r != 0)
-        return r;
-    if ((*ret)->kind != SV_VFS_SOCKET)
-        return SV_WASI_ENOTSOCK;
-    return ((*ret)->rights & need) == need ? 0 : SV_WASI_ENOTCAPABLE;
+    return VFS->find_socket(s->wasi, fd, need, ret);
 }
 
 /* The place of a peer, by socket, address and port. */

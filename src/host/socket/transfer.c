@@ -85,27 +85,10 @@ int receive_tagged(struct state *s, struct sv_call *c, const union sv_slot *arg)
 
 /* ---- Sending ---- */
 
+/* As preview1's `sock_send` does. */
 int send_bytes(struct state *s, struct sv_call *c, const union sv_slot *arg)
 {
-    struct iovec v[SV_WASI_IOVS_MAX];
-    struct sv_vfs_file *f;
-    size_t total;
-    uint32_t len;
-    void *to;
-    int r = socket_find(s, arg[0].i32, SV_WASI_RIGHT_WRITE, &f);
-
-    if (r == 0)
-        r = VFS->take_iovs(c, arg[1].i32, arg[2].i32, v, &total);
-    if (r != 0)
-        return r;
-    if (arg[3].i32 != 0)
-        return SV_WASI_EINVAL;
-    if (!sv_call_slice(c, arg[4].i32, 4, &to))
-        return SV_WASI_EFAULT;
-    r = VFS->write(s->wasi, c, f, v, (int)arg[2].i32, total, -1, &len);
-    if (r == 0)
-        memcpy(to, &len, 4);
-    return r;
+    return VFS->send(s->wasi, c, arg);
 }
 
 #define DATAGRAM_MAX 65536 /* none is larger */

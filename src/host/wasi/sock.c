@@ -5,7 +5,7 @@
 
 #include "host/wasi/vfs.h"
 
-static int find_socket(struct sv_wasi *w, uint32_t fd, uint32_t need, struct sv_vfs_file **ret)
+int sv_vfs_find_socket(struct sv_wasi *w, uint32_t fd, uint32_t need, struct sv_vfs_file **ret)
 {
     int r = sv_vfs_find(w, fd, 0, ret);
 
@@ -21,7 +21,7 @@ int sv_wasi_sock_accept(struct sv_wasi *w, struct sv_call *c, const union sv_slo
     uint32_t flags = arg[1].i32, slot;
     struct sv_vfs_file *f, like = {0};
     void *to;
-    int fd, r = find_socket(w, arg[0].i32, SV_WASI_RIGHT_ACCEPT, &f);
+    int fd, r = sv_vfs_find_socket(w, arg[0].i32, SV_WASI_RIGHT_ACCEPT, &f);
 
     if (r != 0)
         return r;
@@ -71,7 +71,7 @@ int sv_wasi_sock_recv(struct sv_wasi *w, struct sv_call *c, const union sv_slot 
     void *to_len, *to_flags;
     size_t total;
     ssize_t n;
-    int r = find_socket(w, arg[0].i32, SV_WASI_RIGHT_READ, &f);
+    int r = sv_vfs_find_socket(w, arg[0].i32, SV_WASI_RIGHT_READ, &f);
 
     if (r == 0)
         r = sv_vfs_take_iovs(c, arg[1].i32, arg[2].i32, v, &total);
@@ -108,7 +108,7 @@ int sv_wasi_sock_send(struct sv_wasi *w, struct sv_call *c, const union sv_slot 
     size_t total;
     uint32_t len;
     void *to;
-    int r = find_socket(w, arg[0].i32, SV_WASI_RIGHT_WRITE, &f);
+    int r = sv_vfs_find_socket(w, arg[0].i32, SV_WASI_RIGHT_WRITE, &f);
 
     if (r == 0)
         r = sv_vfs_take_iovs(c, arg[1].i32, arg[2].i32, v, &total);
@@ -133,7 +133,7 @@ int sv_wasi_sock_shutdown(struct sv_wasi *w, struct sv_call *c, const union sv_s
         [SV_WASI_SHUT_RD | SV_WASI_SHUT_WR] = SHUT_RDWR,
     };
     struct sv_vfs_file *f;
-    int r = find_socket(w, arg[0].i32, SV_WASI_RIGHT_SHUTDOWN, &f);
+    int r = sv_vfs_find_socket(w, arg[0].i32, SV_WASI_RIGHT_SHUTDOWN, &f);
 
     (void)c;
     if (r != 0)

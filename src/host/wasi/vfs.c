@@ -206,19 +206,14 @@ static struct sv_wasi *of_store(const struct sv_store *s)
     return sv_host_state(s, &sv_host_wasi);
 }
 
-static int find(struct sv_wasi *w, uint32_t fd, uint32_t need, struct sv_vfs_file **ret)
-{
-    return sv_vfs_find(w, fd, need, ret);
-}
-
 const struct sv_vfs_services sv_vfs_services = {
     .of_store = of_store,
-    .find = find,
+    .find_socket = sv_vfs_find_socket,
     .reserve = sv_vfs_reserve,
     .install = sv_vfs_install,
     .open_beneath = sv_vfs_open_beneath,
     .take_iovs = sv_vfs_take_iovs,
-    .write = sv_vfs_write,
+    .send = sv_wasi_sock_send,
     .again = sv_vfs_again,
     .wait = sv_vfs_wait,
     .poll = sv_vfs_poll,

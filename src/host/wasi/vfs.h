@@ -144,6 +144,9 @@ static inline int sv_vfs_find(struct sv_wasi *w, uint32_t fd, uint32_t need,
     return 0;
 }
 
+/* sock.c: the same of a socket, with rights of its own to lack. */
+int sv_vfs_find_socket(struct sv_wasi *, uint32_t fd, uint32_t need, struct sv_vfs_file **ret);
+
 /* resolve.c: open `path` below dirfd, never outside: O_CLOEXEC always. The descriptor, or -errno
  * (EXDEV: outside). */
 int sv_vfs_open_beneath(struct sv_wasi *, int dirfd, const char *path, int flags, unsigned mode);
@@ -186,14 +189,13 @@ int sv_vfs_poll(struct sv_wasi *, struct sv_call *, const union sv_slot *arg, bo
 /* vfs.c: what a part (host/part.h) that adds kinds of descriptors gets of all this. */
 struct sv_vfs_services {
     struct sv_wasi *(*of_store)(const struct sv_store *); /* NULL: the store has no WASI */
-    int (*find)(struct sv_wasi *, uint32_t fd, uint32_t need, struct sv_vfs_file **ret);
+    int (*find_socket)(struct sv_wasi *, uint32_t fd, uint32_t need, struct sv_vfs_file **ret);
     int (*reserve)(struct sv_wasi *, uint32_t *ret_fd);
     int (*install)(struct sv_wasi *, uint32_t fd, int host_fd, const struct sv_vfs_file *like);
     int (*open_beneath)(struct sv_wasi *, int dirfd, const char *path, int flags, unsigned mode);
     int (*take_iovs)(struct sv_call *, uint32_t ptr, uint32_t count, struct iovec *v,
                      size_t *ret_total);
-    int (*write)(struct sv_wasi *, struct sv_call *, struct sv_vfs_file *, struct iovec *v, int n,
-                 size_t total, int64_t offset, uint32_t *ret_len);
+    int (*send)(struct sv_wasi *, struct sv_call *, const union sv_slot *arg); /* sock_send */
     int (*again)(struct sv_call *, struct sv_vfs_file *, int host_errno, short events);
     int (*wait)(struct sv_thread *, struct pollfd *fds, unsigned n, int64_t timeout_ns,
                 int *ret_ready);

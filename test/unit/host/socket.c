@@ -251,6 +251,32 @@ static void wrong_values(void **state)
     close_sockets(&g);
 }
 
+/* What a socket may not do is told by one rule, whoever is asked: preview1's function or ours. */
+static void without_rights(void **state)
+{
+    static const uint32_t v[2] = {AT_DATA, 1};
+    struct guest g, w;
+    uint32_t fd;
+
+    (void)state;
+    open_sockets(&g, &here, 0);
+    w = g;
+    w.module = &sv_host_wasi;
+    w.state = sv_host_state(&g.store, &sv_host_wasi);
+    fd = open_one(&g, STREAM);
+    guest_put(&g, AT_IOVS, v, sizeof v);
+    assert_int_equal(CALL(&g, "sock_send_v2", fd, AT_IOVS, 1, 0, AT_RET), SV_WASI_EPIPE);
+    assert_int_equal(CALL(&w, "sock_send", fd, AT_IOVS, 1, 0, AT_RET), SV_WASI_EPIPE);
+    assert_int_equal(CALL(&w, "fd_fdstat_set_rights", fd, 0, 0), 0);
+    assert_int_equal(CALL(&g, "sock_send_v2", fd, AT_IOVS, 1, 0, AT_RET), SV_WASI_EBADF);
+    assert_int_equal(CALL(&w, "sock_send", fd, AT_IOVS, 1, 0, AT_RET), SV_WASI_EBADF);
+    assert_int_equal(CALL(&g, "sock_recv_v2", fd, AT_IOVS, 1, 0, AT_RET, AT_STAT), SV_WASI_EBADF);
+    assert_int_equal(CALL(&w, "sock_recv", fd, AT_IOVS, 1, 0, AT_RET, AT_STAT), SV_WASI_EBADF);
+    assert_int_equal(CALL(&g, "sock_listen", fd, 1), SV_WASI_ENOTCAPABLE);
+    assert_int_equal(CALL(&w, "sock_accept", fd, 0, AT_RET), SV_WASI_ENOTCAPABLE);
+    close_sockets(&g);
+}
+
 /* ---- A back end whose answers take for ever ---- */
 
 static int waits;
@@ -362,7 +388,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table),        cmocka_unit_test(edges),
         cmocka_unit_test(full_table),   cmocka_unit_test(wrong_descriptors),
-        cmocka_unit_test(wrong_values), cmocka_unit_test(waits_end),
+        cmocka_unit_test(wrong_values), cmocka_unit_test(without_rights),
+        cmocka_unit_test(waits_end),
     };
 
     return cmocka_run_group_tests(tests, find, NULL);
