@@ -14,6 +14,7 @@
 #define TIME_NS (10 * (uint64_t)1000000000) /* for a name */
 #define NS_PER_MS 1000000
 #define ADDRESSES_MAX 64
+#define ALLOWED_MS 1000 /* that a worker may send datagrams to an address without asking again */
 
 /* Until the name is known, the time is over, or nobody waits for it any more. */
 struct waiting {
@@ -94,6 +95,21 @@ static int resolve(struct ctl_server *server, const struct out_net *net,
     return n;
 }
 
+/* A datagram, and where more of them may go for a while. */
+static int64_t send_to(const struct out_net *net, struct out_names *names,
+                       const struct out_wait *wait, int fd, struct sv_str body,
+                       const struct sockaddr *sa, socklen_t len, struct plat_message *ret)
+{
+    struct sockaddr_storage to;
+    int64_t n = out_net_send_to(net, names, wait, fd, body.ptr, body.len, sa, len, &to);
+
+    if (n >= 0) {
+        plat_put(ret, PLAT_TAG_VALUE, &to, len);
+        plat_put_u64(ret, PLAT_TAG_TIMEOUT_MS, ALLOWED_MS);
+    }
+    return n;
+}
+
 /* The result of the call, or -errno. */
 static int64_t run(struct ctl_server *server, const struct out_net *net,
                    const struct plat_message *m, struct plat_message *ret)
@@ -139,8 +155,7 @@ static int64_t run(struct ctl_server *server, const struct out_net *net,
     if (sv_str_eq(op, sv_str_of("listen")))
         return out_net_listen(net, fd, (int)a);
     if (sv_str_eq(op, sv_str_of("send")))
-        return out_net_send_to(net, names, &wait, fd, body.ptr, body.len, (struct sockaddr *)&sa,
-                               len);
+        return send_to(net, names, &wait, fd, body, (struct sockaddr *)&sa, len, ret);
     return -ENOSYS;
 }
 

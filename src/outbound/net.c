@@ -295,15 +295,15 @@ int out_net_connect(const struct out_net *net, struct out_names *names, const st
 
 int64_t out_net_send_to(const struct out_net *net, struct out_names *names,
                         const struct out_wait *wait, int fd, const void *bytes, size_t len,
-                        const struct sockaddr *sa, socklen_t sa_len)
+                        const struct sockaddr *sa, socklen_t sa_len,
+                        struct sockaddr_storage *ret_to)
 {
-    struct sockaddr_storage to;
     ssize_t n;
-    int r = allow(net, names, wait, sa, sa_len, &to);
+    int r = allow(net, names, wait, sa, sa_len, ret_to);
 
     if (r < 0)
         return r;
-    n = sendto(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to, sa_len);
+    n = sendto(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)ret_to, sa_len);
     return n >= 0 ? n : -errno;
 }
 

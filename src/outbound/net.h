@@ -36,9 +36,10 @@ int out_net_connect(const struct out_net *, struct out_names *, const struct out
 int out_net_bind(const struct out_net *, int fd, const struct sockaddr *, socklen_t);
 /* Of a socket that has been bound. */
 int out_net_listen(const struct out_net *, int fd, int backlog);
-/* Bytes, or -errno. */
+/* Bytes, or -errno. *ret_to: the address that was used, of the same length. */
 int64_t out_net_send_to(const struct out_net *, struct out_names *, const struct out_wait *, int fd,
-                        const void *bytes, size_t len, const struct sockaddr *, socklen_t);
+                        const void *bytes, size_t len, const struct sockaddr *, socklen_t,
+                        struct sockaddr_storage *ret_to);
 /* As out_resolve, of names that are on the list of where to connect to; numbers are nobody's. */
 int out_net_resolve(const struct out_net *, struct out_names *, const struct out_wait *,
                     const struct out_query *, struct sockaddr_storage *ret, unsigned max);

@@ -1,8 +1,9 @@
 /* The back end of sockets in a worker: every call is a message to control and its answer; the
- * guest's thread waits for it. */
+ * guest's thread waits for it. Where a datagram went, more may go for as long as control says. */
 #include "serve/socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #define TIME_NS 15000000000U /* for control, which gives up before */
 #define NS_PER_MS 1000000U
+#define ALLOWED 64 /* addresses that are remembered */
 
 static const struct srv_session_kind codes = {.denied = -EACCES,
                                               .nomem = -ENOMEM,
@@ -20,10 +22,42 @@ static const struct srv_session_kind codes = {.denied = -EACCES,
                                               .most_ns = TIME_NS,
                                               .said = {{SV_EUSAGE, -EINVAL}}};
 
+/* Control's answer about an address: what the guest calls it, and what it is. */
+struct allowed {
+    uint64_t until_ns;
+    socklen_t len;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in6 in6;
+    } asked, to;
+};
+
+struct session {
+    struct srv_session asks; /* first: what is asked by it gets all of it */
+    struct allowed *allowed; /* ALLOWED of them; NULL: none was needed yet */
+};
+
 static int open_session(void *data, void *store_data, void **ret)
 {
+    struct session *s = sv_alloc_zero(sizeof *s);
+
     (void)data;
-    return srv_session_open(&codes, store_data, ret);
+    if (!s)
+        return codes.nomem;
+    if (!srv_session_init(&s->asks, &codes, store_data)) {
+        sv_free(s);
+        return codes.denied;
+    }
+    *ret = s;
+    return 0;
+}
+
+static void close_session(void *session)
+{
+    struct session *s = session;
+
+    sv_free(s->allowed);
+    sv_free(s);
 }
 
 /* fd -1: the call is about none. */
@@ -108,15 +142,54 @@ static int listen_at(void *session, const struct ssvm_socket_op *op, int fd, int
     return (int)ask(session, op, &m, NULL);
 }
 
+/* ---- Datagrams ---- */
+
+/* The place of an address; NULL: it has none. */
+static struct allowed *place_of(struct session *s, const struct sockaddr *sa, socklen_t len)
+{
+    if (len > sizeof s->allowed->asked || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))
+        return NULL;
+    if (!s->allowed)
+        s->allowed = sv_alloc_array_zero(ALLOWED, sizeof *s->allowed);
+    return s->allowed ? &s->allowed[sv_hash_seeded(sa, len, 0) % ALLOWED] : NULL;
+}
+
+static void remember(struct allowed *a, const struct sockaddr *sa, socklen_t len,
+                     const struct plat_message *answer)
+{
+    struct sv_str to = plat_get(answer, PLAT_TAG_VALUE);
+    uint64_t ms = 0;
+
+    if (to.len != len || !plat_get_u64(answer, PLAT_TAG_TIMEOUT_MS, &ms))
+        return;
+    a->until_ns = srv_clock_ns() + ms * NS_PER_MS;
+    a->len = len;
+    memcpy(&a->asked, sa, len);
+    memcpy(&a->to, to.ptr, len);
+}
+
 static int64_t send_to(void *session, const struct ssvm_socket_op *op, int fd, const void *bytes,
                        size_t len, const struct sockaddr *sa, socklen_t sa_len)
 {
-    struct plat_message m;
+    struct allowed *a = place_of(session, sa, sa_len);
+    struct plat_message m, answer;
+    int64_t n;
 
+    if (a && a->len == sa_len && memcmp(&a->asked, sa, sa_len) == 0 &&
+        srv_clock_ns() < a->until_ns) {
+        n = sendto(fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL, &a->to.any, sa_len);
+        return n >= 0 ? n : -errno;
+    }
     begin(session, &m, "send", fd);
     plat_put(&m, PLAT_TAG_VALUE, sa, sa_len);
     plat_put(&m, PLAT_TAG_BODY, bytes, len);
-    return ask(session, op, &m, NULL);
+    n = ask(session, op, &m, &answer);
+    if (n < 0)
+        return n;
+    if (a)
+        remember(a, sa, sa_len, &answer);
+    plat_message_release(&answer);
+    return n;
 }
 
 static int resolve(void *session, const struct ssvm_socket_op *op,
@@ -160,7 +233,7 @@ own ssvm_error *srv_socket_define(ssvm_linker *linker)
     static const ssvm_socket_backend backend = {
         .abi = SSVM_SOCKET_ABI,
         .open = open_session,
-        .close = srv_session_close,
+        .close = close_session,
         .socket = make,
         .connect = connect_to,
         .bind = bind_to,

@@ -109,8 +109,9 @@ static int64_t send_to(void *session, const struct ssvm_socket_op *op, int fd, c
 {
     const struct session *s = session;
     struct out_wait wait = wait_of(op);
+    struct sockaddr_storage to;
 
-    return out_net_send_to(&s->net, s->names, &wait, fd, bytes, len, sa, sa_len);
+    return out_net_send_to(&s->net, s->names, &wait, fd, bytes, len, sa, sa_len, &to);
 }
 
 static int resolve(void *session, const struct ssvm_socket_op *op,

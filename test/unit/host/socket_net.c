@@ -144,14 +144,17 @@ static socklen_t address_of(const char *text, uint16_t port, struct sockaddr_sto
 /* 0 or an errno, the same for connections and datagrams; a refusal reaches nothing. */
 static int reach(const char *text, uint16_t port)
 {
-    struct sockaddr_storage to;
+    struct sockaddr_storage to, used;
     socklen_t len = address_of(text, port, &to);
     int before = calls;
     int r = out_net_connect(&net, names, &patient, -1, (struct sockaddr *)&to, len);
-    int64_t sent = out_net_send_to(&net, names, &patient, -1, "x", 1, (struct sockaddr *)&to, len);
+    int64_t sent =
+        out_net_send_to(&net, names, &patient, -1, "x", 1, (struct sockaddr *)&to, len, &used);
 
     assert_int_equal(calls - before, r == 0 ? 2 : 0);
     assert_int_equal(sent, r == 0 ? 1 : r);
+    if (r == 0)
+        assert_memory_equal(&used, &went, len);
     return -r;
 }
 
