@@ -1,5 +1,9 @@
 /* ssvm-keeper: runs one native command and leaves nothing of it behind. Knows nothing of guests;
- * what may run was decided before (allow.h). libc alone. */
+ * what may run was decided before (allow.h). libc alone.
+ *
+ * There are two of it, so that one is left to end it all when the other is killed: the first was
+ * started by whoever asks and answers him; the second is its child, and the command's parent. What
+ * loses its parent becomes the second's, and the first's when that is gone. */
 #include "command/keeper.h"
 
 #include <errno.h>
@@ -10,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -70,10 +75,10 @@ static bool confine(const char *folder, const char *program)
     return ok;
 }
 
-/* Who watches it is out of its reach: without the keeper, what the command has started would live.
- * -1 is everybody, a negative number the group, which the keeper leads. Programs of a 32-bit
+/* Who watches it is out of its reach: without its keepers, what the command has started would live.
+ * -1 is everybody, a negative number the group, which the first keeper leads. Programs of a 32-bit
  * architecture end. */
-static bool guard(pid_t keeper)
+static bool guard(pid_t first, pid_t second)
 {
     static const struct {
         int call;
@@ -94,15 +99,15 @@ static bool guard(pid_t keeper)
         SYS_pidfd_getfd,
 #endif
         -1};
-    const uint32_t all = UINT32_MAX, own_pid = (uint32_t)keeper, group = (uint32_t)-keeper;
+    const uint32_t all = UINT32_MAX, group = (uint32_t)-first;
     struct sv_filter f;
 
     sv_filter_begin(&f);
     for (size_t i = 0; i < sizeof reach / sizeof reach[0]; i++)
-        SV_FILTER_ADD(&f, SV_FILTER_SKIP_UNLESS((uint32_t)reach[i].call, 6),
-                      SV_FILTER_LOAD(args[reach[i].arg]), SV_FILTER_SKIP_IF(own_pid, 3),
-                      SV_FILTER_SKIP_IF(group, 2), SV_FILTER_SKIP_IF(all, 1),
-                      SV_FILTER_RETURN(SECCOMP_RET_ALLOW),
+        SV_FILTER_ADD(&f, SV_FILTER_SKIP_UNLESS((uint32_t)reach[i].call, 7),
+                      SV_FILTER_LOAD(args[reach[i].arg]), SV_FILTER_SKIP_IF((uint32_t)first, 4),
+                      SV_FILTER_SKIP_IF((uint32_t)second, 3), SV_FILTER_SKIP_IF(group, 2),
+                      SV_FILTER_SKIP_IF(all, 1), SV_FILTER_RETURN(SECCOMP_RET_ALLOW),
                       SV_FILTER_RETURN(SV_FILTER_ERRNO(EPERM)));
     sv_filter_list(&f, by_descriptor, sizeof by_descriptor / sizeof by_descriptor[0],
                    SV_FILTER_ERRNO(ENOSYS));
@@ -128,13 +133,13 @@ static void close_from(int first)
         close(fd);
 }
 
-static _Noreturn void become(char **argv, pid_t keeper)
+static _Noreturn void become(char **argv, pid_t first, pid_t second)
 {
     sigset_t none;
 
     /* Killed with its keeper, by whoever. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != keeper)
+    if (getppid() != second)
         _exit(KEEPER_FAILED);
     if (*argv[KEEPER_ARG_FOLDER] && !confine(argv[KEEPER_ARG_FOLDER], argv[KEEPER_ARG_PATH])) {
         dprintf(2, "'%s' cannot be confined: %s\n", argv[KEEPER_ARG_PATH], strerror(errno));
@@ -144,7 +149,7 @@ static _Noreturn void become(char **argv, pid_t keeper)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     close_from(KEEPER_FD);
-    if (!guard(keeper)) {
+    if (!guard(first, second)) {
         dprintf(2, "'%s' cannot be confined: %s\n", argv[KEEPER_ARG_PATH], strerror(errno));
         _exit(KEEPER_FAILED);
     }
@@ -183,7 +188,7 @@ static void kill_children(pid_t self)
 }
 
 /* Until no descendant is left: those whose parent dies become children of this process. */
-static void end_all(pid_t command, int *status)
+static void end_all(pid_t child, int *status)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
     pid_t self = getpid(), pid;
@@ -192,7 +197,7 @@ static void end_all(pid_t command, int *status)
     for (;;) {
         kill_children(self);
         while ((pid = waitpid(-1, &s, WNOHANG)) > 0) {
-            if (pid == command)
+            if (pid == child)
                 *status = s;
         }
         if (pid < 0 && errno != EINTR)
@@ -201,15 +206,15 @@ static void end_all(pid_t command, int *status)
     }
 }
 
-/* True: the command has ended. */
-static bool reap(pid_t command, int *status)
+/* True: the child has ended. */
+static bool reap(pid_t child, int *status)
 {
     bool ended = false;
     pid_t pid;
     int s;
 
     while ((pid = waitpid(-1, &s, WNOHANG)) > 0) {
-        if (pid == command) {
+        if (pid == child) {
             *status = s;
             ended = true;
         }
@@ -217,7 +222,8 @@ static bool reap(pid_t command, int *status)
     return ended;
 }
 
-static void watch(pid_t command, int signals, int *status)
+/* Until the child ends, whoever asked is gone or wants the end, or the parent is another one. */
+static void watch(pid_t child, pid_t parent, int signals, int *status)
 {
     struct pollfd fds[] = {{.fd = KEEPER_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     struct signalfd_siginfo info;
@@ -225,18 +231,61 @@ static void watch(pid_t command, int signals, int *status)
     for (;;) {
         if (poll(fds, 2, -1) < 0)
             continue;
-        if (fds[1].revents && read(signals, &info, sizeof info) > 0 && reap(command, status))
+        if (fds[1].revents && read(signals, &info, sizeof info) > 0 &&
+            (reap(child, status) || getppid() != parent))
             return;
         if (fds[0].revents)
             return;
     }
 }
 
-int main(int argc, char **argv)
+/* ---- The keepers ---- */
+
+/* All signals come here; -1: not so. */
+static int take_signals(void)
+{
+    sigset_t set;
+
+    sigfillset(&set);
+    (void)sigprocmask(SIG_SETMASK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* They are the command's alone. */
+static void close_streams(void)
+{
+    for (int fd = 0; fd < KEEPER_FD; fd++)
+        close(fd);
+}
+
+/* *ret_status: how the command ended, of waitpid. Exit status 0: it is there. */
+static _Noreturn void keep_second(char **argv, pid_t first, int *ret_status)
 {
     int status = KEEPER_FAILED << 8, signals;
     pid_t self = getpid(), command;
-    sigset_t set;
+
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) < 0 ||
+        getppid() != first)
+        _exit(1);
+    signals = take_signals();
+    if (signals < 0)
+        _exit(1);
+    command = fork();
+    if (command == 0)
+        become(argv, first, self);
+    close_streams();
+    if (command > 0) {
+        watch(command, first, signals, &status);
+        end_all(command, &status);
+    }
+    *ret_status = status;
+    _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+    pid_t self = getpid(), parent = getppid(), second;
+    int signals, ended = 0, *status;
 
     if (argc <= KEEPER_ARG_COMMAND || fcntl(KEEPER_FD, F_SETFD, FD_CLOEXEC) < 0) {
         fprintf(stderr, "%s is started by ssvm, to run a native command for a guest\n",
@@ -249,24 +298,26 @@ int main(int argc, char **argv)
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         prctl(PR_SET_DUMPABLE, 0) < 0)
         return 1;
-    sigfillset(&set);
-    (void)sigprocmask(SIG_SETMASK, &set, NULL);
-    signals = signalfd(-1, &set, SFD_CLOEXEC);
-    if (signals < 0)
+    signals = take_signals();
+    status = mmap(NULL, sizeof *status, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (signals < 0 || status == MAP_FAILED)
         return 1;
     if (*argv[KEEPER_ARG_FOLDER] && chdir(argv[KEEPER_ARG_FOLDER]) < 0) {
         dprintf(2, "'%s': %s\n", argv[KEEPER_ARG_FOLDER], strerror(errno));
         return 1;
     }
-    command = fork();
-    if (command == 0)
-        become(argv, self);
-    for (int fd = 0; fd < KEEPER_FD; fd++)
-        close(fd); /* the command's alone */
-    if (command > 0) {
-        watch(command, signals, &status);
-        end_all(command, &status);
+    *status = KEEPER_FAILED << 8;
+    second = fork();
+    if (second == 0)
+        keep_second(argv, self, status);
+    close_streams();
+    if (second > 0) {
+        watch(second, parent, signals, &ended);
+        end_all(second, &ended);
     }
-    (void)!write(KEEPER_FD, &status, sizeof status);
+    /* Of a second that was killed it is not known how the command ended. */
+    if (ended != 0)
+        return 1;
+    (void)!write(KEEPER_FD, status, sizeof *status);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* What a process that runs native commands and its ssvm-keeper say to each other. The keeper is the
  * command's parent: it ends with it all that the command has started, and ends it all when whoever
- * asked is gone. */
+ * asked is gone. It is two processes: one that is killed leaves the other to do so. */
 #ifndef COMMAND_KEEPER_H
 #define COMMAND_KEEPER_H
 

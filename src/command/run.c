@@ -20,6 +20,7 @@
 #define PATH_SIZE 4096
 #define READ_BYTES 65536
 #define END_NS 10000000000 /* for the keeper to end all; beyond, it is killed itself */
+#define AGAIN_NS 100000000 /* between two calls to go on, meanwhile */
 #define FD_LEAST 16        /* ends for the keeper: above its KEEPER_FD */
 
 /* Descriptors that we hold: of the command's input, output, errors, and of the keeper. */
@@ -163,6 +164,13 @@ static void feed(struct run *run)
     close_end(&run->ours[IN]);
 }
 
+/* To the keeper's two processes: the first leads a group from its first steps on. */
+static void signal_keeper(const struct run *run, int sig)
+{
+    (void)kill(run->keeper, sig);
+    (void)kill(-run->keeper, sig);
+}
+
 /* End it all, for this reason; the keeper says when it is done. */
 static void stop(struct run *run, int why)
 {
@@ -230,12 +238,16 @@ static void turn(struct run *run)
     int at[ENDS], r;
 
     if (left == 0 && run->ending) {
-        (void)kill(run->keeper, SIGKILL); /* with which the command dies, too */
+        signal_keeper(run, SIGKILL); /* with which the command dies, too */
         run->over = true;
         return;
     }
     if (left == 0)
         return stop(run, SV_EEXIT);
+    if (run->ending) { /* somebody may have stopped it */
+        signal_keeper(run, SIGCONT);
+        left = left < AGAIN_NS ? left : AGAIN_NS;
+    }
     for (int i = 0; i < ENDS; i++) {
         at[i] = -1;
         if (run->ours[i] < 0)
@@ -315,9 +327,12 @@ int cmd_run(struct sv_err *err, const struct cmd_request *r, int *ret)
         close_end(&run->ours[i]);
         close_end(&run->theirs[i]);
     }
-    if (run->keeper > 0)
+    if (run->keeper > 0) {
+        /* It has nothing to do any more, but may be stopped. */
+        (void)kill(run->keeper, SIGKILL);
         while (waitpid(run->keeper, NULL, 0) < 0 && errno == EINTR)
             ;
+    }
     if (result == SV_EINVALID)
         (void)sv_fail(err, result, SV_NO_OFFSET, "what ran '%.200s' died", r->path);
     sv_free(run);

@@ -140,8 +140,9 @@ def process_cannot_end_who_watches_it():
     """Who is killed or stopped watches no more, and what the command has started would live."""
     for signal in ("KILL", "STOP"):
         m = mark()
-        script = '[ "$(cat /proc/$PPID/comm)" = ssvm-keeper ] || exit 9; (setsid sleep %s >/dev/null 2>&1 &); kill -%s $PPID 2>/dev/null && echo killed; ' \
-            'kill -%s -$PPID 2>/dev/null && echo killed; sleep 0 & kill -0 $! && wait && echo here' % (m, signal, signal)
+        script = '[ "$(cat /proc/$PPID/comm)" = ssvm-keeper ] || exit 9; read -r _ _ _ first _ </proc/$PPID/stat; [ "$(cat /proc/$first/comm)" = ssvm-keeper ] || exit 8; ' \
+            '(setsid sleep %s >/dev/null 2>&1 &); for who in $PPID $first -$first; do kill -%s $who 2>/dev/null && echo killed; done; ' \
+            'sleep 0 & kill -0 $! && wait && echo here' % (m, signal)
         same(process("show", script, options=["--allow-command-all"]).stdout, b"here\n")
         gone(m)
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -153,6 +154,49 @@ def commands_end_with_their_client(folder):
             same(s.words("a", "run", "sh", 30000, "-c", "echo again"), "0 [again\n] []")
 
 
+def children(pid):
+    with contextlib.suppress(OSError):
+        return [int(x) for x in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
+    return []
+
+
+def keepers(control):
+    """The two processes of the one command that runs; a thread of control's pool started the first."""
+    for task in os.listdir("/proc/%d/task" % control):
+        for pid in map(int, open("/proc/%d/task/%s/children" % (control, task)).read().split()):
+            if open("/proc/%d/comm" % pid).read() == "ssvm-keeper\n":
+                return pid, children(pid)[0]
+    raise AssertionError("no keeper")
+
+
+@lib.test
+def commands_whose_keeper_is_killed_or_stopped(folder):
+    """Each step of it: test/unit/command/run.c. Here: the request ends, and control is as before."""
+    with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh", "--call-time", "1000s") as s:
+        control = s.find("ssvm-control")
+
+        def run(which, how, ms):
+            """What the request said. On a busy machine its time may be over before the command has started: then nobody is disturbed."""
+            m = mark()
+            said = []
+            t = threading.Thread(target=lambda: said.append(s.words("a", "run", "sh", ms, "-c", "setsid sleep %s & sleep %s" % (m, m))))
+            t.start()
+            until("it runs", lambda: len(alive(m)) == 2 or said)
+            if not said:
+                os.kill(keepers(control)[which], how)
+            t.join()
+            until("nothing of it is left", lambda: not alive(m))
+            return said[0]
+        same(s.words("a", "run", "sh", 30000, "-c", "echo first"), "0 [first\n] []")
+        before = len(os.listdir("/proc/%d/fd" % control))
+        for which in (0, 1):
+            said = run(which, signal.SIGKILL, 900000)
+            assert said.startswith("22 [] [what ran '/") and said.endswith("/sh' died\n]"), said
+            same(run(which, signal.SIGSTOP, 2000), "110 [] []")
+        same(s.words("a", "run", "sh", 30000, "-c", "echo again"), "0 [again\n] []")
+        until("no descriptor is left", lambda: len(os.listdir("/proc/%d/fd" % control)) <= before)
+
+
 @lib.test
 def waiting_for_control_ends_with_the_client(folder):
     with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh", "--call-time", "1000s") as s:
@@ -174,7 +218,6 @@ def waiting_for_control_ends_with_the_client(folder):
 def commands_end_with_control(folder):
     with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh") as s:
         m = mark()
-        import threading
         t = threading.Thread(target=lambda: s.ask("POST", "/f/a", "run\nsh\n8000\n-c\nsleep %s\n" % m), daemon=True)
         t.start()
         until("it runs", lambda: alive(m))
