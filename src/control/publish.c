@@ -16,7 +16,6 @@
 #include "control/registry.h"
 #include "control/site.h"
 #include "control/workers.h"
-#include "platform/rate.h"
 
 #define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
 #define RETRY_NS 500000000
@@ -31,7 +30,6 @@ struct ctl_publish {
     bool isolated_wanted;    /* a worker of one tenant has no table */
     own char *isolated; /* tenants with a process of their own, each with a NUL behind it; an empty
                            one ends them. NULL: none */
-    int rates;          /* descriptor, pushed with each table */
     bool stop;
 };
 
@@ -345,9 +343,6 @@ static bool push(struct ctl_server *server)
     }
     plat_message_init(&message, PLAT_TABLE);
     plat_put_fd(&message, fd);
-    fd = fcntl(p->rates, F_DUPFD_CLOEXEC, 0);
-    if (fd >= 0)
-        plat_put_fd(&message, fd);
     if (p->pushed == 0) { /* nobody has been told otherwise */
         set_isolated(p, isolated);
         isolated = NULL;
@@ -458,25 +453,18 @@ void ctl_publish_wait(struct ctl_server *server)
 int ctl_publish_start(struct ctl_server *server, struct sv_err *err)
 {
     struct ctl_publish *p = sv_alloc_zero(sizeof *p);
-    int r;
 
     if (!p)
         return sv_fail_nomem(err, "the table of functions");
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     p->wanted = 1;
-    r = plat_rates_new(err, &p->rates);
-    if (r < 0)
-        goto fail;
     server->publish = p;
     if (pthread_create(&p->thread, NULL, run, server) == 0)
         return 0;
     server->publish = NULL;
-    close(p->rates);
-    r = sv_fail_nomem(err, "a thread");
-fail:
     sv_free(p);
-    return r;
+    return sv_fail_nomem(err, "a thread");
 }
 
 /* Nobody may change anything any more. */
@@ -490,7 +478,6 @@ void ctl_publish_stop(struct ctl_server *server)
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
     server->publish = NULL;
-    close(p->rates);
     sv_free(p->isolated);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);

@@ -88,6 +88,7 @@ struct srv_request {
     own struct srv_faas *faas; /* of a call over /api; NULL: of another */
     const char *handler;       /* the export that its route calls; NULL: the path names it */
     struct plat_limits limits; /* of this request: limit.h */
+    bool placed;               /* all workers count its call: tally.h */
     const struct srv_export *export;
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */

@@ -80,12 +80,15 @@ void srv_fair_put(struct srv_fair *fair, struct srv_conn *conn)
     atomic_fetch_add_explicit(&quota->queued, 1, memory_order_relaxed);
     share->queued++;
     fair->queued++;
+    fair->placed += conn->work->request.placed;
 }
 
-static bool may_run(const struct srv_conn *conn)
+/* If the function's limit lets it. */
+static bool begin(const struct srv_conn *conn)
 {
-    return atomic_load_explicit(&quota_of(conn)->running, memory_order_relaxed) <
-           conn->work->request.limits.concurrency;
+    const struct srv_request *request = &conn->work->request;
+
+    return srv_quota_take_waiting(quota_of(conn), request->placed, request->limits.concurrency);
 }
 
 /* Its first call, of the function behind `before`, leaves the queue. */
@@ -106,13 +109,13 @@ static struct srv_conn *pop(struct srv_share *share, struct srv_quota *before)
     return conn;
 }
 
-/* The next call of a tenant that may run. */
+/* The next call of a tenant that may run; it does. */
 static struct srv_conn *take_of(struct srv_share *share)
 {
     struct srv_quota *end = share->quotas, *before = end;
 
     do {
-        if (may_run(before->next->first))
+        if (begin(before->next->first))
             return pop(share, before);
         before = before->next;
     } while (before != end);
@@ -132,11 +135,11 @@ struct srv_conn *srv_fair_take(struct srv_fair *fair, uint32_t tenant_max)
         if (conn) {
             fair->queued--;
             share->queued--;
+            fair->placed -= conn->work->request.placed;
             if (share->quotas)
                 fair->ring = share;
             else
                 RING_REMOVE(&fair->ring, before);
-            atomic_fetch_add_explicit(&quota_of(conn)->running, 1, memory_order_relaxed);
             srv_fair_away(conn);
             return conn;
         }
@@ -152,7 +155,7 @@ void srv_fair_away(struct srv_conn *conn)
 
 void srv_fair_go_on(struct srv_conn *conn)
 {
-    atomic_fetch_add_explicit(&quota_of(conn)->running, 1, memory_order_relaxed);
+    srv_quota_go_on(quota_of(conn), conn->work->request.placed);
     srv_fair_away(conn);
 }
 
@@ -161,7 +164,7 @@ void srv_fair_end(struct srv_conn *conn)
     struct srv_quota *quota = quota_of(conn);
 
     quota->share->running--;
-    atomic_fetch_sub_explicit(&quota->running, 1, memory_order_relaxed);
+    srv_quota_give(quota, conn->work->request.placed);
 }
 
 void srv_fair_remove(struct srv_fair *fair, struct srv_conn *conn)
@@ -171,6 +174,7 @@ void srv_fair_remove(struct srv_fair *fair, struct srv_conn *conn)
     struct srv_conn *before = quota->first;
 
     fair->queued--;
+    fair->placed -= conn->work->request.placed;
     share->queued--;
     atomic_fetch_sub_explicit(&quota->queued, 1, memory_order_relaxed);
     if (before != conn) {

@@ -23,6 +23,7 @@ struct srv_share {
 struct srv_fair {
     struct srv_share *ring, *all;
     uint32_t queued;
+    uint32_t placed; /* of them, those that another worker may make wait */
 };
 
 void srv_fair_release(struct srv_fair *);

@@ -26,7 +26,6 @@
 
 struct srv_grant;
 struct srv_log;
-struct plat_rates;
 
 enum srv_param { SRV_PARAM_STRING, SRV_PARAM_BYTES, SRV_PARAM_JSON, SRV_PARAM_OTHER };
 
@@ -69,8 +68,7 @@ struct srv_function {
     char tenant[SRV_FUNCTION_NAME_MAX + 1];
     uint64_t id; /* 0: a file */
     struct srv_quota quota;
-    const struct plat_rates *rates; /* that quota.shared is of; the registry's lock */
-    _Atomic uint32_t refs;          /* of the registry's */
+    _Atomic uint32_t refs; /* of the registry's */
     struct srv_function *next;
     pthread_mutex_t lock;            /* of `current` and `checked_ns` */
     own struct srv_version *current; /* NULL: not loaded yet, or the file is gone */

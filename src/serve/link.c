@@ -41,8 +41,6 @@ static void take_table(struct srv_server *server, const struct plat_message *m)
 
     if (m->nfds == 0)
         return;
-    if (m->nfds > 1)
-        srv_registry_share(server, m->fds[1]);
     if (plat_table_open(&err, m->fds[0], &table) == 0)
         srv_registry_set(server, table);
     else

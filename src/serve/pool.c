@@ -17,6 +17,7 @@
 #include "serve/priority.h"
 #include "serve/relay.h"
 #include "serve/state.h"
+#include "serve/tally.h"
 
 #define NS_PER_MS 1000000U
 #define STACK_BYTES (1U << 20) /* of a thread; guests have stacks of their own */
@@ -371,8 +372,11 @@ static bool has_room(const struct srv_pool *pool, const struct srv_conn *conn,
     unsigned of_tenant = left(room, tenant_max(pool), share->running);
     unsigned of_function = left(of_tenant, limits->concurrency, atomic_load(&quota->running));
 
-    return pool->fair.queued < most + room && share->queued < most - most / 4 + of_tenant &&
-           atomic_load(&quota->queued) < limits->queue + of_function;
+    if (pool->fair.queued >= most + room || share->queued >= most - most / 4 + of_tenant)
+        return false;
+    if (conn->work->request.placed) /* it waits from now on */
+        return srv_place_wait(quota->tally, quota->place, limits->concurrency + limits->queue);
+    return atomic_load(&quota->queued) < limits->queue + of_function;
 }
 
 static void wake_watch(struct srv_pool *pool)
@@ -383,6 +387,7 @@ static void wake_watch(struct srv_pool *pool)
 
 static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
 {
+    struct srv_quota *quota = &conn->work->request.function->quota;
     struct srv_share *share;
     bool taken = false;
 
@@ -394,8 +399,11 @@ static bool enqueue(struct srv_pool *pool, struct srv_conn *conn)
             wake_watch(pool);
         /* All threads may be busy for now; one that has just ended its call counts too. */
         taken = want_thread(pool) || pool->away > 0 || pool->nthreads > pool->looping;
-        if (!taken) /* nobody is there to take it, now or later */
+        if (!taken) { /* nobody is there to take it, now or later */
             srv_fair_remove(&pool->fair, conn);
+            if (conn->work->request.placed)
+                srv_place_leave(quota->tally, quota->place);
+        }
     }
     pthread_mutex_unlock(&pool->lock);
     return taken;
@@ -411,8 +419,8 @@ bool srv_pool_begin(struct srv_pool *pool, struct srv_conn *conn)
         known = find_share(pool, conn);
         pthread_mutex_unlock(&pool->lock);
     }
-    if (known)
-        atomic_fetch_add_explicit(&quota->running, 1, memory_order_relaxed);
+    if (!known)
+        srv_quota_give(quota, conn->work->request.placed);
     return known;
 }
 
@@ -420,7 +428,7 @@ void srv_pool_end(struct srv_pool *pool, struct srv_conn *conn)
 {
     struct srv_quota *quota = &conn->work->request.function->quota;
 
-    atomic_fetch_sub_explicit(&quota->running, 1, memory_order_relaxed);
+    srv_quota_give(quota, conn->work->request.placed);
     if (atomic_load_explicit(&quota->queued, memory_order_relaxed) == 0)
         return; /* else one of the same function may have been waiting for this */
     pthread_mutex_lock(&pool->lock);
@@ -454,8 +462,7 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
         return SRV_STEP_NEXT;
     if (!request->slow &&
         atomic_load_explicit(&server->pool.busy, memory_order_relaxed) < server->config.calls &&
-        atomic_load_explicit(&request->function->quota.running, memory_order_relaxed) <
-            request->limits.concurrency)
+        srv_quota_take(&request->function->quota, request->placed, request->limits.concurrency))
         return SRV_STEP_NEXT;
     srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
     conn->away = true;
@@ -516,6 +523,8 @@ static bool look(struct srv_pool *pool)
 
     if (pool->nadrift + ready_calls(pool) > pool->waiting + pool->starting)
         (void)want_thread(pool);
+    else if (pool->fair.placed > 0) /* another worker may have made room, or ended */
+        pthread_cond_signal(&pool->more);
     for (unsigned i = 0; i < server->nloops; i++) {
         uint64_t ticket = atomic_load(&server->loops[i].guest);
 
@@ -540,9 +549,34 @@ static void sleep_watch(struct srv_pool *pool)
     atomic_store(&pool->asleep, false);
 }
 
-static void *run_watch(void *arg)
+/* Until the next look. Who is told meanwhile that calls have their turn lets a thread take them.
+ * With the lock held. */
+static void pause_watch(struct srv_pool *pool)
 {
     static const struct timespec pause = {.tv_nsec = SRV_WATCH_MS * NS_PER_MS};
+    uint64_t now, until;
+
+    if (pool->fair.placed == 0) {
+        pthread_mutex_unlock(&pool->lock);
+        nanosleep(&pause, NULL);
+        pthread_mutex_lock(&pool->lock);
+        return;
+    }
+    now = sv_clock_ns();
+    until = now + SRV_WATCH_MS * NS_PER_MS;
+    for (; now < until; now = sv_clock_ns()) {
+        bool told;
+
+        pthread_mutex_unlock(&pool->lock);
+        told = srv_tally_listen(pool->server->tally, &pool->heard, until - now);
+        pthread_mutex_lock(&pool->lock);
+        if (told)
+            (void)want_thread(pool);
+    }
+}
+
+static void *run_watch(void *arg)
+{
     struct srv_pool *pool = arg;
     uint64_t tickets = 0;
     unsigned idle = 0;
@@ -563,9 +597,7 @@ static void *run_watch(void *arg)
             sleep_watch(pool);
             idle = 0;
         } else {
-            pthread_mutex_unlock(&pool->lock);
-            nanosleep(&pause, NULL);
-            pthread_mutex_lock(&pool->lock);
+            pause_watch(pool);
         }
     }
     pthread_mutex_unlock(&pool->lock);

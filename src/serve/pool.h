@@ -64,6 +64,7 @@ struct srv_pool {
     pthread_t watch, log_writer;
     pthread_cond_t wake_watch, write_log;
     bool log_due;
+    uint32_t heard;      /* the watch: srv_tally_listen */
     _Atomic bool asleep; /* the watch is */
     _Atomic uint64_t tickets;
     _Atomic unsigned busy; /* `away`, for those without the lock */
@@ -85,7 +86,8 @@ unsigned srv_pool_waiting_max(const struct srv_server *);
 /* Around such a wait, of a call beside the loops (srv_pool_part). */
 void srv_pool_wait(struct srv_pool *, struct srv_conn *);
 void srv_pool_go_on(struct srv_pool *, struct srv_conn *);
-/* Around a call on a loop's own thread. False: no memory. No `end` after the loop was lost. */
+/* Around a call on a loop's own thread, which the stage has counted already. False: no memory, and
+ * the count is given back. No `end` after the loop was lost. */
 bool srv_pool_begin(struct srv_pool *, struct srv_conn *);
 void srv_pool_end(struct srv_pool *, struct srv_conn *);
 /* Something happens: the watch must not sleep. */

@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
-#include "platform/rate.h"
 #include "serve/isolated.h"
 #include "serve/loop.h"
 #include "serve/server.h"
 #include "serve/state.h"
+#include "serve/tally.h"
 
 #define NS_PER_S 1000000000U
 #define NS_PER_MS 1000000U
@@ -38,8 +38,7 @@ struct srv_registry {
     pthread_mutex_t lock;
     pthread_cond_t came;          /* the first table */
     own struct plat_table *table; /* NULL: none came yet */
-    struct plat_rates *rates;     /* NULL: each worker counts alone */
-    uint64_t rates_inode;         /* of their descriptor */
+    struct srv_tally *tally;      /* the server's */
     int data, blobs;              /* the data folder, and `blobs` in it; -1 = none */
     struct loaded *places[SRV_LOADED_PLACES];
     struct loaded *newest, *oldest;
@@ -73,9 +72,9 @@ static struct srv_function *function_of(struct srv_registry *g, const struct pla
     if (!f)
         return NULL;
     atomic_fetch_add(&f->refs, 1);
-    if (registered->limits.rate && f->rates != g->rates) {
-        f->rates = g->rates;
-        atomic_store(&f->quota.shared, plat_rates_find(g->rates, f->id));
+    if ((registered->limits.rate || registered->limits.concurrency) && !f->quota.place) {
+        f->quota.tally = g->tally;
+        atomic_store(&f->quota.place, srv_tally_find(g->tally, f->id));
     }
     return f;
 }
@@ -464,6 +463,10 @@ static enum srv_find enter(struct srv_conn *conn, own struct plat_table *table,
     request->registered = f;
     request->chosen = chosen;
     srv_limits_find(&server->config, &f->limits, &request->limits);
+    request->placed = f->limits.concurrency && request->function->quota.place;
+    if (request->placed)
+        request->limits.concurrency =
+            f->limits.concurrency < SRV_TALLY_MOST ? f->limits.concurrency : SRV_TALLY_MOST;
     return request->version ? SRV_FIND_OK : SRV_FIND_LOAD;
 }
 
@@ -548,20 +551,6 @@ void srv_registry_set(struct srv_server *server, own struct plat_table *table)
     plat_table_unref(old);
 }
 
-void srv_registry_share(struct srv_server *server, int fd)
-{
-    struct srv_registry *g = server->registry;
-    struct plat_rates *rates;
-    struct stat st;
-
-    if (fstat(fd, &st) < 0 || st.st_ino == g->rates_inode || !(rates = plat_rates_open(fd)))
-        return;
-    pthread_mutex_lock(&g->lock);
-    g->rates = rates;
-    g->rates_inode = st.st_ino;
-    pthread_mutex_unlock(&g->lock);
-}
-
 void srv_registry_wait(struct srv_server *server, unsigned ms)
 {
     struct srv_registry *g = server->registry;
@@ -592,6 +581,7 @@ bool srv_registry_init(struct srv_server *server)
         pthread_mutex_init(&g->loading[i], NULL);
     g->data = server->data[0] ? open(server->data, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     g->blobs = g->data >= 0 ? openat(g->data, "blobs", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    g->tally = server->tally;
     server->registry = g;
     return true;
 }

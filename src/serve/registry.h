@@ -23,9 +23,6 @@ bool srv_registry_init(struct srv_server *);
 void srv_registry_release(struct srv_server *);
 /* Requests that come from now on see this table; those that run keep theirs. Any thread. */
 void srv_registry_set(struct srv_server *, own struct plat_table *);
-/* The rates that this node's workers keep together (platform/rate.h). The descriptor stays the
- * caller's. */
-void srv_registry_share(struct srv_server *, int fd);
 /* Wait until there is a table, at most so long: a worker that has none would deny functions that
  * there are. */
 void srv_registry_wait(struct srv_server *, unsigned ms);

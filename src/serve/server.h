@@ -17,6 +17,7 @@
 
 struct srv_loop;
 struct srv_registry;
+struct srv_tally;
 struct srv_tickets;
 struct srv_tls;
 struct srv_link;
@@ -41,6 +42,7 @@ struct srv_server {
     unsigned nlisteners;
     own struct srv_tls *tls;               /* NULL: no address is served with it */
     own const struct srv_tickets *tickets; /* keys that workers share; NULL: each has its own */
+    own struct srv_tally *tally;           /* what all workers count; NULL: each counts alone */
     /* Sockets that listen already, from another process or generation: `where` "" fits anything;
      * fd -1: taken. */
     struct srv_listener inherited[SRV_LISTENERS_MAX];

@@ -22,6 +22,7 @@
 #include "serve/priority.h"
 #include "serve/status.h"
 #include "serve/supervisor.h"
+#include "serve/tally.h"
 #include "serve/ticket.h"
 #include "serve/worker.h"
 
@@ -704,6 +705,7 @@ static bool prepare(struct srv_supervisor *s, struct srv_server *server)
         s->slots[i].door[0] = s->slots[i].door[1] = -1;
     }
     s->tickets = srv_tickets_new(&s->ticket_fd);
+    s->tally_fd = -1;
     return srv_user_find(&s->user, server->config.user);
 }
 
@@ -726,6 +728,8 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     *s->server = *server;
     server->config = (struct srv_config){0}; /* moved */
     srv_upgrade_take(s);
+    if (!s->tally) /* the program before has left none */
+        s->tally = srv_tally_new(s->nworkers, &s->tally_fd);
     if (!srv_worker_open_root(s->server) || !srv_listen_open(s->server) ||
         !srv_data_open(s->server, &s->user, s->control_program[0]))
         return SRV_STATUS_ERROR;

@@ -8,6 +8,7 @@
 
 #include "serve/loop.h"
 #include "serve/supervisor.h"
+#include "serve/tally.h"
 
 /* ---- Slots ---- */
 
@@ -39,6 +40,7 @@ void srv_slot_release(struct srv_slot *slot)
     slot->link = NULL;
     close_end(&slot->worker_end);
     close_end(&slot->control_end);
+    srv_tally_clear(slot->supervisor->tally, (uint32_t)(slot - slot->supervisor->slots));
     slot->state = SRV_SLOT_FREE;
     slot->life.pid = 0;
     slot->kill_ns = 0;
@@ -66,13 +68,15 @@ static pid_t spawn_worker(struct srv_supervisor *s, struct srv_slot *slot, int l
     srv_process_fd(&p, slot->worker_end);
     srv_process_fd(&p, slot->ring);
     srv_process_fd(&p, s->ticket_fd);
+    srv_process_fd(&p, s->tally_fd);
+    srv_tally_begin(s->tally, (uint32_t)(slot - s->slots));
     for (unsigned i = 0; i < server->nlisteners; i++) {
         srv_process_fd(&p, server->listeners[i].fd);
         len += (size_t)snprintf(listeners + len, sizeof listeners - len, "%d,",
                                 server->listeners[i].fd);
     }
-    srv_process_arg(&p, "--role=worker:%d:%d:%d:%d:%d:%s", link, slot->worker_end, slot->ring,
-                    s->ticket_fd, announce, listeners);
+    srv_process_arg(&p, "--role=worker:%d:%d:%d:%d:%d:%d:%d:%s", link, slot->worker_end, slot->ring,
+                    s->ticket_fd, s->tally_fd, (int)(slot - s->slots), announce, listeners);
     srv_process_arg(&p, "%s", server->config.dir);
     srv_config_each(&server->config, add_option, &p);
     p.patient = true;

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "serve/supervisor.h"
+#include "serve/tally.h"
 
 #define STATE "SSVM_SERVE_STATE"
 #define TRY_MS 10000    /* for the new program to read its settings */
@@ -72,6 +73,7 @@ static void keep(int fd, bool kept)
 static void keep_all(const struct srv_supervisor *s, bool kept)
 {
     keep(s->server->data_lock, kept);
+    keep(s->tally_fd, kept);
     for (unsigned i = 0; i < s->server->nlisteners; i++)
         keep(s->server->listeners[i].fd, kept);
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
@@ -99,8 +101,8 @@ static int write_state(const struct srv_supervisor *s)
             close(fd);
         return -1;
     }
-    fprintf(to, "protocol %" PRIx64 "\nlock %d\ncontrol %d\ngeneration %u\n", protocol(),
-            s->server->data_lock, (int)s->control.pid, s->generation);
+    fprintf(to, "protocol %" PRIx64 "\nlock %d\ncontrol %d\ngeneration %u\ntally %d\n", protocol(),
+            s->server->data_lock, (int)s->control.pid, s->generation, s->tally_fd);
     for (unsigned i = 0; i < s->server->nlisteners; i++)
         fprintf(to, "listener %d %s\n", s->server->listeners[i].fd, s->server->listeners[i].where);
     for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
@@ -180,6 +182,16 @@ static void take_slot(struct srv_supervisor *s, const char *line, bool same)
     slot->worker_end = slot->control_end = -1;
 }
 
+/* Of another form: who counts there, and who is started now, know nothing of each other. */
+static void take_tally(struct srv_supervisor *s, own int fd)
+{
+    s->tally = srv_tally_open(fd, SRV_TALLY_NOBODY);
+    if (s->tally)
+        s->tally_fd = fd;
+    else if (fd >= 0)
+        close(fd);
+}
+
 static void take_line(struct srv_supervisor *s, char *line, bool *same)
 {
     struct srv_server *server = s->server;
@@ -195,6 +207,8 @@ static void take_line(struct srv_supervisor *s, char *line, bool *same)
         s->control.pid = fd;
     else if (sscanf(line, "generation %u", &s->generation) == 1)
         s->generation++;
+    else if (sscanf(line, "tally %d", &fd) == 1)
+        take_tally(s, fd);
     else if (sscanf(line, "listener %d %n", &fd, &at) == 1 && at > 0 &&
              server->ninherited < SRV_LISTENERS_MAX) {
         struct srv_listener *l = &server->inherited[server->ninherited++];

@@ -83,6 +83,8 @@ struct srv_supervisor {
     uint64_t beat_ns;                /* when workers are asked for a beat */
     own struct srv_tickets *tickets; /* keys for workers; NULL: none */
     int ticket_fd;
+    own struct srv_tally *tally; /* what workers count together; NULL: nothing */
+    int tally_fd;
     uint64_t rotate_ns; /* when there is to be another key */
     uint32_t functions, broken;
     struct srv_compile compiles[SRV_COMPILES_MAX];

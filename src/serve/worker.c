@@ -27,6 +27,7 @@
 #include "serve/process.h"
 #include "serve/registry.h"
 #include "serve/status.h"
+#include "serve/tally.h"
 #include "serve/ticket.h"
 #include "serve/tls.h"
 
@@ -317,6 +318,7 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
         .control = -1,
         .records = -1,
         .tickets = -1,
+        .tally = -1,
         .door = -1,
     };
     if (strcmp(text, "jail") == 0) {
@@ -333,8 +335,8 @@ bool srv_role_read(struct srv_role *role, struct srv_server *server, const char 
         role->tenant = text + n;
         return true;
     }
-    if (sscanf(text, "worker:%d:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
-               &role->tickets, &announce, &n) != 5 ||
+    if (sscanf(text, "worker:%d:%d:%d:%d:%d:%d:%d:%n", &role->link, &role->control, &role->records,
+               &role->tickets, &role->tally, &role->slot, &announce, &n) != 7 ||
         n == 0)
         return false;
     role->kind = kind;
@@ -395,6 +397,9 @@ static bool enter(struct srv_server *server, const struct srv_role *role)
     if (strcmp(server->config.data, "none") != 0)
         snprintf(server->data, sizeof server->data, "%s", server->config.data);
     server->tickets = srv_tickets_open(role->tickets);
+    server->tally = srv_tally_open(role->tally, (uint32_t)role->slot);
+    if (role->tally >= 0)
+        close(role->tally);
     return srv_worker_open_root(server) && srv_listen_open(server) && srv_tls_init(server) &&
            srv_costs_open(server) && srv_log_open(&server->log, server->config.log) &&
            map_records(server, role->records) &&
@@ -447,5 +452,6 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     srv_tls_release(server);
     srv_tickets_close(server->tickets);
     close_parts(server);
+    srv_tally_close(server->tally);
     return status;
 }

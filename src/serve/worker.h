@@ -12,11 +12,12 @@
 /* What the supervisor gives it. */
 struct srv_role {
     enum { SRV_ROLE_SUPERVISOR, SRV_ROLE_WORKER, SRV_ROLE_JAIL } kind;
-    int link, control, records, tickets; /* descriptors; -1 = none */
-    int door;                            /* of one tenant's worker: see isolated.h; else -1 */
-    const char *tenant;                  /* that it is of; NULL: of all */
-    bool announce;                       /* print the functions: the first of all */
-    bool test;                           /* of the supervisor: the tests' environment is heard */
+    int link, control, records, tickets, tally; /* descriptors; -1 = none */
+    int slot;                                   /* the worker's, in the tally */
+    int door;           /* of one tenant's worker: see isolated.h; else -1 */
+    const char *tenant; /* that it is of; NULL: of all */
+    bool announce;      /* print the functions: the first of all */
+    bool test;          /* of the supervisor: the tests' environment is heard */
 };
 
 /* The rest of `--role=...`, a hidden argument; listeners go to server->inherited. False:

@@ -390,7 +390,7 @@ def nothing_of_others():
             where = line.split(None, 5)[5:] and line.split(None, 5)[5].strip()
             if where and s.dir in where:
                 assert "/.ssvm/rings/" in where and where.endswith("-alone") or "/.ssvm/cache/tenant-alone/" in where, line
-            assert "ssvm-tickets" not in (where or "") and "ssvm-rates" not in (where or ""), line
+            assert "ssvm-tickets" not in (where or "") and "ssvm-tally" not in (where or ""), line
         with open("/proc/%d/environ" % pid, "rb") as f:
             assert b"sesame" not in f.read()
         with open("/proc/%d/cmdline" % pid, "rb") as f:

@@ -213,10 +213,9 @@ def functions_call_functions(folder):
             assert s.words("a", "call", "b", path, "").startswith("call: -3 "), path
 
 
-@test
-def functions_call_functions_with_one_place(folder):
-    with with_guest(folder, "--workers", "1", "--calls", "1") as s:
-        s.deploy("b", s.guest, ALL)
+def one_place(folder, workers, limits):
+    with with_guest(folder, "--workers", str(workers), "--calls", "1", rest=limits) as s:
+        s.deploy("b", s.guest, ALL, limits)
         same(s.words("a", "call", "b", "", inner("call", "b", "", "")), "call: 200\nbody: call: 200\nbody: \n\n")
         got = s.words("a", "nest", "a", 1)
         same([int(x) for x in re.findall(r"(?:^|in: )(\d+) ", got)], list(range(1, 9)), got)
@@ -229,6 +228,17 @@ def functions_call_functions_with_one_place(folder):
         for t in several:
             t.join()
         same(s.words("a", "call", "b", "", ""), "call: 200\nbody: \n")
+
+
+@test
+def functions_call_functions_with_one_place(folder):
+    one_place(folder, 1, "")
+
+
+@test
+def functions_call_functions_with_one_place_of_all_workers(folder):
+    """Who waits for a function that it has called has no place: not in another worker either."""
+    one_place(folder, 3, "limits:\n  concurrency: 1\n  queue: 100\n")
 
 
 @test
