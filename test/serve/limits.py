@@ -18,6 +18,7 @@ from registry import SPIN, Registry, wasm
 from test_server import Client, best_of, same, until
 
 TESTS = []
+LONG = 150000  # microseconds
 
 HOLD = r"""(module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $get (param i32 i64 i32) (result i32)))
@@ -116,15 +117,16 @@ def one_at_a_time():
 
 @test
 def three_at_a_time():
-    """All workers together have three, and three they have."""
+    """All workers together have three, and three they have: calls are so long that one core gives each of them some of its time."""
     for workers in (2, 4):
-        best_of(5, lambda w=workers: same(exact(w, 3, 5000, 150), 3))
+        best_of(5, lambda w=workers: same(exact(w, 3, LONG, 12), 3))
+        exact(workers, 3, 5000, 150)
 
 
 @test
 def queue():
     """One runs and two wait; whoever else comes, to whichever worker, is told to come back."""
-    us = 400000
+    us = 1000000
 
     def at_once():
         replies, lock = [], threading.Lock()
@@ -196,11 +198,13 @@ def killed_workers():
         assert load.broken > 0  # some had calls
         assert {x[1] for x in load.other} <= {"overloaded", "no_function"}, set(load.other)
 
+        s.deploy("hold", hold(LONG), manifest("hold", 2, 100))
+
         def both():
             """None of the places is lost: two run at the same time still."""
             with Calls(s, "/f/hold/run", 4) as calls:
-                calls.more(40)
-            same(most_at_once(calls.begins, 3000), 2)
+                calls.more(8)
+            same(most_at_once(calls.begins, LONG), 2)
 
         best_of(5, both)
 
