@@ -9,18 +9,19 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fds.h"
 
 #define HEAD_BYTES 12 /* u16 kind, u16 flags, u64 id */
 #define ANSWER 1U     /* flags: to the receiver's call of that id */
 #define ASIDE 2U      /* flags: the values are in the last descriptor, a memfd */
 #define BUCKETS 64
 #define FDS_TRAVEL (PLAT_FDS_MAX + 1)
+_Static_assert(FDS_TRAVEL <= SV_FDS_MAX, "a message's descriptors travel together");
 #define ANSWER_NS                                                                                  \
     (5 * (uint64_t)1000000000) /* a peer that does not read is left without an answer */
 #define NS_PER_S 1000000000U
@@ -154,15 +155,15 @@ static int time_left(uint64_t deadline_ns)
     return deadline_ns > 60000 ? 60000 : (int)deadline_ns;
 }
 
-static int send_packet(struct plat_channel *channel, struct sv_err *err, const struct msghdr *head,
-                       bool try, uint64_t deadline_ns)
+static int send_packet(struct plat_channel *channel, struct sv_err *err, const struct iovec *parts,
+                       size_t nparts, const int *fds, unsigned nfds, bool try, uint64_t deadline_ns)
 {
     struct pollfd writable = {.fd = channel->fd, .events = POLLOUT};
 
     for (;;) {
         int left;
 
-        if (sendmsg(channel->fd, head, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        if (sv_fds_send(channel->fd, parts, nparts, fds, nfds, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
             return 0;
         if (errno == EINTR)
             continue;
@@ -180,12 +181,7 @@ static int send_message(struct plat_channel *channel, struct sv_err *err, struct
                         unsigned flags, bool try, uint64_t deadline_ns)
 {
     unsigned char head[HEAD_BYTES];
-    union {
-        struct cmsghdr align;
-        unsigned char bytes[CMSG_SPACE(sizeof(int) * FDS_TRAVEL)];
-    } control;
     struct iovec parts[2] = {{head, sizeof head}, {m->values.data, m->values.len}};
-    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
     int fds[FDS_TRAVEL], aside = -1, r;
     unsigned nfds = m->nfds;
 
@@ -198,23 +194,11 @@ static int send_message(struct plat_channel *channel, struct sv_err *err, struct
             return aside;
         fds[nfds++] = aside;
         flags |= ASIDE;
-        packet.msg_iovlen = 1;
     }
     memcpy(head, &(uint16_t){(uint16_t)m->kind}, 2);
     memcpy(head + 2, &(uint16_t){(uint16_t)flags}, 2);
     memcpy(head + 4, &m->id, 8);
-    if (nfds > 0) {
-        struct cmsghdr *c = &control.align;
-
-        memset(&control, 0, sizeof control);
-        packet.msg_control = &control;
-        packet.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
-    }
-    r = send_packet(channel, err, &packet, try, deadline_ns);
+    r = send_packet(channel, err, parts, aside < 0 ? 2 : 1, fds, nfds, try, deadline_ns);
     if (aside >= 0)
         close(aside);
     return r;
@@ -407,25 +391,6 @@ static bool read_aside(int fd, struct sv_buf *values)
     return true;
 }
 
-static void take_fds(struct msghdr *packet, int fds[FDS_TRAVEL], unsigned *nfds)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(packet); c; c = CMSG_NXTHDR(packet, c)) {
-        size_t n = c->cmsg_len > CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-            if (*nfds < FDS_TRAVEL)
-                fds[(*nfds)++] = fd;
-            else
-                close(fd);
-        }
-    }
-}
-
 /* What a packet says; takes the descriptors. Anything malformed gives a message without values or
  * descriptors. */
 static void decode(const unsigned char *in, size_t len, const int *fds, unsigned nfds,
@@ -458,24 +423,15 @@ static void decode(const unsigned char *in, size_t len, const int *fds, unsigned
 /* 1: a message; 0: none now, or what came was none; -1: the peer is gone. */
 static int receive(struct plat_channel *channel, struct plat_message *m, unsigned *flags)
 {
-    union {
-        struct cmsghdr align;
-        unsigned char bytes[CMSG_SPACE(sizeof(int) * FDS_TRAVEL)];
-    } control;
     struct iovec part = {channel->in, sizeof channel->in};
-    struct msghdr packet = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control};
     struct pollfd hangup = {.fd = channel->fd, .events = POLLIN};
     int fds[FDS_TRAVEL];
-    unsigned nfds = 0;
-    ssize_t n = recvmsg(channel->fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    unsigned nfds;
+    ssize_t n = sv_fds_receive(channel->fd, &part, fds, FDS_TRAVEL, &nfds, MSG_DONTWAIT);
 
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    take_fds(&packet, fds, &nfds);
-    if (n >= HEAD_BYTES && !(packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        return errno == EAGAIN || errno == EINTR || errno == EBADMSG ? 0 : -1;
+    if (n >= HEAD_BYTES) {
         decode(channel->in, (size_t)n, fds, nfds, m, flags);
         return 1;
     }

@@ -5,10 +5,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <string.h>
-#include <sys/socket.h>
+#include <stdint.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "ssvm_nn.h"
 
 #define SV_NN_WIRE_FD 3 /* the child's end of the socket */
@@ -50,24 +50,11 @@ struct sv_nn_wire {
 /* One message with at most one descriptor (-1: none). */
 static inline bool sv_nn_wire_send(int sock, const struct sv_nn_wire *m, int fd)
 {
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof *m};
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof fd)];
-    } control = {0};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct iovec part = {.iov_base = (void *)(uintptr_t)m, .iov_len = sizeof *m};
     ssize_t n;
 
-    if (fd >= 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof control;
-        control.head.cmsg_level = SOL_SOCKET;
-        control.head.cmsg_type = SCM_RIGHTS;
-        control.head.cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
-    }
     do
-        n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+        n = sv_fds_send(sock, &part, 1, &fd, fd >= 0, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n == (ssize_t)sizeof *m;
 }
@@ -75,32 +62,18 @@ static inline bool sv_nn_wire_send(int sock, const struct sv_nn_wire *m, int fd)
 /* Its descriptor, -1 without one, is the caller's. */
 static inline bool sv_nn_wire_receive(int sock, struct sv_nn_wire *m, int *ret_fd)
 {
-    struct iovec iov = {.iov_base = m, .iov_len = sizeof *m};
-    union {
-        struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof *ret_fd)];
-    } control;
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof control};
-    struct cmsghdr *head;
+    struct iovec part = {.iov_base = m, .iov_len = sizeof *m};
+    unsigned nfds;
     ssize_t n;
 
-    *ret_fd = -1;
     do
-        n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+        n = sv_fds_receive(sock, &part, ret_fd, 1, &nfds, 0);
     while (n < 0 && errno == EINTR);
-    head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof *ret_fd))
-        memcpy(ret_fd, CMSG_DATA(head), sizeof *ret_fd);
-    if (n == (ssize_t)sizeof *m)
-        return true;
-    if (*ret_fd >= 0)
+    if (n != (ssize_t)sizeof *m && nfds > 0)
         close(*ret_fd);
-    *ret_fd = -1;
-    return false;
+    if (n != (ssize_t)sizeof *m || nfds == 0)
+        *ret_fd = -1;
+    return n == (ssize_t)sizeof *m;
 }
 
 #endif
