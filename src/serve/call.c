@@ -7,6 +7,7 @@
 #include "serve/args.h"
 #include "serve/cpu.h"
 #include "serve/faas.h"
+#include "serve/isolated.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
 
@@ -421,6 +422,10 @@ static void run(struct srv_conn *conn)
 {
     struct srv_request *request = &conn->work->request;
 
+    if (!srv_isolated_start(conn)) {
+        srv_conn_fail(conn, 503, "client_gone", "nobody waits for the answer");
+        return;
+    }
     request->run_began_ns = srv_clock_ns();
     request->cpu_began_ns = srv_cpu_ns(request->run_began_ns);
     if (request->version->command)

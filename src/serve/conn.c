@@ -263,6 +263,8 @@ void srv_request_clear(struct srv_conn *conn)
         srv_version_unref(request->version);
     srv_stream_delete(request->stream, conn->loop);
     conn->stream = request->stream = NULL;
+    srv_relay_delete(request->relayed_once);
+    request->relayed_once = NULL;
     srv_registry_leave(request);
     srv_faas_delete(request->faas);
     request->faas = NULL;

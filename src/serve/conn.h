@@ -93,17 +93,19 @@ struct srv_request {
     const char
         *name; /* FUNCTION of /f/NAME/FUNCTION, or the path behind a command's name; in `path` */
     size_t name_len;
-    bool relay_open; /* a connection to hand the request on over has been got */
-    own int relay_fd;
-    bool slow;                     /* let the pool do it */
-    bool load;                     /* and look at the function's file first */
-    own struct srv_stream *stream; /* what moves while the function runs; NULL: nothing */
-    uint64_t ticket;               /* of the call, while it runs on the loop's thread; else 0 */
-    struct srv_guest *guest;       /* while the function runs (pool.h) */
-    bool cut;                      /* its reply was broken off, since the function failed */
-    bool own_cors;                 /* the function itself says who may read the reply */
-    bool recorded;                 /* its record is written */
-    int trap;                      /* ssvm_trap_code, 0 = none */
+    bool relay_open; /* a connection to hand the request on over has been got, and its token */
+    own int relay_fd, relay_token;
+    unsigned relays;                    /* processes that it was handed to */
+    own struct srv_relay *relayed_once; /* to be handed on again as it was; NULL: it was not */
+    bool slow;                          /* let the pool do it */
+    bool load;                          /* and look at the function's file first */
+    own struct srv_stream *stream;      /* what moves while the function runs; NULL: nothing */
+    uint64_t ticket;         /* of the call, while it runs on the loop's thread; else 0 */
+    struct srv_guest *guest; /* while the function runs (pool.h) */
+    bool cut;                /* its reply was broken off, since the function failed */
+    bool own_cors;           /* the function itself says who may read the reply */
+    bool recorded;           /* its record is written */
+    int trap;                /* ssvm_trap_code, 0 = none */
     uint64_t start_ns, wait_ns, run_ns, cpu_ns;
     uint64_t run_began_ns, cpu_began_ns; /* of the clock, of the thread */
     uint64_t gas, memory, sent;

@@ -191,21 +191,33 @@ static int find_known(const char *name, size_t len)
     return -1;
 }
 
-static enum srv_http_result read_length(struct srv_http *h, const char *s, size_t len)
+int srv_http_length(const char *s, size_t len, uint64_t *ret, const char **ret_why)
 {
     uint64_t n = 0;
 
-    if (len == 0)
-        return bad(h, 400, "Content-Length is empty");
+    *ret_why = len == 0 ? "Content-Length is empty" : "Content-Length is not a number";
     for (size_t i = 0; i < len; i++) {
         if (s[i] < '0' || s[i] > '9')
-            return bad(h, 400, "Content-Length is not a number");
-        if (i >= SRV_HTTP_LENGTH_DIGITS_MAX)
-            return bad(h, 413, "Content-Length is too large");
+            return 400;
+        if (i >= SRV_HTTP_LENGTH_DIGITS_MAX) {
+            *ret_why = "Content-Length is too large";
+            return 413;
+        }
         n = n * 10 + (uint64_t)(s[i] - '0');
     }
+    *ret = n;
+    return len == 0 ? 400 : 0;
+}
+
+static enum srv_http_result read_length(struct srv_http *h, const char *s, size_t len)
+{
+    const char *why;
+    int status = srv_http_length(s, len, &h->length, &why);
+
+    if (status != 0)
+        return bad(h, status, why);
     h->has_length = true;
-    h->length = h->left = n;
+    h->left = h->length;
     return SRV_HTTP_DONE;
 }
 

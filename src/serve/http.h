@@ -124,6 +124,8 @@ struct srv_items {
 bool srv_http_next_item(struct srv_items *, const char **ret, size_t *ret_len);
 /* Whether `list` (a comma-separated field value) has the token, in any case of letters. */
 bool srv_http_has_token(const char *list, size_t len, const char *token);
+/* A Content-Length. 0; or the status of the refusal, and why. */
+int srv_http_length(const char *s, size_t len, uint64_t *ret, const char **ret_why);
 /* Whether the two words are one, in any case of letters; whether it is one of `n`. */
 bool srv_http_is(const char *s, size_t len, const char *word);
 bool srv_http_is_of(const char *s, size_t len, const char *const *words, size_t n);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "platform/record.h"
 #include "platform/table.h"
 #include "serve/link.h"
@@ -45,43 +46,36 @@ void srv_isolated_listen(struct srv_server *server, int door)
 
 /* ---- Connections ---- */
 
-int srv_isolated_accept(const struct srv_listener *listener)
+own int srv_isolated_accept(const struct srv_listener *listener, own int *ret_token)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
     char byte;
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
-    ssize_t n = recvmsg(listener->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    int fd;
+    unsigned nfds;
+    int fds[2] = {-1, -1};
+    ssize_t n = sv_fds_receive(listener->fd, &part, fds, 2, &nfds, MSG_DONTWAIT);
 
-    if (n <= 0) {
-        errno = n == 0 ? EAGAIN : errno;
-        return -1;
-    }
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-        c->cmsg_len != CMSG_LEN(sizeof fd)) {
-        errno = ECONNABORTED; /* there was no descriptor left for it */
-        return -1;
-    }
-    memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    return fd;
+    *ret_token = fds[1];
+    if (n > 0 && nfds > 0)
+        return fds[0];
+    if (n == 0)
+        errno = EAGAIN;
+    else if (n > 0 || errno == EBADMSG) /* there was no descriptor left for it */
+        errno = ECONNABORTED;
+    return -1;
 }
 
-/* What a connection's request says of its client. */
 struct inner {
-    struct srv_listener listener;
+    struct srv_listener listener; /* what the request says of its client */
+    own int token;
 };
 
 static void close_inner(struct srv_conn *conn)
 {
-    free(conn->carrier);
+    struct inner *inner = conn->carrier;
+
+    if (inner && inner->token >= 0)
+        close(inner->token);
+    free(inner);
     srv_transport_plain.close(conn);
 }
 
@@ -132,11 +126,26 @@ static const struct srv_transport transports[][2] = {
     {INNER("HTTP/1.0", false), INNER("HTTP/1.0", true)},
 };
 
-bool srv_isolated_begin(struct srv_conn *conn)
+bool srv_isolated_begin(struct srv_conn *conn, own int token)
 {
+    struct inner *inner = calloc(1, sizeof *inner);
+
     conn->transport = &transports[0][0];
-    conn->carrier = calloc(1, sizeof(struct inner));
-    return conn->carrier;
+    conn->carrier = inner;
+    if (inner)
+        inner->token = token;
+    else if (token >= 0)
+        close(token);
+    return inner;
+}
+
+bool srv_isolated_start(const struct srv_conn *conn)
+{
+    const struct inner *inner = conn->carrier;
+    uint64_t ignored;
+
+    return conn->transport->headed != take_head || inner->token < 0 ||
+           read(inner->token, &ignored, sizeof ignored) == sizeof ignored;
 }
 
 static bool set_peer(struct srv_conn *conn, const char *text, unsigned port)

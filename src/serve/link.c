@@ -224,7 +224,8 @@ int srv_link_compile(void *data, unsigned form, uint32_t func, uint32_t loop, bo
     return ok ? (int)status : -1;
 }
 
-own int srv_link_isolated(struct srv_server *server, struct sv_err *err, const char *tenant)
+own int srv_link_isolated(struct srv_server *server, struct sv_err *err, const char *tenant,
+                          own int *ret_token)
 {
     struct plat_message m, answer;
     int r, fd = -1;
@@ -236,8 +237,12 @@ own int srv_link_isolated(struct srv_server *server, struct sv_err *err, const c
     plat_message_release(&m);
     if (r < 0)
         return -1;
-    if (answer.nfds > 0)
+    if (answer.nfds == 2) {
         fd = answer.fds[--answer.nfds];
+        *ret_token = answer.fds[--answer.nfds];
+    } else {
+        sv_fail(err, SV_EIO, SV_NO_OFFSET, "there is no descriptor for the request");
+    }
     plat_message_release(&answer);
     return fd;
 }

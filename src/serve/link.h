@@ -48,9 +48,10 @@ int srv_link_tell(struct srv_server *, struct sv_err *, struct plat_message *);
 int srv_link_compile(void *server, unsigned form, uint32_t func, uint32_t loop, bool cached,
                      const int fds[3]);
 
-/* A connection to the worker of that tenant, which may have to start. Negative: there is none now.
- */
-own int srv_link_isolated(struct srv_server *, struct sv_err *, const char *tenant);
+/* A connection to the worker of that tenant, which may have to start, and its token (isolated.h).
+ * Negative: there is none now. */
+own int srv_link_isolated(struct srv_server *, struct sv_err *, const char *tenant,
+                          own int *ret_token);
 
 /* What control asks: live.c. */
 void srv_live_ask(struct srv_server *, struct plat_channel *, struct plat_message *);

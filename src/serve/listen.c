@@ -236,13 +236,16 @@ struct srv_conn *srv_listen_conn(struct srv_loop *loop)
     return conn;
 }
 
-static void add(struct srv_loop *loop, const struct srv_listener *listener, int fd,
+/* `token`: of an inner one (isolated.h). */
+static void add(struct srv_loop *loop, const struct srv_listener *listener, int fd, own int token,
                 const struct sockaddr_in6 *peer)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
     struct srv_conn *conn = srv_listen_conn(loop);
 
     if (!conn) {
+        if (token >= 0)
+            close(token);
         refuse(fd, listener->tls);
         return;
     }
@@ -250,7 +253,8 @@ static void add(struct srv_loop *loop, const struct srv_listener *listener, int 
     conn->listener = listener;
     conn->fd = fd;
     conn->peer = *peer;
-    if (listener->inner ? !srv_isolated_begin(conn) : listener->tls && !srv_tls_begin(conn)) {
+    if (listener->inner ? !srv_isolated_begin(conn, token)
+                        : listener->tls && !srv_tls_begin(conn)) {
         srv_conn_delete(conn);
         return;
     }
@@ -291,13 +295,14 @@ void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listene
     for (int i = 0; i < SRV_ACCEPT_BURST; i++) {
         struct sockaddr_in6 peer = {0};
         socklen_t len = sizeof peer;
-        int fd = listener->inner ? srv_isolated_accept(listener)
+        int token = -1;
+        int fd = listener->inner ? srv_isolated_accept(listener, &token)
                                  : accept4(listener->fd, (struct sockaddr *)&peer, &len,
                                            SOCK_NONBLOCK | SOCK_CLOEXEC);
         int error = errno;
 
         if (fd >= 0) {
-            add(loop, listener, fd, &peer);
+            add(loop, listener, fd, token, &peer);
         } else if (error == EMFILE || error == ENFILE) {
             if (!refuse_with_spare(loop->server, listener))
                 return;

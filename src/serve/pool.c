@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "serve/call.h"
+#include "serve/isolated.h"
 #include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/priority.h"
@@ -436,12 +437,21 @@ void srv_pool_end(struct srv_pool *pool, struct srv_conn *conn)
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* For the tests of what a crash takes with it. */
-static void crash(void)
+/* For the tests of what a process takes with it that crashes, or hangs: as if a function did so; a
+ * request with a query crashes before its function's begin. */
+static void fail_as_told(const struct srv_conn *conn)
 {
+    const struct srv_server *server = conn->loop->server;
+    const char *path = conn->work->request.path;
     int *volatile nowhere = NULL;
 
-    *nowhere = 1;
+    if (server->crash && strcmp(path, server->crash) == 0 &&
+        (conn->work->request.query_len > 0 || srv_isolated_start(conn)))
+        *nowhere = 1;
+    if (server->hang && strcmp(path, server->hang) == 0 && srv_isolated_start(conn)) {
+        for (;;)
+            pause();
+    }
 }
 
 /* Call here, or let a thread of the pool do it? */
@@ -452,10 +462,8 @@ enum srv_step srv_pool_stage(struct srv_conn *conn)
 
     if (request->route == SRV_ROUTE_RELAY)
         return srv_relay_stage(conn);
-    if (server->crash && strcmp(request->path, server->crash) == 0)
-        crash();
-    while (server->hang && strcmp(request->path, server->hang) == 0)
-        pause();
+    if (server->crash || server->hang)
+        fail_as_told(conn);
     if (request->route == SRV_ROUTE_FORWARD)
         return srv_forward_ask(conn);
     if (request->route != SRV_ROUTE_FUNCTION)

@@ -22,6 +22,8 @@
 #define PIECE 16384        /* bytes of a body that are sent at once, and copied behind a head */
 #define ANSWER_SLACK 65536 /* beyond what calls may answer: what the server itself says */
 #define OUT_BYTES (SRV_HTTP_HEAD_MAX + PIECE + 1024)
+#define CHUNK_EXTRA 32 /* at most, around a piece that is sent in chunks */
+#define PROCESSES_MAX 3
 
 enum phase { PHASE_HEAD, PHASE_LENGTH, PHASE_CHUNKS, PHASE_DONE };
 
@@ -29,9 +31,11 @@ struct srv_relay {
     struct srv_conn *conn;   /* to the other side */
     struct srv_conn *client; /* whose request it is; NULL: it waits for one */
     struct srv_relay *prev, *next;
+    own int token; /* of the connection: isolated.h */
     char tenant[SRV_FUNCTION_NAME_MAX + 1];
     struct sv_buf out; /* to be sent, from `out_at` on */
     size_t out_at, body_at;
+    bool kept;       /* all that was sent is in `out`, or the request's body */
     bool body_ended; /* all of the request is in `out` */
     bool deaf;       /* the other side takes no more of it */
     enum phase phase;
@@ -51,35 +55,62 @@ static void list(struct srv_loop *loop, struct srv_relay *r)
     loop->relays = r;
 }
 
-void srv_relay_close(struct srv_conn *conn)
+/* Of its connection, which is being deleted. */
+static void leave(struct srv_relay *r)
 {
-    struct srv_relay *r = conn->relay;
-
-    *(r->prev ? &r->prev->next : &conn->loop->relays) = r->next;
+    *(r->prev ? &r->prev->next : &r->conn->loop->relays) = r->next;
     if (r->next)
         r->next->prev = r->prev;
     if (r->client)
         r->client->upstream = NULL;
+    close(r->token);
+    r->conn->relay = NULL;
+    r->conn = NULL;
+    r->client = NULL;
+}
+
+void srv_relay_delete(own struct srv_relay *r)
+{
+    if (!r)
+        return;
     sv_buf_release(&r->out);
     free(r->body);
     free(r);
-    conn->relay = NULL;
 }
 
-/* NULL: no memory; the descriptor is closed. */
-static struct srv_relay *open_relay(struct srv_loop *loop, const char *tenant, own int fd)
+void srv_relay_close(struct srv_conn *conn)
+{
+    struct srv_relay *r = conn->relay;
+
+    leave(r);
+    srv_relay_delete(r);
+}
+
+static own struct srv_relay *new_relay(const char *tenant)
+{
+    struct srv_relay *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    snprintf(r->tenant, sizeof r->tenant, "%s", tenant);
+    sv_buf_init(&r->out, OUT_BYTES);
+    return r;
+}
+
+/* A new one, or one that has lost its process. NULL: no memory; the descriptors are closed. */
+static struct srv_relay *open_relay(struct srv_loop *loop, own struct srv_relay *r, own int fd,
+                                    own int token)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
-    struct srv_relay *r = calloc(1, sizeof *r);
     struct srv_conn *conn = r ? srv_listen_conn(loop) : NULL;
 
     if (!conn) {
-        free(r);
+        srv_relay_delete(r);
         close(fd);
+        close(token);
         return NULL;
     }
-    snprintf(r->tenant, sizeof r->tenant, "%s", tenant);
-    sv_buf_init(&r->out, OUT_BYTES);
+    r->token = token;
     r->conn = conn;
     conn->relay = r;
     conn->transport = &srv_transport_plain;
@@ -153,6 +184,12 @@ static void put_inner(struct sv_buf *b, const struct srv_conn *conn)
                   conn->deadline_ns);
 }
 
+/* Is it sent with the head? */
+static bool is_short(const struct srv_request *request)
+{
+    return !request->stream && request->body_len <= PIECE;
+}
+
 /* The head, and a body that is there and short. */
 static void put_request(struct srv_relay *r)
 {
@@ -187,15 +224,14 @@ static void put_request(struct srv_relay *r)
         sv_buf_puts(b, "\r\n");
     }
     put_inner(b, client);
+    r->kept = true;
     r->body_ended = !request->stream;
-    if (!request->stream && request->body_len <= PIECE) {
+    if (is_short(request))
         sv_buf_append(b, request->body, request->body_len);
-        r->body_at = request->body_len;
-    }
 }
 
-/* The next piece of a body that comes while it is handed on. False: none now, or the body is wrong.
- */
+/* The next piece of a body that comes while it is handed on; all before it is sent. False: none
+ * now, or the body is wrong. */
 static bool put_piece(struct srv_relay *r)
 {
     struct srv_conn *client = r->client;
@@ -205,6 +241,11 @@ static bool put_piece(struct srv_relay *r)
 
     if (bad || (n == 0 && !end))
         return false;
+    if (r->out.len + n + CHUNK_EXTRA > OUT_BYTES) {
+        sv_buf_clear(&r->out);
+        r->out_at = 0;
+        r->kept = false;
+    }
     if (chunked && n > 0)
         sv_buf_printf(&r->out, "%zx\r\n", n);
     sv_buf_append(&r->out, piece, n);
@@ -232,8 +273,6 @@ static void push(struct srv_relay *r)
             part =
                 (struct iovec){(char *)request->body + r->body_at, request->body_len - r->body_at};
         if (part.iov_len == 0) {
-            sv_buf_clear(&r->out);
-            r->out_at = 0;
             if (r->body_ended || !put_piece(r))
                 return;
             continue;
@@ -279,18 +318,6 @@ struct framing {
     uint64_t length;
 };
 
-static bool take_length(struct framing *f, const char *value, size_t len)
-{
-    if (f->has_length || len == 0 || len > SRV_HTTP_LENGTH_DIGITS_MAX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (value[i] < '0' || value[i] > '9')
-            return false;
-        f->length = f->length * 10 + (uint64_t)(value[i] - '0');
-    }
-    return f->has_length = true;
-}
-
 static bool take_field(struct srv_relay *r, struct framing *f, const char *line, size_t len)
 {
     static const char events[] = "text/event-stream";
@@ -298,6 +325,7 @@ static bool take_field(struct srv_relay *r, struct framing *f, const char *line,
     const char *colon = memchr(line, ':', len), *value, *end = line + len;
     size_t n = colon ? (size_t)(colon - line) : 0;
     char name[256];
+    const char *why; /* for clients' eyes: nobody's here */
 
     if (n == 0 || n >= sizeof name || !srv_http_is_token(line, n))
         return false;
@@ -308,8 +336,11 @@ static bool take_field(struct srv_relay *r, struct framing *f, const char *line,
         return false;
     memcpy(name, line, n);
     name[n] = '\0';
-    if (srv_http_is(name, n, "content-length"))
-        return take_length(f, value, len);
+    if (srv_http_is(name, n, "content-length")) {
+        if (f->has_length || srv_http_length(value, len, &f->length, &why) != 0)
+            return false;
+        return f->has_length = true;
+    }
     if (srv_http_is(name, n, "transfer-encoding"))
         return f->chunked = srv_http_is(value, len, "chunked");
     if (srv_http_is(name, n, SRV_INNER_FIELD))
@@ -525,6 +556,49 @@ static void settle(struct srv_relay *r, bool whole)
     client->stage = SRV_STAGE_SEND;
 }
 
+/* ---- A process that has ended ---- */
+
+/* Until who takes it, the guest does not begin. */
+static void put_token(const struct srv_relay *r)
+{
+    (void)!write(r->token, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static bool take_token(const struct srv_relay *r)
+{
+    uint64_t ignored;
+
+    return read(r->token, &ignored, sizeof ignored) == sizeof ignored;
+}
+
+/* The connection is broken. May the request, as it was sent, be another process's? */
+static bool may_repeat(const struct srv_relay *r)
+{
+    const struct srv_conn *client = r->client;
+    const struct srv_request *request = &client->work->request;
+
+    return request->relays < PROCESSES_MAX && r->kept && r->phase == PHASE_HEAD &&
+           r->conn->work->in_len == 0 && !client->lost &&
+           !(request->stream && request->stream->status) &&
+           !atomic_load(&client->loop->server->cancelled) && take_token(r);
+}
+
+/* False: there is no room to ask for a connection; the reply says so. */
+static bool repeat(struct srv_relay *r)
+{
+    struct srv_conn *client = r->client, *conn = r->conn;
+
+    leave(r);
+    srv_conn_delete(conn);
+    client->work->request.relayed_once = r;
+    client->stage = SRV_STAGE_POOL;
+    if (srv_forward_ask(client) == SRV_STEP_AWAY)
+        return true;
+    client->away = true; /* until the caller has it */
+    client->stage = SRV_STAGE_SEND;
+    return false;
+}
+
 enum outcome { GOES_ON, WHOLE, BROKEN };
 
 static enum outcome turn(struct srv_relay *r)
@@ -541,13 +615,15 @@ static enum outcome turn(struct srv_relay *r)
     return !ok || (stream && stream->status) ? BROKEN : GOES_ON;
 }
 
-/* The request is done with; its client is to go on. */
+/* The request is done with; its client is to go on. NULL: it is to be handed on once more. */
 static struct srv_conn *finish(struct srv_relay *r, enum outcome outcome)
 {
     struct srv_conn *client = r->client;
     bool good = outcome == WHOLE && !r->close && all_sent(r) && r->conn->work->in_len == 0 &&
                 !r->conn->loop->draining;
 
+    if (outcome == BROKEN && may_repeat(r))
+        return repeat(r) ? NULL : client;
     settle(r, outcome == WHOLE);
     client->upstream = NULL;
     r->client = NULL;
@@ -578,10 +654,20 @@ enum srv_step srv_relay_ready(struct srv_conn *conn, uint32_t events)
     if (outcome == GOES_ON)
         return SRV_STEP_WAIT;
     client = finish(r, outcome);
+    if (!client)
+        return SRV_STEP_AWAY;
     client->away = false;
     if (client->work->request.stream)
         srv_stream_return(client);
     return srv_conn_drive(client);
+}
+
+static void give_back(struct srv_relay *r, enum outcome outcome)
+{
+    struct srv_conn *client = finish(r, outcome);
+
+    if (client)
+        srv_loop_give(client->loop, client);
 }
 
 void srv_relay_turn(struct srv_conn *client)
@@ -590,7 +676,7 @@ void srv_relay_turn(struct srv_conn *client)
     enum outcome outcome = client->lost ? BROKEN : turn(r);
 
     if (outcome != GOES_ON)
-        srv_loop_give(client->loop, finish(r, outcome));
+        give_back(r, outcome);
 }
 
 void srv_relay_cancel(struct srv_loop *loop)
@@ -600,7 +686,7 @@ void srv_relay_cancel(struct srv_loop *loop)
     for (r = loop->relays; r; r = next) {
         next = r->next;
         if (r->client)
-            srv_loop_give(loop, finish(r, BROKEN));
+            give_back(r, BROKEN);
     }
 }
 
@@ -616,7 +702,8 @@ void srv_relay_ask(struct srv_conn *client)
     struct srv_request *request = &client->work->request;
     struct sv_err err = {0};
 
-    request->relay_fd = srv_link_isolated(client->loop->server, &err, tenant_of(request));
+    request->relay_fd =
+        srv_link_isolated(client->loop->server, &err, tenant_of(request), &request->relay_token);
     request->relay_open = request->relay_fd >= 0;
     client->stage = request->relay_open ? SRV_STAGE_POOL : SRV_STAGE_SEND;
     if (!request->relay_open)
@@ -626,6 +713,7 @@ void srv_relay_ask(struct srv_conn *client)
 /* False: the connection is of no use. */
 static bool begin(struct srv_relay *r, struct srv_conn *client)
 {
+    const struct srv_request *request = &client->work->request;
     struct srv_conn *conn = r->conn;
 
     srv_loop_set_timer(conn->loop, conn, SRV_TIMER_NONE);
@@ -636,51 +724,56 @@ static bool begin(struct srv_relay *r, struct srv_conn *client)
     }
     conn->work->in_len = 0;
     r->client = client;
-    r->out_at = r->body_at = r->len = r->got = 0;
+    r->out_at = r->len = r->got = 0;
+    r->body_at = is_short(request) ? request->body_len : 0;
     r->phase = PHASE_HEAD;
     r->close = r->deaf = false;
-    put_request(r);
+    if (r->out.len == 0) /* else it was sent before, to another process */
+        put_request(r);
+    put_token(r);
     if (!r->out.failed)
         push(r);
-    if (r->out.failed || r->deaf) {
+    if (r->out.failed) {
         r->client = NULL;
         return false;
     }
-    return true;
+    return true; /* if it is broken already, that is an event */
 }
 
 enum srv_step srv_relay_stage(struct srv_conn *client)
 {
     struct srv_loop *loop = client->loop;
     struct srv_request *request = &client->work->request;
-    bool fresh = request->relay_open;
     struct srv_relay *r;
 
     if (client->lost) {
-        if (fresh)
+        if (request->relay_open) {
             close(request->relay_fd);
+            close(request->relay_token);
+        }
         request->relay_open = false;
         return srv_conn_fail(client, 503, "client_gone", "nobody waits for the answer");
     }
+    if (request->relay_open) {
+        r = request->relayed_once ? request->relayed_once : new_relay(tenant_of(request));
+        request->relayed_once = NULL;
+        request->relay_open = false;
+        r = open_relay(loop, r, request->relay_fd, request->relay_token);
+    } else {
+        r = find_parked(loop, tenant_of(request));
+        if (!r)
+            return srv_forward_ask(client);
+    }
     srv_loop_set_timer(loop, client, SRV_TIMER_NONE);
     client->away = true; /* what is pushed may need it */
-    request->relay_open = false;
-    for (;;) {
-        r = fresh ? open_relay(loop, tenant_of(request), request->relay_fd)
-                  : find_parked(loop, tenant_of(request));
-        if (!r)
-            break;
-        if (begin(r, client)) {
-            client->upstream = r;
-            return SRV_STEP_AWAY;
-        }
-        srv_conn_delete(r->conn);
-        if (fresh)
-            break;
+    if (r && begin(r, client)) {
+        client->upstream = r;
+        request->relays++;
+        return SRV_STEP_AWAY;
     }
+    if (r)
+        srv_conn_delete(r->conn);
     client->away = false;
-    if (!fresh)
-        return srv_forward_ask(client);
     fail(client, 503, "overloaded", "the server has no room for the request; try again shortly");
     return SRV_STEP_REPLY;
 }

@@ -6,10 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fds.h"
 #include "serve/loop.h"
 #include "serve/supervisor.h"
 
@@ -106,13 +107,17 @@ bool srv_isolated_cache(const struct srv_slot *slot, char path[SRV_ISOLATED_PATH
 
 /* ---- Asking ---- */
 
-static void answer(struct srv_slot *to, uint64_t id, own int fd, const char *why)
+/* Who asked gets its end and the token; or -1, and why. */
+static void answer(struct srv_slot *to, uint64_t id, own int end, own int token, const char *why)
 {
     struct plat_message m;
     struct sv_err err = {0};
 
     plat_message_init(&m, PLAT_ASK_ISOLATED);
-    if (fd < 0 || !plat_put_fd(&m, fd)) {
+    if (end >= 0) {
+        plat_put_fd(&m, token);
+        plat_put_fd(&m, end);
+    } else {
         sv_fail(&err, SV_ELIMIT, SV_NO_OFFSET, "%s", why);
         plat_put_error(&m, &err);
     }
@@ -121,25 +126,13 @@ static void answer(struct srv_slot *to, uint64_t id, own int fd, const char *why
 }
 
 /* To the door: who is there, or comes, takes it. */
-static bool knock(const struct srv_slot *slot, int fd)
+static bool knock(const struct srv_slot *slot, int end, int token)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
     char byte = 0;
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    int fds[] = {end, token};
 
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    return sendmsg(slot->door[1], &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+    return sv_fds_send(slot->door[1], &part, 1, fds, 2, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
 /* NULL: *ret_why says why not. */
@@ -170,24 +163,27 @@ void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
     const char *why = "no process has this for its own";
     char tenant[SRV_TENANT_SIZE];
     struct srv_slot *slot;
-    int ends[2] = {-1, -1};
+    int ends[2] = {-1, -1}, token = -1;
 
     /* Who runs one tenant's guests has no business with others. */
     if (from->tenant[0] || !plat_name_valid(name.ptr, name.len) || !s->has_control) {
-        answer(from, m->id, -1, why);
+        answer(from, m->id, -1, -1, why);
         return;
     }
     snprintf(tenant, sizeof tenant, "%.*s", (int)name.len, name.ptr);
     slot = find_process(s, tenant, &why);
-    if (slot && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0) {
+    if (slot && (token = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0 &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0) {
         why = "too many requests wait for the tenant's process";
-        if (!knock(slot, ends[1])) {
+        if (!knock(slot, ends[1], token)) {
             close(ends[0]);
             ends[0] = -1;
         }
         close(ends[1]);
     }
-    answer(from, m->id, ends[0], why);
+    if (ends[0] < 0 && token >= 0)
+        close(token);
+    answer(from, m->id, ends[0], token, why);
 }
 
 /* ---- Ends ---- */

@@ -40,9 +40,11 @@
 
 /* ---- What the machine allows ---- */
 
-/* As many descriptors as we may have; fewer connections when that is not enough. */
+/* As many descriptors as we may have; fewer connections when that is not enough: those of one
+ * tenant's worker have a token each. */
 static void raise_files(struct srv_server *server)
 {
+    rlim_t each = server->tenant ? 2 : 1;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -50,9 +52,9 @@ static void raise_files(struct srv_server *server)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        server->config.connections + FILES_KEPT > limit.rlim_cur)
+        server->config.connections * each + FILES_KEPT > limit.rlim_cur)
         server->config.connections =
-            limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT;
+            (limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT) / each;
 }
 
 static void count_loops(struct srv_server *server)
