@@ -49,6 +49,7 @@ struct memory {
 struct srv_tally {
     struct memory *memory;
     size_t bytes;
+    uint32_t slots; /* ours: a worker that was taken over can write another into the memory */
     uint32_t slot;
 };
 
@@ -71,12 +72,12 @@ static size_t all_bytes(uint32_t slots)
 
 static struct srv_place *place_at(const struct srv_tally *t, uint64_t n)
 {
-    char *first = (char *)t->memory + head_bytes(t->memory->slots);
+    char *first = (char *)t->memory + head_bytes(t->slots);
 
-    return (struct srv_place *)(void *)(first + n * place_bytes(t->memory->slots));
+    return (struct srv_place *)(void *)(first + n * place_bytes(t->slots));
 }
 
-static own struct srv_tally *map(int fd, size_t bytes, uint32_t slot)
+static own struct srv_tally *map(int fd, size_t bytes, uint32_t slots, uint32_t slot)
 {
     struct srv_tally *t = malloc(sizeof *t);
     void *memory = MAP_FAILED;
@@ -87,7 +88,7 @@ static own struct srv_tally *map(int fd, size_t bytes, uint32_t slot)
         free(t);
         return NULL;
     }
-    *t = (struct srv_tally){memory, bytes, slot};
+    *t = (struct srv_tally){memory, bytes, slots, slot};
     return t;
 }
 
@@ -103,7 +104,7 @@ own struct srv_tally *srv_tally_new(unsigned workers, own int *ret_fd)
     /* A worker must not be able to take memory away that others have mapped. */
     if (fd >= 0 && ftruncate(fd, (off_t)all_bytes(slots)) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        t = map(fd, all_bytes(slots), SRV_TALLY_NOBODY);
+        t = map(fd, all_bytes(slots), slots, SRV_TALLY_NOBODY);
     if (t) {
         t->memory->magic = MAGIC;
         t->memory->slots = slots;
@@ -121,9 +122,11 @@ own struct srv_tally *srv_tally_open(int fd, uint32_t slot)
 
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct memory))
         return NULL;
-    t = map(fd, (size_t)st.st_size, slot);
-    if (t && (t->memory->magic != MAGIC || all_bytes(t->memory->slots) != t->bytes ||
-              (slot != SRV_TALLY_NOBODY && slot >= t->memory->slots))) {
+    t = map(fd, (size_t)st.st_size, 0, slot);
+    if (t)
+        t->slots = t->memory->slots;
+    if (t && (t->memory->magic != MAGIC || all_bytes(t->slots) != t->bytes ||
+              (slot != SRV_TALLY_NOBODY && slot >= t->slots))) {
         srv_tally_close(t);
         return NULL;
     }
@@ -140,7 +143,7 @@ void srv_tally_close(own struct srv_tally *t)
 
 void srv_tally_begin(struct srv_tally *t, uint32_t slot)
 {
-    if (!t || slot >= t->memory->slots)
+    if (!t || slot >= t->slots)
         return;
     srv_tally_clear(t, slot);
     if (atomic_load(&t->memory->used) <= slot)
@@ -149,7 +152,7 @@ void srv_tally_begin(struct srv_tally *t, uint32_t slot)
 
 void srv_tally_clear(struct srv_tally *t, uint32_t slot)
 {
-    if (!t || slot >= t->memory->slots)
+    if (!t || slot >= t->slots)
         return;
     for (uint64_t i = 0; i < SRV_TALLY_PLACES; i++) {
         if (atomic_load_explicit(&t->memory->ids[i], memory_order_relaxed) != 0)
@@ -178,17 +181,22 @@ _Atomic uint64_t *srv_place_due(struct srv_place *place)
 
 /* ---- Counts ---- */
 
+static uint32_t used_slots(const struct srv_tally *t)
+{
+    uint32_t used = atomic_load_explicit(&t->memory->used, memory_order_relaxed);
+
+    return used < t->slots ? used : t->slots;
+}
+
 struct sum {
     uint64_t running, trying, queued;
 };
 
 static struct sum sum_of(const struct srv_tally *t, const struct srv_place *place)
 {
-    uint32_t used = atomic_load_explicit(&t->memory->used, memory_order_relaxed);
+    uint32_t used = used_slots(t);
     struct sum s = {0};
 
-    if (used > t->memory->slots)
-        used = t->memory->slots;
     for (uint32_t i = 0; i < used; i++) {
         uint64_t word = atomic_load(&place->words[i]);
 
@@ -254,8 +262,8 @@ static bool is_of_another(const struct srv_tally *t, const struct srv_place *pla
     if (turn == 0)
         return false;
     slot = (turn & 0xffff) - 1;
-    return slot != t->slot && slot < t->memory->slots &&
-           atomic_load(&place->words[slot]) / QUEUED > 0 && now_ms() - (turn >> 16) < TURN_MS;
+    return slot != t->slot && slot < t->slots && atomic_load(&place->words[slot]) / QUEUED > 0 &&
+           now_ms() - (turn >> 16) < TURN_MS;
 }
 
 bool srv_place_take_waiting(struct srv_tally *t, struct srv_place *place, uint64_t most)
@@ -281,11 +289,9 @@ static void ring(struct srv_tally *t, uint32_t slot)
 
 void srv_place_give(struct srv_tally *t, struct srv_place *place)
 {
-    uint32_t used = atomic_load_explicit(&t->memory->used, memory_order_relaxed);
+    uint32_t used = used_slots(t);
 
     atomic_fetch_sub(&place->words[t->slot], RUNNING);
-    if (used > t->memory->slots)
-        used = t->memory->slots;
     for (uint32_t i = 1; i < used; i++) {
         uint32_t slot = (t->slot + i) % used;
 

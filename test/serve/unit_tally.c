@@ -344,6 +344,32 @@ static void killed(void **state)
     srv_tally_close(a);
 }
 
+/* A worker that was taken over writes what it wants: the others' counts are wrong then, and that is
+ * all. */
+static void overwritten(void **state)
+{
+    off_t bytes = lseek(fd, 0, SEEK_END);
+    char *all = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct srv_tally *a = worker(0);
+    struct srv_place *place = srv_tally_find(a, ID);
+    uint32_t heard = 0;
+
+    (void)state;
+    assert_ptr_not_equal(all, MAP_FAILED);
+    memset(all, 0xff, (size_t)bytes);
+    srv_tally_clear(made, 1);
+    srv_tally_begin(made, WORKERS);
+    assert_null(srv_tally_find(a, ID));
+    assert_false(srv_place_take(a, place, 1));
+    assert_false(srv_place_wait(a, place, 1));
+    assert_false(srv_place_take_waiting(a, place, 1));
+    srv_place_give(a, place);
+    srv_tally_listen(a, &heard, 1000000);
+    assert_null(srv_tally_open(fd, 1));
+    munmap(all, (size_t)bytes);
+    srv_tally_close(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_turn_is_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(wakes, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(full, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(killed, setup, teardown),
