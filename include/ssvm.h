@@ -218,10 +218,10 @@ typedef struct ssvm_config {
      * hear of it by GDB's JIT interface; images stay until the engine's end. Since 0.1. */
     bool debug;
     /* Instead of starting compiler_program: have somebody start it, for processes that may start
-     * none. What it is to run with is `compile --fill-cache CACHE --form FORM --loop FUNC:LOOP -`,
-     * CACHE being cache_dir, or "none" unless `cached`, and with these standard streams. Gives what
-     * waitpid gives of it, or -1: it could not be started. Any thread, may take its time. Since
-     * 0.1. */
+     * none. `form`: of ssvm_form. What it is to run with is `compile --fill-cache CACHE --form FORM
+     * --loop FUNC:LOOP -`, CACHE being cache_dir, or "none" unless `cached`, and with these
+     * standard streams. Gives what waitpid gives of it, or -1: it could not be started. Any thread,
+     * may take its time. Since 0.1. */
     int (*compiler_run)(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
                         const int fds[3]);
     void *compiler_data;
@@ -298,15 +298,22 @@ typedef struct ssvm_compile_report {
 SSVM_API own ssvm_error *ssvm_module_compile(ssvm_module *, const ssvm_compile_options *options,
                                              own char **ret, size_t *ret_len,
                                              ssvm_compile_report *report);
+/* What native code is compiled for; added. Since 0.1. */
+typedef enum ssvm_form {
+    SSVM_FORM_CHECKED = 1,
+    SSVM_FORM_METERED = 2,
+    SSVM_FORM_DETERMINISTIC = 4,
+    SSVM_FORM_COSTS = 8 /* config.compiler_run's alone: the engine has config.module_costs */
+} ssvm_form;
 /* Compile into the engine's cache, unless it is there; another process that is at it is waited for.
- * In processes, as above. `form`: 1 checked, 2 metered, 4 deterministic, added. `loop` not 0: only
- * the loop at this offset in the module, of function `func`, to be entered while it runs. *ret:
- * NULL where the cache has it now; else (no cache, or none that takes it) the image, the caller's,
- * for ssvm_string_delete: what config.compiler_program writes to its standard output. Any thread.
- * Since 0.1. */
+ * In processes, as above. `form`: of ssvm_form, but SSVM_FORM_COSTS. `loop` not 0: only the loop at
+ * this offset in the module, of function `func`, to be entered while it runs. *ret: NULL where the
+ * cache has it now; else (no cache, or none that takes it) the image, the caller's, for
+ * ssvm_string_delete: what config.compiler_program writes to its standard output. Any thread. Since
+ * 0.1. */
 SSVM_API own ssvm_error *ssvm_module_fill_cache(ssvm_module *, unsigned form, uint32_t func,
                                                 uint32_t loop, own char **ret, size_t *ret_len);
-/* Does the module have native code now, in this form? Any thread. Since 0.1. */
+/* Does the module have native code now, in this form (as above)? Any thread. Since 0.1. */
 SSVM_API bool ssvm_module_is_native(const ssvm_module *, unsigned form);
 /* Why the native code in the module's own bytes is not used (another build's, another CPU's, made
  * elsewhere, damaged): a sentence without its end, the module's. NULL: it is, or there is none. Any

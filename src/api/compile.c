@@ -67,6 +67,12 @@ own ssvm_error *ssvm_module_compile(ssvm_module *m, const ssvm_compile_options *
     return error;
 }
 
+_Static_assert((int)SSVM_FORM_CHECKED == SV_NATIVE_CHECKED &&
+                   (int)SSVM_FORM_METERED == SV_NATIVE_METERED &&
+                   (int)SSVM_FORM_DETERMINISTIC == SV_NATIVE_DETERMINISTIC &&
+                   (int)SSVM_FORM_COSTS == SV_NATIVE_FORMS,
+               "forms are the engine's own, and one beyond");
+
 own ssvm_error *ssvm_module_fill_cache(ssvm_module *m, unsigned form, uint32_t func, uint32_t loop,
                                        own char **ret, size_t *ret_len)
 {

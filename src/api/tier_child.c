@@ -20,7 +20,6 @@
 extern char **environ;
 
 #define MESSAGE_MAX 400
-#define FORM_COSTS 8 /* added to --form: the child believes the module's costs as we do */
 
 /* Its standard streams, files in memory. */
 struct child {
@@ -186,7 +185,7 @@ static int take(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
 static int run(struct sv_err *err, struct sv_tier *t, struct sv_module *m,
                const struct sv_tier_code *code, bool cached, own struct sv_native **ret)
 {
-    unsigned form = code->form | (m->features & SV_FEATURES_COSTS ? FORM_COSTS : 0);
+    unsigned form = code->form | (m->features & SV_FEATURES_COSTS ? SSVM_FORM_COSTS : 0);
     struct child c;
     pid_t pid;
     int r = 0;

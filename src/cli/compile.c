@@ -26,9 +26,6 @@ struct compile {
     char cache[4096];
 };
 
-/* Of --form: the module's table of costs is the host's. */
-#define FORM_COSTS 8u
-
 /* What a compiler of hostile input may use, of its own process; each part has limits too. */
 #define CPU_SECONDS_MAX 1800
 #ifdef SSVM_SANITIZED /* they want address space */
@@ -118,9 +115,9 @@ static bool set_option(struct compile *c, int id)
         c->starter = (pid_t)n;
         return true;
     case CLI_FORM:
-        if (!number(c, 15, &c->form))
+        if (!number(c, 2 * SSVM_FORM_COSTS - 1, &c->form))
             return false;
-        c->config.module_costs = c->form & FORM_COSTS;
+        c->config.module_costs = c->form & SSVM_FORM_COSTS;
         return true;
     case CLI_LOOP:
         return loop(c);
@@ -215,7 +212,8 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
     setrlimit(RLIMIT_CORE, &core);
     status = read_module(c, engine, file, &module);
     if (status == 0)
-        status = check(file, ssvm_module_fill_cache(module, (unsigned)c->form & ~FORM_COSTS,
+        status = check(file, ssvm_module_fill_cache(module,
+                                                    (unsigned)c->form & ~(unsigned)SSVM_FORM_COSTS,
                                                     c->func, c->loop, &image, &len));
     if (status == 0 && image)
         status = send_image(image, len);
