@@ -69,6 +69,8 @@ static bool any_worker(const struct srv_supervisor *s)
 void srv_slot_end(struct srv_supervisor *s, struct srv_slot *slot, int number)
 {
     kill(slot->life.pid, number);
+    if (slot->state != SRV_SLOT_RETIRING)
+        slot->served = slot->state == SRV_SLOT_READY;
     slot->state = SRV_SLOT_RETIRING;
     slot->kill_ns = srv_clock_ns() + (s->server->config.drain_ms + DRAIN_GRACE_MS) * NS_PER_MS;
 }
@@ -383,9 +385,10 @@ static void take_worker_end(struct srv_supervisor *s, struct srv_slot *slot, int
 
     if (wanted && (s->started || WIFSIGNALED(status)))
         tell_end("worker", slot->life.pid, status);
-    else if (WIFSIGNALED(status))
+    else if (WIFSIGNALED(status) && (slot->served || WTERMSIG(status) != SIGTERM))
         tell_end("worker that was to end", slot->life.pid, status);
-    if (s->ending && failed)
+    /* Who was still starting may end as he likes, by the signal too. */
+    if (s->ending && failed && slot->served)
         s->status = s->status ? s->status : SRV_STATUS_ERROR;
     srv_slot_release(slot);
     if (!wanted || !is_current(s, slot)) /* the next generation is on its way */

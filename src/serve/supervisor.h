@@ -42,6 +42,7 @@ struct srv_slot {
     uint64_t kill_ns; /* when it has drained for too long, 0 = never */
     bool ring_told;   /* control has the ring */
     bool told;        /* and knows who writes there */
+    bool served;      /* RETIRING: before it was to end */
     unsigned unready; /* processes in a row that ended before they served, of one tenant's */
     unsigned silent;  /* beats asked for since the last one that came */
 };

@@ -18,7 +18,7 @@ import termios
 import time
 
 import test_server as base
-from processes import Load
+from processes import Load, stand_still
 from registry import SPIN, Registry, say, wasm
 from test_server import PATIENCE, Client, Skip, guest, same, until
 
@@ -183,16 +183,6 @@ def crash():
 
 
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
-
-
-def stand_still(pid):
-    """Stop it, and wait until it has: its threads go on until one of them has seen the signal."""
-    os.kill(pid, signal.SIGSTOP)
-
-    def all_stopped():
-        threads = [open("/proc/%d/task/%s/stat" % (pid, t)).read() for t in os.listdir("/proc/%d/task" % pid)]
-        return all(t.rsplit(")", 1)[1].split()[0] == "T" for t in threads)
-    until("it stands still", all_stopped, pause=0.001)
 
 
 def take_fds(pid, numbers):

@@ -36,6 +36,16 @@ def output(s):
     return open(s.dir + "/out").read()
 
 
+def stand_still(pid):
+    """Stop it, and wait until it has: its threads go on until one of them has seen the signal."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def all_stopped():
+        threads = [open("/proc/%d/task/%s/stat" % (pid, t)).read() for t in os.listdir("/proc/%d/task" % pid)]
+        return all(t.rsplit(")", 1)[1].split()[0] == "T" for t in threads)
+    until("it stands still", all_stopped, pause=0.001)
+
+
 class Load:
     """Clients that keep their connections and ask for hello all the time. `failed` has what went wrong: an answer that is not the right
     one, or a connection that ends without the reply before having said so."""
@@ -391,6 +401,29 @@ def reload_that_cannot_start():
             until("there are those as before", lambda: sorted(s.processes("ssvm-worker")) == before)
         same(load.failed, [])
     shutil.rmtree(folder)
+
+
+@test
+def end_while_one_starts():
+    """A worker that has not got ready when the server ends, and is killed for it, has failed nobody: the server ends well."""
+    with Server("--workers", "2", "--drain-time", "100ms") as s:
+        s.function("hello")
+
+        def stopped_at_start():
+            """One that was stopped before it had anything to wait for events with."""
+            before = s.processes("ssvm-worker")
+            os.kill(before[0], signal.SIGKILL)
+            pid = until("another one starts", lambda: set(s.processes("ssvm-worker")) - set(before), pause=0).pop()
+            stand_still(pid)
+            if not any("eventpoll" in os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)):
+                return True
+            os.kill(pid, signal.SIGCONT)
+            until("both are there", lambda: len(s.processes("ssvm-worker")) == 2)
+        until("one is stopped", stopped_at_start)
+        same(s.call("POST", "/f/hello/say", b"a").body, b"hello, a")
+        s.process.send_signal(signal.SIGTERM)
+        same(s.process.wait(PATIENCE), 0)
+        assert "worker that was to end" in output(s), output(s)
 
 
 @test
