@@ -12,6 +12,8 @@
 #include "control/command.h"
 #include "control/cron.h"
 #include "control/prepare.h"
+#include "control/publish.h"
+#include "control/workers.h"
 #include "platform/costs.h"
 #include "platform/unit.h"
 
@@ -20,6 +22,7 @@
 #define SITE_MAX ((size_t)256 << 20)   /* all static files of a version */
 #define MANIFEST_MAX (256U << 10)
 #define DESCRIPTION_MAX 4096
+#define CACHE_SIZE (CTL_TENANT_SIZE + 16)
 #define FUNCTIONS_MAX 100000 /* of all tenants */
 
 struct work {
@@ -365,9 +368,24 @@ static int find_costs(struct work *w, struct sv_err *err)
     return r;
 }
 
+/* Where its native code goes. A tenant with a process of its own has a folder of its own: what a
+ * compiler that reads its modules writes there is nobody else's. */
+static const char *find_cache(const struct work *w, char ret[CACHE_SIZE])
+{
+    const char *tenant = w->in->tenant;
+
+    if (w->in->no_native)
+        return NULL;
+    if (!ctl_publish_is_isolated(w->server, sv_str_of(tenant)))
+        return "cache";
+    snprintf(ret, CACHE_SIZE, "cache/tenant-%s", tenant);
+    return ret;
+}
+
 static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
 {
     uint64_t start = sv_clock_ns();
+    char cache[CACHE_SIZE];
     int r = check(w, err);
 
     if (r == 0)
@@ -379,7 +397,7 @@ static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
     if (r == 0)
         r = ctl_prepare(w->server, err, w->digest, w->manifest,
                         (struct sv_str){(const char *)w->costs.data, w->costs.len},
-                        !w->in->no_native, &w->prepared);
+                        find_cache(w, cache), &w->prepared);
     if (r < 0)
         return r;
     ctl_hex(w->digest, w->hex);

@@ -45,9 +45,9 @@ static struct {
     } at[KNOWN_MAX];
 } known = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Module, costs and manifest, but for what only says where the function is. */
+/* Module, costs, the cache, and the manifest but for what only says where the function is. */
 static bool make_key(const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text,
-                     struct sv_str costs, uint8_t ret[SV_SHA256_LEN])
+                     struct sv_str costs, const char *cache, uint8_t ret[SV_SHA256_LEN])
 {
     struct plat_manifest m;
     struct sv_err err = {0};
@@ -66,6 +66,7 @@ static bool make_key(const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text
     plat_manifest_release(&m);
     sv_sha256_init(&hash);
     sv_sha256_add(&hash, digest, PLAT_DIGEST_BYTES);
+    sv_sha256_add(&hash, cache, strlen(cache) + 1);
     sv_sha256_add(&hash, &costs.len, sizeof costs.len);
     if (costs.len > 0)
         sv_sha256_add(&hash, costs.ptr, costs.len);
@@ -257,6 +258,71 @@ static int run(struct ctl_server *server, struct sv_err *err, struct files *f, c
     return 0;
 }
 
+/* ---- Native code ---- */
+
+/* The program `ssvm`, which compiles. */
+static bool find_program(char *path, size_t size)
+{
+    /* From the folder of our own: in a build tree, then installed. */
+    static const char *const places[] = {"ssvm", "../../bin/ssvm"};
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *slash;
+
+    self[n > 0 ? n : 0] = '\0';
+    slash = strrchr(self, '/');
+    for (size_t i = 0; slash && i < SV_COUNT(places); i++) {
+        snprintf(path, size, "%.*s%s", (int)(slash + 1 - self), self, places[i]);
+        if (access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The compiler's own words, if it found some: "ssvm: '-': WORDS". */
+static void take_words(struct sv_err *err, int fd)
+{
+    char text[WORDS_MAX + 1];
+    ssize_t n = pread(fd, text, WORDS_MAX, 0);
+    const char *words;
+
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    words = strstr(text, "'-': ");
+    if (*text) {
+        err->code = 0;
+        sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "%s", words ? words + 5 : text);
+    }
+}
+
+/* Native code for this node, if the cache has none yet; false: *err says why not. */
+static bool prepare_native(struct ctl_server *server, struct sv_err *err,
+                           const uint8_t ready[PLAT_DIGEST_BYTES], const char *cache)
+{
+    char program[PATH_MAX + 64], path[PATH_MAX];
+    char self[16];
+    char *const argv[] = {
+        (char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, path, program, self, NULL};
+    struct files f = {.n = 3};
+    int r;
+
+    if (snprintf(path, sizeof path, "%s/%s", server->data, cache) >= (int)sizeof path ||
+        !find_program(program, sizeof program)) {
+        sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the program 'ssvm' was not found");
+        return false;
+    }
+    (void)mkdir(path, 0700); /* of a tenant's first deployment */
+    snprintf(self, sizeof self, "%d", (int)getpid());
+    f.fds[0] = ctl_blob_open(server, ready);
+    f.fds[1] = open_memory();
+    f.fds[2] = open_memory();
+    r = run(server, err, &f, argv, COMPILE_MS);
+    if (r < 0)
+        take_words(err, f.fds[2]);
+    files_close(&f);
+    return r == 0;
+}
+
 /* ---- The report ---- */
 
 static int read_report(struct sv_err *err, int fd, struct plat_message *ret)
@@ -325,7 +391,7 @@ static int keep_ready(struct ctl_server *server, struct sv_err *err, int fd,
 }
 
 static int take_report(struct ctl_server *server, struct sv_err *err, const struct files *f,
-                       const uint8_t digest[PLAT_DIGEST_BYTES], bool native_too,
+                       const uint8_t digest[PLAT_DIGEST_BYTES], const char *cache,
                        struct ctl_prepared *ret)
 {
     struct plat_message report;
@@ -338,7 +404,7 @@ static int take_report(struct ctl_server *server, struct sv_err *err, const stru
     memcpy(ret->ready, digest, PLAT_DIGEST_BYTES);
     if (r == 0)
         r = keep_ready(server, err, f->fds[3], ret->ready);
-    if (r == 0 && native_too && !ctl_prepare_native(server, &native, ret->ready)) {
+    if (r == 0 && cache && !prepare_native(server, &native, ret->ready, cache)) {
         if (is_over(server)) /* one that is interpreted for good is not what was asked for */
             r = fail_over(err);
         sv_buf_printf(&notes, "it is interpreted: %s\n", native.text);
@@ -366,7 +432,7 @@ static bool write_text(int fd, struct sv_str text)
 
 static int prepare(struct ctl_server *server, struct sv_err *err,
                    const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, struct sv_str costs,
-                   bool native, struct ctl_prepared *ret)
+                   const char *cache, struct ctl_prepared *ret)
 {
     char *const argv[] = {(char *)"ssvm-control", (char *)CTL_PREPARE_ROLE, NULL};
     struct files f = {.n = 6};
@@ -384,89 +450,26 @@ static int prepare(struct ctl_server *server, struct sv_err *err,
     else
         r = run(server, err, &f, argv, PREPARE_MS);
     if (r == 0)
-        r = take_report(server, err, &f, digest, native, ret);
+        r = take_report(server, err, &f, digest, cache, ret);
     files_close(&f);
     return r;
 }
 
 int ctl_prepare(struct ctl_server *server, struct sv_err *err,
                 const uint8_t digest[PLAT_DIGEST_BYTES], struct sv_str text, struct sv_str costs,
-                bool native, struct ctl_prepared *ret)
+                const char *cache, struct ctl_prepared *ret)
 {
     uint8_t key[SV_SHA256_LEN];
-    bool keyed = make_key(digest, text, costs, key);
+    bool keyed = make_key(digest, text, costs, cache ? cache : "", key);
     int r;
 
     *ret = (struct ctl_prepared){0};
     if (keyed && find_known(server, key, ret))
         return 0;
-    r = prepare(server, err, digest, text, costs, native, ret);
-    if (r == 0 && keyed && native)
+    r = prepare(server, err, digest, text, costs, cache, ret);
+    if (r == 0 && keyed && cache)
         remember(key, ret);
     return r;
-}
-
-/* ---- Native code ---- */
-
-/* The program `ssvm`, which compiles. */
-static bool find_program(char *path, size_t size)
-{
-    /* From the folder of our own: in a build tree, then installed. */
-    static const char *const places[] = {"ssvm", "../../bin/ssvm"};
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    char *slash;
-
-    self[n > 0 ? n : 0] = '\0';
-    slash = strrchr(self, '/');
-    for (size_t i = 0; slash && i < SV_COUNT(places); i++) {
-        snprintf(path, size, "%.*s%s", (int)(slash + 1 - self), self, places[i]);
-        if (access(path, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The compiler's own words, if it found some: "ssvm: '-': WORDS". */
-static void take_words(struct sv_err *err, int fd)
-{
-    char text[WORDS_MAX + 1];
-    ssize_t n = pread(fd, text, WORDS_MAX, 0);
-    const char *words;
-
-    text[n > 0 ? n : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    words = strstr(text, "'-': ");
-    if (*text) {
-        err->code = 0;
-        sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET, "%s", words ? words + 5 : text);
-    }
-}
-
-bool ctl_prepare_native(struct ctl_server *server, struct sv_err *err,
-                        const uint8_t ready[PLAT_DIGEST_BYTES])
-{
-    char program[PATH_MAX + 64], cache[PATH_MAX];
-    char self[16];
-    char *const argv[] = {
-        (char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, cache, program, self, NULL};
-    struct files f = {.n = 3};
-    int r;
-
-    if (snprintf(cache, sizeof cache, "%s/cache", server->data) >= (int)sizeof cache ||
-        !find_program(program, sizeof program)) {
-        sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the program 'ssvm' was not found");
-        return false;
-    }
-    snprintf(self, sizeof self, "%d", (int)getpid());
-    f.fds[0] = ctl_blob_open(server, ready);
-    f.fds[1] = open_memory();
-    f.fds[2] = open_memory();
-    r = run(server, err, &f, argv, COMPILE_MS);
-    if (r < 0)
-        take_words(err, f.fds[2]);
-    files_close(&f);
-    return r == 0;
 }
 
 void ctl_prepare_end(struct ctl_server *server, unsigned grace_ms)

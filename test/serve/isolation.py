@@ -503,6 +503,30 @@ def routes():
 
 
 @test
+def native_code():
+    """It is compiled at deployment, for the tenant's own cache, before there is a process; which then runs it and compiles nothing."""
+    with Isolated("--workers", "1") as s:
+        cache = s.dir + "/.ssvm/cache/"
+
+        def images(folder):
+            return sorted(n for n in os.listdir(folder) if os.path.getsize(folder + n) > 4096) if os.path.isdir(folder) else []
+        before, others = images(cache + "tenant-alone/"), images(cache)
+        assert before, "hello has no native code"
+        s.deploy("page", say("native"), tenant="alone")
+        mine = images(cache + "tenant-alone/")
+        same((len(mine), images(cache), s.own()), (len(before) + 1, others, []))
+        same(s.get(ALONE + "page").body, b"native")
+        with open("/proc/%d/maps" % s.own()[0]) as f:
+            assert cache + "tenant-alone/" in f.read(), "it is interpreted"
+        for _ in range(20):
+            same(s.get(ALONE + "page").body, b"native")
+        same(images(cache + "tenant-alone/"), mine)
+        # The same module of another tenant is another's native code.
+        s.deploy("page", say("native"), tenant="other")
+        same((images(cache + "tenant-alone/"), len(images(cache))), (mine, len(others) + 1))
+
+
+@test
 def setting_changes():
     """From shared to a process and back under load: no request fails; the modules are where their tenant is."""
     with Isolated("--workers", "2", "--isolated-idle", "200ms") as s:
