@@ -229,6 +229,13 @@ int sv_const_eval(struct sv_thread *th, struct sv_instance *inst, struct sv_cons
     int code = 0;
     uint8_t op;
 
+    if (*m.p == 0x41) { /* most are this one and nothing else */
+        m.p++;
+        ret[0].i64 = (uint32_t)read_s(&m);
+        if (*m.p == 0x0b)
+            return 0;
+        m.p = inst->module->bytes + e.offset;
+    }
     while ((op = *m.p++) != 0x0b && !code)
         code = step(&m, op);
     if (!code) {

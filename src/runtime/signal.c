@@ -228,12 +228,13 @@ int sv_trap_init_process(struct sv_err *err)
 int sv_trap_init_thread(struct sv_err *err)
 {
     struct sv_os_thread *self = &sv_os_self;
-    size_t size = getauxval(AT_MINSIGSTKSZ) + SIGNAL_STACK_ROOM;
     stack_t old, ours;
     sigset_t set;
+    size_t size;
 
     if (self->ready)
         return 0;
+    size = getauxval(AT_MINSIGSTKSZ) + SIGNAL_STACK_ROOM;
     if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE) && old.ss_size >= size / 2) {
         pthread_setspecific(process.key, self);
         goto ready;
