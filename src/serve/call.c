@@ -384,7 +384,7 @@ void srv_call_fields(struct srv_conn *conn, bool whole)
     size_t n = 9;
 
     srv_reply_field(reply, "X-Request-Id", request->id, SRV_ID_LEN);
-    srv_reply_field_str(reply, "X-Content-Type-Options", "nosniff");
+    SRV_REPLY_LINE(reply, "X-Content-Type-Options: nosniff");
     if (request->trace[0])
         srv_reply_field(reply, "Traceparent", request->trace, SRV_TRACE_LEN);
     if (!whole)

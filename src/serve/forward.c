@@ -13,17 +13,11 @@
 #define STACK_BYTES (1U << 20)
 #define MESSAGE_SLACK (64U << 10) /* of a deployment beside the module: manifest, boundaries */
 
-static bool begins(const char *path, size_t len, const char *with)
-{
-    size_t n = strlen(with);
-
-    return len >= n && memcmp(path, with, n) == 0;
-}
-
-static bool is(const char *path, size_t len, const char *other)
-{
-    return len == strlen(other) && memcmp(path, other, len) == 0;
-}
+/* Of literals: each request is compared with all of them. */
+#define BEGINS(path, len, with)                                                                    \
+    ((len) >= sizeof(with) - 1 && memcmp((path), (with), sizeof(with) - 1) == 0)
+#define IS(path, len, other)                                                                       \
+    ((len) == sizeof(other) - 1 && memcmp((path), (other), sizeof(other) - 1) == 0)
 
 static const char *path_of(const struct srv_conn *conn, size_t *ret_len)
 {
@@ -36,7 +30,7 @@ bool srv_forward_is_open(const struct srv_conn *conn)
     size_t len;
     const char *path = path_of(conn, &len);
 
-    return begins(path, len, "/api/");
+    return BEGINS(path, len, "/api/");
 }
 
 /* What only becomes such a path when it is decoded is not one. Requests without a client (of the
@@ -48,15 +42,15 @@ bool srv_forward_wants(const struct srv_conn *conn)
 
     if (!conn->listener || conn->loop->server->tenant || !srv_link_has_control(conn->loop->server))
         return false;
-    if (begins(path, len, "/api/"))
-        return !begins(path, len, "/api/run/") && !begins(path, len, "/api/multipart/");
-    if (is(path, len, "/readyz") || is(path, len, "/livez"))
+    if (BEGINS(path, len, "/api/"))
+        return !BEGINS(path, len, "/api/run/") && !BEGINS(path, len, "/api/multipart/");
+    if (IS(path, len, "/readyz") || IS(path, len, "/livez"))
         return true;
     /* Where they have an address of their own, they are nowhere else. */
     if (!conn->listener->admin && strcmp(conn->loop->server->config.admin, "same") != 0)
         return false;
-    return begins(path, len, "/v1/") || is(path, len, "/dashboard") ||
-           begins(path, len, "/dashboard/") || is(path, len, "/metrics");
+    return BEGINS(path, len, "/v1/") || IS(path, len, "/dashboard") ||
+           BEGINS(path, len, "/dashboard/") || IS(path, len, "/metrics");
 }
 
 /* A module may be larger than what clients of functions may send, from whoever says who he is. */
@@ -159,7 +153,7 @@ static void fail(struct srv_conn *conn, const struct sv_err *err)
     const char *path = path_of(conn, &len);
 
     /* The process runs, whether control does or not: it is being started again. */
-    if (is(path, len, "/livez")) {
+    if (IS(path, len, "/livez")) {
         static const char text[] = "{\"status\":\"ok\"}\n";
 
         srv_reply_borrow(&work->reply, "application/json", text, sizeof text - 1);

@@ -166,6 +166,16 @@ void srv_reply_field(struct srv_reply *reply, const char *name, const char *valu
     reply->nfields += (uint32_t)(nname + len + 4);
 }
 
+void srv_reply_line(struct srv_reply *reply, const char *line, size_t len)
+{
+    if (len > SRV_REPLY_FIELDS_MAX - reply->nfields) {
+        reply->failed = true;
+        return;
+    }
+    memcpy(reply->fields + reply->nfields, line, len);
+    reply->nfields += (uint32_t)len;
+}
+
 void srv_reply_field_str(struct srv_reply *reply, const char *name, const char *value)
 {
     srv_reply_field(reply, name, value, strlen(value));

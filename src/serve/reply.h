@@ -41,6 +41,10 @@ void srv_reply_clear(struct srv_reply *);
 /* Append "name: value"; remembers in `failed` when it does not fit. */
 void srv_reply_field(struct srv_reply *, const char *name, const char *value, size_t len);
 void srv_reply_field_str(struct srv_reply *, const char *name, const char *value);
+/* The same, of what stands in the program: "Name: value". */
+#define SRV_REPLY_LINE(reply, literal)                                                             \
+    srv_reply_line((reply), literal "\r\n", sizeof(literal "\r\n") - 1)
+void srv_reply_line(struct srv_reply *, const char *line, size_t len);
 /* A body that lives as long as the reply; one that the reply owns. */
 void srv_reply_borrow(struct srv_reply *, const char *type, const char *body, size_t len);
 void srv_reply_hold(struct srv_reply *, const char *type, own char *body, size_t len,

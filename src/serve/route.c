@@ -32,7 +32,7 @@ void srv_route_cors(struct srv_conn *conn)
             return;
     }
     srv_reply_field_str(reply, "Access-Control-Allow-Origin", allowed);
-    srv_reply_field_str(reply, "Access-Control-Expose-Headers", "Server-Timing, X-Request-Id");
+    SRV_REPLY_LINE(reply, "Access-Control-Expose-Headers: Server-Timing, X-Request-Id");
 }
 
 /* OPTIONS: what may be done, and the answer to a browser's preflight. */

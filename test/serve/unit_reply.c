@@ -21,11 +21,12 @@ static void heads(void **state)
     srv_reply_init(&reply);
     srv_reply_borrow(&reply, "text/plain", "abc", 3);
     srv_reply_field_str(&reply, "X", "y");
+    SRV_REPLY_LINE(&reply, "Z: two words");
     n = srv_reply_head(&reply, &date, 784111777, false, out);
     out[n] = '\0';
     assert_string_equal(out, "HTTP/1.1 200 OK\r\nServer: ssvm\r\nDate: Sun, 06 Nov 1994 08:49:37 "
                              "GMT\r\nContent-Type: text/plain\r\n"
-                             "Content-Length: 3\r\nX: y\r\n\r\n");
+                             "Content-Length: 3\r\nX: y\r\nZ: two words\r\n\r\n");
     srv_reply_error(&reply, 404, "none", "no \"such\" thing\n", "0123");
     reply.close = true;
     n = srv_reply_head(&reply, &date, 784111778, true, out);
@@ -50,6 +51,11 @@ static void too_many_fields(void **state)
     memset(value, 'v', sizeof value);
     for (int i = 0; i < 10; i++)
         srv_reply_field(&reply, "Name", value, sizeof value);
+    assert_true(reply.failed);
+    assert_true(reply.nfields <= SRV_REPLY_FIELDS_MAX);
+    reply.failed = false;
+    for (int i = 0; i < 1000; i++)
+        SRV_REPLY_LINE(&reply, "Name: value");
     assert_true(reply.failed);
     assert_true(reply.nfields <= SRV_REPLY_FIELDS_MAX);
     reply.status = 505;
