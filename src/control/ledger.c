@@ -34,7 +34,7 @@ struct ctl_ledger {
     own struct plat_record *records; /* the batch */
     size_t nrecords, first_ring;     /* first_ring: whose turn it is to be read first */
     own struct ctl_ledger_row *rows;
-    uint32_t nrows;
+    uint32_t nrows, last; /* last: of the record before */
     own uint32_t *places; /* hash table of rows: index + 1 */
     bool failing;         /* told in the log already */
     bool stopped;
@@ -59,20 +59,22 @@ static bool same_row(const struct ctl_ledger_row *row, const struct plat_record 
 /* There are fewer records in a batch than places. */
 static struct ctl_ledger_row *find_row(struct ctl_ledger *l, const struct plat_record *r)
 {
-    uint64_t minute = r->time_ns / 1000000000 / 60;
-    uint64_t h = hash_text(
-        hash_text(hash_text(minute ^ r->function_id << 32, r->function), r->tenant), r->digest);
-    uint32_t at = (uint32_t)(h ^ h >> 32) & (ROWS_MAX - 1);
+    uint64_t minute = r->time_ns / 1000000000 / 60, h;
+    uint32_t at;
 
-    for (;; at = (at + 1) & (ROWS_MAX - 1)) {
-        if (l->places[at] == 0)
-            break;
-        if (same_row(&l->rows[l->places[at] - 1], r, minute))
-            return &l->rows[l->places[at] - 1];
+    if (l->nrows > 0 && same_row(&l->rows[l->last], r, minute))
+        return &l->rows[l->last];
+    h = hash_text(hash_text(hash_text(minute ^ r->function_id << 32, r->function), r->tenant),
+                  r->digest);
+    at = (uint32_t)(h ^ h >> 32) & (ROWS_MAX - 1);
+    while (l->places[at] && !same_row(&l->rows[l->places[at] - 1], r, minute))
+        at = (at + 1) & (ROWS_MAX - 1);
+    if (l->places[at] == 0) {
+        l->rows[l->nrows] = (struct ctl_ledger_row){.of = r, .minute = minute};
+        l->places[at] = ++l->nrows;
     }
-    l->rows[l->nrows] = (struct ctl_ledger_row){.of = r, .minute = minute};
-    l->places[at] = ++l->nrows;
-    return &l->rows[l->nrows - 1];
+    l->last = l->places[at] - 1;
+    return &l->rows[l->last];
 }
 
 /* Sums end where the database's do (ledger_row.c). */

@@ -340,10 +340,17 @@ static void put_ms(struct line *l, uint64_t ns)
 /* A name. Those of the server's making have nothing to escape; what has becomes a '?'. */
 static void put_name(struct line *l, const char *s)
 {
-    for (; *s; s++) {
-        bool plain = *s >= ' ' && *s < 0x7f && *s != '"' && *s != '\\';
+    while (*s) {
+        size_t n = 0;
 
-        put(l, plain ? s : "?", 1);
+        while (s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+            n++;
+        put(l, s, n);
+        s += n;
+        if (*s) {
+            PUT(l, "?");
+            s++;
+        }
     }
 }
 
@@ -391,8 +398,9 @@ void ctl_log_record(struct ctl_server *server, const struct plat_record *r)
     const char *level = levels[r->status >= 500 ? CTL_LOG_ERROR
                                : r->code[0]     ? CTL_LOG_WARN
                                                 : CTL_LOG_INFO];
-    struct line l = {.len = 0};
+    struct line l;
 
+    l.len = 0; /* and not all of its bytes */
     pthread_mutex_lock(&log->lock);
     PUT(&l, "{\"time\":\"");
     put_record_time(log, &l, r->time_ns);

@@ -178,8 +178,13 @@ bool plat_ring_write(struct plat_ring *ring, const struct plat_record *record, u
  */
 static void correct_text(char *text, size_t size)
 {
+    unsigned char high = 0;
+    size_t len;
+
     text[size - 1] = '\0';
-    if (sv_utf8_valid(text, strlen(text)))
+    for (len = 0; text[len]; len++)
+        high |= (unsigned char)text[len];
+    if (high < 0x80 || sv_utf8_valid(text, len)) /* nearly all are ASCII */
         return;
     for (; *text; text++) {
         if (*text & 0x80)
