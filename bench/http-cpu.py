@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Server CPU per request of ssvm-serve beside nginx: the hello function against `return 200`, a 12-byte file against the same file.
 
-Rounds are interleaved, so that a busy machine is busy for all. CPU is utime + stime of the server's processes, from /proc.
+Rounds are interleaved, so that a busy machine is busy for all. CPU is user and system time of the server's processes.
 Needs nginx and wrk (Debian: nginx-light, wrk). Prints a table and, with --check, fails when a bar is not met.
 """
 import argparse, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, urllib.request
@@ -41,22 +41,20 @@ def family(pid):
 
 
 def cpu_us(pids):
-    """utime + stime; from schedstat, which counts nanoseconds where stat counts ticks, when the kernel has it."""
-    total = 0
+    """User and system time so far, of each that lives, by the clocks that processes have (clock_getcpuclockid): nanoseconds, where
+    /proc/PID/stat counts ticks."""
+    times = {}
     for pid in pids:
-        for task in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
-                total += int(f.read().split()[0]) / 1000
-    return total
+        try:
+            times[pid] = time.clock_gettime(~pid << 3 | 2) * 1e6
+        except OSError:
+            pass
+    return times
 
 
-def stat_us(pids):
-    total = 0
-    for pid in pids:
-        with open("/proc/%d/stat" % pid) as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        total += (int(fields[11]) + int(fields[12])) * 1e6 / os.sysconf("SC_CLK_TCK")
-    return total
+def spent_us(before):
+    """What those processes have used since, but for those that have ended."""
+    return sum(now - before[pid] for pid, now in cpu_us(before).items())
 
 
 def start_nginx(folder, port, workers):
@@ -111,7 +109,7 @@ def main():
     os.utime(folder + "/dir/site/twelve.txt", (1e9, 1e9))
     nport, sport = free_port(), free_port()
     nginx = start_nginx(folder, nport, args.workers)
-    serve = subprocess.Popen([args.serve, folder + "/dir", "--listen", "127.0.0.1:%d" % sport, "--loops", str(args.workers),
+    serve = subprocess.Popen([args.serve, folder + "/dir", "--listen", "127.0.0.1:%d" % sport, "--workers", "1", "--loops", str(args.workers),
                               "--log", args.log], stdout=subprocess.DEVNULL)
     try:
         wait_port(nport)
@@ -132,16 +130,11 @@ def main():
         for _ in range(args.rounds):
             for name, process, url in cases:
                 pids = family(process.pid)
-                try:
-                    clock = cpu_us
-                    before = clock(pids)
-                except OSError:
-                    clock = stat_us
-                    before = clock(pids)
+                before = cpu_us(pids)
                 n, lat, bad = load(url, args.seconds, args.connections)
                 if n == 0 or bad:
                     sys.exit("http-cpu.py: %s:%s (%d requests)" % (name, bad, n))
-                costs[name].append((clock(pids) - before) / n)
+                costs[name].append(spent_us(before) / n)
                 rates[name].append(n / float(args.seconds))
                 lats[name].append(lat)
         print("%-18s %10s %10s %10s   p99 by round" % ("", "us CPU", "least", "req/s"))

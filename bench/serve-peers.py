@@ -2,7 +2,9 @@
 """Server CPU per request of ssvm-serve beside nginx (a 12-byte file over HTTP/1.1 and over HTTP/2 with TLS), Node's bare `http` and Go's
 net/http (the same 12 bytes from a handler), and the hello function. And the hello function's p99 beside the file's at half load.
 
-Rounds are interleaved, so that a busy machine is busy for all. CPU is that of the server's processes from /proc (user and system).
+Rounds are interleaved, so that a busy machine is busy for all. CPU is user and system time of all of the server's processes: of ours also
+the control process, which writes the ledger and the log. Each server has one thread for requests, as Node has: more of them cost each
+of them more.
 Needs nginx, h2load and openssl (Debian: nginx-light, nghttp2-client); node and go where they are installed. Prints a table; --check fails
 when a bar is not met.
 """
@@ -124,7 +126,7 @@ def main():
     ports = [http_cpu.free_port() for _ in range(6)]
     nginx = start_nginx(folder, ports[0], ports[1], cert, key)
     serve = subprocess.Popen([args.serve, folder + "/dir", "--listen", "127.0.0.1:%d,https://127.0.0.1:%d" % (ports[2], ports[3]), "--tls-cert", cert, "--tls-key", key,
-                              "--loops", "1", "--log", args.log, *args.option], stdout=subprocess.DEVNULL)
+                              "--workers", "1", "--loops", "1", "--log", args.log, *args.option], stdout=subprocess.DEVNULL)
     urls = {"nginx file": (nginx, 0, "/twelve.txt", 0), "ssvm file": (serve, 2, "/twelve.txt", 0), "ssvm hello": (serve, 2, "/f/hello/say?name=world", 0),
             "nginx h2 10": (nginx, 1, "/twelve.txt", 10), "ssvm h2 10": (serve, 3, "/twelve.txt", 10), "nginx h2 1": (nginx, 1, "/twelve.txt", 1),
             "ssvm h2 1": (serve, 3, "/twelve.txt", 1), "ssvm hello h2 10": (serve, 3, "/f/hello/say?name=world", 10)}
@@ -138,16 +140,15 @@ def main():
     try:
         for _, port, _, _ in urls.values():
             http_cpu.wait_port(ports[port])
-        count = http_cpu.cpu_us if os.path.exists("/proc/self/task/%d/schedstat" % os.getpid()) else http_cpu.stat_us
         for round_ in range(-1, args.rounds): # the first warms up
             for name, (process, port, path, streams) in urls.items():
                 pids = http_cpu.family(process.pid)
                 url = "http%s://127.0.0.1:%d%s" % ("s" if streams else "", ports[port], path)
                 seconds = args.seconds if round_ >= 0 else "1"
-                before = count(pids)
+                before = http_cpu.cpu_us(pids)
                 n = h2load(url, seconds, streams)
                 if round_ >= 0:
-                    costs[name].append((count(pids) - before) / n)
+                    costs[name].append(http_cpu.spent_us(before) / n)
                     rates.setdefault(name, []).append(n / float(seconds))
         rate = int(statistics.median(rates["ssvm hello"]) / 2)
         for _ in range(args.rounds):
