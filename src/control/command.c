@@ -141,16 +141,17 @@ static own char **take_strings(const struct plat_message *m, enum plat_tag tag, 
 /* Does the function's grant name it: as the guest does, or as what the same list makes of it? */
 static bool granted(const struct ctl_commands *c, const struct plat_message *m, const char *path)
 {
-    char other[CMD_PATH_MAX];
+    char text[CMD_PATH_MAX], other[CMD_PATH_MAX];
     struct sv_str name;
     bool found = false;
     size_t at = 0;
 
     while (!found && (name = plat_get_next(m, PLAT_TAG_ALLOW, &at)).ptr) {
-        char *text = sv_strndup(name.ptr, name.len);
-
-        found = text && cmd_allow_find(&c->allow, text, other) == 0 && strcmp(other, path) == 0;
-        sv_free(text);
+        if (name.len >= sizeof text) /* no path of a program */
+            continue;
+        memcpy(text, name.ptr, name.len);
+        text[name.len] = '\0';
+        found = cmd_allow_find(&c->allow, text, other) == 0 && strcmp(other, path) == 0;
     }
     return found;
 }
@@ -198,21 +199,23 @@ int ctl_command(struct ctl_server *server, struct sv_err *err, struct plat_messa
 {
     char **args = take_strings(m, PLAT_TAG_VALUE, false);
     char **env = take_strings(m, PLAT_TAG_KEY, true);
-    char *tenant = plat_get_text(m, PLAT_TAG_TENANT);
+    struct sv_str tenant = plat_get(m, PLAT_TAG_TENANT);
     struct gather g = {.max = CTL_COMMAND_OUTPUT_MAX, .cancel_fd = ctl_dispatch_cancel_fd(m)};
     struct sv_err why = {0};
     unsigned place;
     int result, code = SSVM_PROCESS_FAILED;
 
     (void)plat_get_u64(m, PLAT_TAG_LIMIT, &g.max);
-    sv_buf_init(&g.out[0], CTL_COMMAND_OUTPUT_MAX);
-    sv_buf_init(&g.out[1], CTL_COMMAND_OUTPUT_MAX);
+    if (g.max > CTL_COMMAND_OUTPUT_MAX)
+        g.max = CTL_COMMAND_OUTPUT_MAX;
+    for (int i = 0; i < 2; i++)
+        sv_buf_init(&g.out[i], CTL_COMMAND_OUTPUT_MAX + SV_ERR_TEXT_MAX + 1);
     if (!args || !env)
         result = sv_fail_nomem(err, "a command");
-    else if (!tenant || !args[0])
+    else if (!tenant.ptr || !args[0])
         result = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a command of nobody's, or none");
     else
-        result = enter(server->commands, err, sv_str_of(tenant), &place);
+        result = enter(server->commands, err, tenant, &place);
     if (result == 0) {
         result = run(server->commands, &why, m, args, env, &g, &code);
         leave(server->commands, place);
@@ -226,13 +229,12 @@ int ctl_command(struct ctl_server *server, struct sv_err *err, struct plat_messa
         plat_put_u64(ret, PLAT_TAG_STATUS, result == SV_ELIMIT ? 413 : 200);
         plat_put(ret, PLAT_TAG_BODY, g.out[0].data, g.out[0].len);
         plat_put(ret, PLAT_TAG_ERRORS, g.out[1].data, g.out[1].len);
-        result = 0;
+        result = g.out[0].failed || g.out[1].failed ? sv_fail_nomem(err, "a command's output") : 0;
     }
     sv_buf_release(&g.out[0]);
     sv_buf_release(&g.out[1]);
     free_strings(args);
     free_strings(env);
-    sv_free(tenant);
     return result;
 }
 

@@ -87,7 +87,11 @@ static int resolve(struct ctl_server *server, const struct out_net *net,
     q.family = (int)family;
     q.type = (int)type;
     q.flags = (int)flags;
-    n = out_net_resolve(net, ctl_fetch_names(server), wait, &q, found, ADDRESSES_MAX);
+    /* Without a name that was given it were another question: for any address. */
+    if ((!node && plat_has(m, PLAT_TAG_NAME)) || (!service && plat_has(m, PLAT_TAG_TEXT)))
+        n = -ENOMEM;
+    else
+        n = out_net_resolve(net, ctl_fetch_names(server), wait, &q, found, ADDRESSES_MAX);
     for (int i = 0; i < n; i++)
         plat_put(ret, PLAT_TAG_VALUE, &found[i], sizeof found[i]);
     sv_free(node);

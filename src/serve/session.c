@@ -1,8 +1,6 @@
 /* Asking control for a function that runs. */
 #include "serve/session.h"
 
-#include <stdlib.h>
-
 #include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
@@ -18,19 +16,19 @@ bool srv_session_init(struct srv_session *s, const struct srv_session_kind *kind
 
 int srv_session_open(const struct srv_session_kind *kind, void *store_data, own void **ret)
 {
-    struct srv_session *s = malloc(sizeof *s);
+    struct srv_session *s = sv_alloc(sizeof *s);
     int r = !s ? kind->nomem : srv_session_init(s, kind, store_data) ? 0 : kind->denied;
 
     if (r == 0)
         *ret = s;
     else
-        free(s);
+        sv_free(s);
     return r;
 }
 
 void srv_session_close(own void *session)
 {
-    free(session);
+    sv_free(session);
 }
 
 struct srv_request *srv_session_request(const struct srv_session *s)

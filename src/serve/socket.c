@@ -105,9 +105,9 @@ static int make(void *session, const struct ssvm_socket_op *op, int family, int 
     r = ask(session, op, &m, &answer);
     if (r < 0)
         return (int)r;
-    fd = answer.nfds > 0 ? dup(answer.fds[0]) : -1;
+    fd = answer.nfds > 0 ? answer.fds[--answer.nfds] : -EIO;
     plat_message_release(&answer);
-    return fd >= 0 ? fd : -EIO;
+    return fd;
 }
 
 static int ask_address(void *session, const struct ssvm_socket_op *op, const char *verb, int fd,
