@@ -73,7 +73,7 @@ step_nn_all() { test/nn/run.sh all && SSVM_NN=tensorflow test/serve/food.py; }
 step_image() { test/image/run.sh; }
 step_sdk() { test/sdk/run.py; }
 step_state() { test/parts.sh state state.py served.py; }
-step_socket() { test/parts.sh socket crate.py calls.py server.py; }
+step_socket() { test/parts.sh socket crate.py calls.py server.py dns.py; }
 step_wasi_threads() { test/parts.sh threads threads.py served.py; }
 step_crates() { test/parts.sh crates run.py served.py; }
 step_evmc() { test/evmc/run.sh; }

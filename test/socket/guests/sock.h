@@ -25,7 +25,7 @@ SOCK(sock_setsockopt)
 int sock_setsockopt(uint32_t fd, int level, int name, const void *value, uint32_t len);
 
 /* Datagram: bound; stream: listening. The descriptor, or -1. */
-static int sock_serve(int datagram, uint16_t port, uint16_t *ret_port)
+__attribute__((unused)) static int sock_serve(int datagram, uint16_t port, uint16_t *ret_port)
 {
     static const uint8_t home[4] = {127, 0, 0, 1};
     uint8_t room[4];
