@@ -6,7 +6,14 @@
  *   'C'  columns of the table of this name: names with a NUL behind each
  *   'R'  a row of the table that was named last: cells of u8 type ('n' 'i' 't' 'b'); u64 number, or
  *        u32 length and bytes
- *   'E'  the SHA-256 */
+ *   'S'  the schema of the tenant of this name, in PostgreSQL; what follows is in it:
+ *   'B'  a statement that makes something before there are rows; in any order, so tried again
+ *   'T'  a table: its name, its columns, the same of a row `r`, with a NUL behind each
+ *   'P'  a row of it, as text of its type
+ *   'A'  a statement for when all rows are there, likewise
+ *   'E'  the SHA-256
+ *
+ * With 'S' there may be in it, the head is that of version 2. */
 #include "control/backup.h"
 
 #include <dirent.h>
@@ -22,11 +29,11 @@
 #include "control/backup_file.h"
 #include "control/schema.h"
 
-#define ROW_MAX (1U << 30)
 #define PATH_TEXT 1024
 
 struct writer {
     struct ctl_server *server;
+    bool with_sql;
     FILE *file;
     dev_t device; /* of the backup itself, which may be in the folder */
     ino_t inode;
@@ -222,7 +229,7 @@ static int write_rows(struct writer *w, struct sv_err *err, struct ctl_sql *sql,
     r = ctl_sql_run(sql, err, text, CTL_NO_PARAMS);
     if (r < 0)
         return r;
-    sv_buf_init(&row, ROW_MAX);
+    sv_buf_init(&row, CTL_SECTION_ROW_MAX);
     for (unsigned i = 0; i < ctl_sql_columns(sql); i++)
         sv_buf_append(&row, ctl_sql_name(sql, i), strlen(ctl_sql_name(sql, i)) + 1);
     r = write_section(w, err, 'C', table, row.data, row.len);
@@ -235,6 +242,12 @@ static int write_rows(struct writer *w, struct sv_err *err, struct ctl_sql *sql,
     }
     sv_buf_release(&row);
     return r;
+}
+
+static int put_section(void *data, struct sv_err *err, char type, const char *name,
+                       const void *bytes, size_t len)
+{
+    return write_section(data, err, type, name, bytes, len);
 }
 
 static int write_tables(struct ctl_sql *sql, struct sv_err *err, void *data)
@@ -251,6 +264,8 @@ static int write_tables(struct ctl_sql *sql, struct sv_err *err, void *data)
     for (unsigned n = 0; r == 0 && ctl_schema_table(n, table, &serial); n++)
         if (strcmp(table, "nodes") != 0)
             r = write_rows(w, err, sql, table);
+    if (r == 0 && w->with_sql && ctl_db_is_shared(w->server->db))
+        r = ctl_backup_write_schemas(sql, err, &(struct ctl_backup_to){put_section, w});
     return r;
 }
 
@@ -258,7 +273,8 @@ static int write_all(struct writer *w, struct sv_err *err, bool key)
 {
     char version[16];
     uint8_t digest[SV_SHA256_LEN];
-    int r = write_bytes(w, err, CTL_BACKUP_MAGIC, strlen(CTL_BACKUP_MAGIC));
+    const char *magic = ctl_db_is_shared(w->server->db) ? CTL_BACKUP_MAGIC_SQL : CTL_BACKUP_MAGIC;
+    int r = write_bytes(w, err, magic, strlen(magic));
 
     snprintf(version, sizeof version, "%u", ctl_schema_version());
     if (r == 0)
@@ -268,7 +284,7 @@ static int write_all(struct writer *w, struct sv_err *err, bool key)
     /* Rows before files: what a row names is there by then. */
     if (r == 0)
         r = ctl_db_read(w->server->db, err, write_tables, w);
-    if (r == 0)
+    if (r == 0 && w->with_sql)
         r = write_tenants(w, err);
     if (r == 0)
         r = write_folder(w, err, w->server->data_fd, ".", "", 0);
@@ -299,9 +315,10 @@ static void flush_folder(const char *path)
     }
 }
 
-int ctl_backup_write(struct ctl_server *server, struct sv_err *err, const char *path, bool key)
+int ctl_backup_write(struct ctl_server *server, struct sv_err *err, const char *path, bool key,
+                     bool without_sql)
 {
-    struct writer w = {.server = server};
+    struct writer w = {.server = server, .with_sql = !without_sql};
     char temporary[PATH_TEXT];
     struct stat st;
     int fd, r;

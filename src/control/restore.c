@@ -11,43 +11,56 @@
 #include "control/backup_file.h"
 #include "control/schema.h"
 
-#define NAME_MAX_LEN 1024
-#define ROW_MAX (1ULL << 30)
 #define COLUMNS_MAX 60
 
-struct reader {
-    FILE *file;
-    uint64_t end; /* of the file */
-    char type;
-    char name[NAME_MAX_LEN + 1];
-    uint64_t len; /* of the section, whose bytes come next */
-};
-
-static int not_whole(struct sv_err *err)
+int ctl_backup_not_whole(struct sv_err *err)
 {
     return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET,
                    "this is no backup, or it is damaged: nothing of it is used");
 }
 
-static int read_head(struct reader *in, struct sv_err *err)
+int ctl_backup_read_head(struct ctl_reader *in, struct sv_err *err)
 {
     unsigned char head[CTL_SECTION_HEAD];
     uint64_t nname;
 
     if (fread(head, sizeof head, 1, in->file) != 1)
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     in->type = (char)head[0];
     nname = ctl_backup_get(head + 1, 4);
     in->len = ctl_backup_get(head + 5, 8);
-    if (nname > NAME_MAX_LEN || (nname && fread(in->name, nname, 1, in->file) != 1))
-        return not_whole(err);
+    if (nname > CTL_SECTION_NAME_MAX || (nname && fread(in->name, nname, 1, in->file) != 1))
+        return ctl_backup_not_whole(err);
     in->name[nname] = '\0';
     if (in->len > in->end - (uint64_t)ftello(in->file))
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     return 0;
 }
 
-static int open_backup(struct reader *in, struct sv_err *err, const char *path)
+int ctl_backup_read_bytes(struct ctl_reader *in, struct sv_err *err, struct sv_buf *to)
+{
+    sv_buf_clear(to);
+    if (in->len > CTL_SECTION_ROW_MAX || !sv_buf_reserve(to, in->len + 1))
+        return sv_fail_nomem(err, "a row of the backup");
+    if (in->len && fread(to->data, in->len, 1, in->file) != 1)
+        return ctl_backup_not_whole(err);
+    to->len = in->len;
+    return 0;
+}
+
+int ctl_backup_skip(struct ctl_reader *in, struct sv_err *err)
+{
+    return fseeko(in->file, (off_t)in->len, SEEK_CUR) < 0 ? ctl_backup_not_whole(err) : 0;
+}
+
+static int go_to_start(struct ctl_reader *in, struct sv_err *err)
+{
+    return fseeko(in->file, (off_t)strlen(CTL_BACKUP_MAGIC), SEEK_SET) < 0
+               ? ctl_backup_not_whole(err)
+               : 0;
+}
+
+static int open_backup(struct ctl_reader *in, struct sv_err *err, const char *path)
 {
     char magic[sizeof CTL_BACKUP_MAGIC];
     struct stat st;
@@ -57,19 +70,20 @@ static int open_backup(struct reader *in, struct sv_err *err, const char *path)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot open '%s': %s", path, strerror(errno));
     in->end = (uint64_t)st.st_size;
     if (fread(magic, sizeof magic - 1, 1, in->file) != 1 ||
-        memcmp(magic, CTL_BACKUP_MAGIC, sizeof magic - 1) != 0)
-        return not_whole(err);
+        (memcmp(magic, CTL_BACKUP_MAGIC, sizeof magic - 1) != 0 &&
+         memcmp(magic, CTL_BACKUP_MAGIC_SQL, sizeof magic - 1) != 0))
+        return ctl_backup_not_whole(err);
     return 0;
 }
 
-static void close_backup(struct reader *in)
+static void close_backup(struct ctl_reader *in)
 {
     if (in->file)
         fclose(in->file);
 }
 
 /* The digest over all but itself. */
-static int check_digest(struct reader *in, struct sv_err *err)
+static int check_digest(struct ctl_reader *in, struct sv_err *err)
 {
     uint8_t digest[SV_SHA256_LEN], told[SV_SHA256_LEN];
     char bytes[65536];
@@ -82,34 +96,34 @@ static int check_digest(struct reader *in, struct sv_err *err)
     while (left > 0) {
         n = fread(bytes, 1, left < sizeof bytes ? left : sizeof bytes, in->file);
         if (n == 0)
-            return not_whole(err);
+            return ctl_backup_not_whole(err);
         sv_sha256_add(&sha, bytes, n);
         left -= n;
     }
     sv_sha256_end(&sha, digest);
     if (fread(told, sizeof told, 1, in->file) != 1 || memcmp(told, digest, sizeof told) != 0)
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     return 0;
 }
 
-static int check(struct reader *in, struct sv_err *err)
+static int check(struct ctl_reader *in, struct sv_err *err)
 {
     int r;
 
     do {
-        r = read_head(in, err);
-        if (r == 0 && in->type != 'E' && fseeko(in->file, (off_t)in->len, SEEK_CUR) < 0)
-            r = not_whole(err);
+        r = ctl_backup_read_head(in, err);
+        if (r == 0 && in->type != 'E')
+            r = ctl_backup_skip(in, err);
     } while (r == 0 && in->type != 'E');
     if (r == 0 &&
         (in->len != SV_SHA256_LEN || (uint64_t)ftello(in->file) != in->end - SV_SHA256_LEN))
-        r = not_whole(err);
+        r = ctl_backup_not_whole(err);
     return r < 0 ? r : check_digest(in, err);
 }
 
 int ctl_backup_verify(struct sv_err *err, const char *path)
 {
-    struct reader in = {0};
+    struct ctl_reader in = {0};
     int r = open_backup(&in, err, path);
 
     if (r == 0)
@@ -119,6 +133,12 @@ int ctl_backup_verify(struct sv_err *err, const char *path)
 }
 
 /* ---- Files ---- */
+
+/* A tenant's database in SQLite. */
+static bool is_sql_file(const char *path)
+{
+    return strncmp(path, "sql/", 4) == 0;
+}
 
 static bool is_inside(const char *path)
 {
@@ -132,7 +152,7 @@ static bool is_inside(const char *path)
 
 static void make_folders(int data_fd, const char *path)
 {
-    char folder[NAME_MAX_LEN + 1];
+    char folder[CTL_SECTION_NAME_MAX + 1];
 
     for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
         snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
@@ -140,7 +160,7 @@ static void make_folders(int data_fd, const char *path)
     }
 }
 
-static int copy_out(struct reader *in, struct sv_err *err, int fd)
+static int copy_out(struct ctl_reader *in, struct sv_err *err, int fd)
 {
     char bytes[65536];
 
@@ -148,7 +168,7 @@ static int copy_out(struct reader *in, struct sv_err *err, int fd)
         size_t n = fread(bytes, 1, left < sizeof bytes ? left : sizeof bytes, in->file);
 
         if (n == 0)
-            return not_whole(err);
+            return ctl_backup_not_whole(err);
         if (write(fd, bytes, n) != (ssize_t)n)
             return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write '%s': %s", in->name,
                            strerror(errno));
@@ -160,13 +180,13 @@ static int copy_out(struct reader *in, struct sv_err *err, int fd)
     return 0;
 }
 
-static int restore_file(struct ctl_server *server, struct reader *in, struct sv_err *err)
+static int restore_file(struct ctl_server *server, struct ctl_reader *in, struct sv_err *err)
 {
     char temporary[64];
     int fd, r;
 
     if (!is_inside(in->name))
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     make_folders(server->data_fd, in->name);
     snprintf(temporary, sizeof temporary, ".restore.%d", (int)getpid());
     fd = openat(server->data_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -185,23 +205,11 @@ static int restore_file(struct ctl_server *server, struct reader *in, struct sv_
 /* ---- Rows ---- */
 
 struct rows {
-    struct reader *in;
-    uint64_t start; /* of the first section */
+    struct ctl_reader *in;
     struct sv_buf insert, bytes;
     unsigned columns;
     bool is_meta;
 };
-
-static int read_bytes(struct rows *rows, struct sv_err *err)
-{
-    sv_buf_clear(&rows->bytes);
-    if (rows->in->len > ROW_MAX || !sv_buf_reserve(&rows->bytes, rows->in->len + 1))
-        return sv_fail_nomem(err, "a row of the backup");
-    if (rows->in->len && fread(rows->bytes.data, rows->in->len, 1, rows->in->file) != 1)
-        return not_whole(err);
-    rows->bytes.len = rows->in->len;
-    return 0;
-}
 
 /* Names of tables and columns become part of a statement: words only. */
 static bool is_word(const char *s)
@@ -213,12 +221,12 @@ static bool is_word(const char *s)
 
 static int take_columns(struct rows *rows, struct sv_err *err)
 {
-    int r = read_bytes(rows, err);
+    int r = ctl_backup_read_bytes(rows->in, err, &rows->bytes);
 
     if (r < 0)
         return r;
     if (!is_word(rows->in->name))
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     rows->is_meta = strcmp(rows->in->name, "meta") == 0;
     rows->columns = 0;
     sv_buf_clear(&rows->insert);
@@ -226,7 +234,7 @@ static int take_columns(struct rows *rows, struct sv_err *err)
     for (const char *p = sv_buf_cstr(&rows->bytes);
          (size_t)(p - (char *)rows->bytes.data) < rows->bytes.len; p += strlen(p) + 1) {
         if (!is_word(p) || ++rows->columns > COLUMNS_MAX)
-            return not_whole(err);
+            return ctl_backup_not_whole(err);
         sv_buf_printf(&rows->insert, "%s%s", rows->columns > 1 ? ", " : "", p);
     }
     sv_buf_puts(&rows->insert, ") values (");
@@ -268,7 +276,7 @@ static int take_row(struct rows *rows, struct sv_err *err, struct ctl_sql *sql)
 {
     struct ctl_param params[COLUMNS_MAX + 1];
     const unsigned char *at, *end;
-    int r = read_bytes(rows, err);
+    int r = ctl_backup_read_bytes(rows->in, err, &rows->bytes);
 
     if (r < 0)
         return r;
@@ -276,9 +284,9 @@ static int take_row(struct rows *rows, struct sv_err *err, struct ctl_sql *sql)
     end = at + rows->bytes.len;
     for (unsigned i = 0; i < rows->columns; i++)
         if (!take_cell(&at, end, &params[i]))
-            return not_whole(err);
+            return ctl_backup_not_whole(err);
     if (at != end || rows->columns == 0)
-        return not_whole(err);
+        return ctl_backup_not_whole(err);
     params[rows->columns] = (struct ctl_param){.type = CTL_P_END};
     /* The schema's version is the database's own. */
     if (rows->is_meta && params[0].len == 6 && memcmp(params[0].ptr, "schema", 6) == 0)
@@ -289,7 +297,7 @@ static int take_row(struct rows *rows, struct sv_err *err, struct ctl_sql *sql)
 static int check_version(struct rows *rows, struct sv_err *err)
 {
     unsigned long version;
-    int r = read_bytes(rows, err);
+    int r = ctl_backup_read_bytes(rows->in, err, &rows->bytes);
 
     if (r < 0)
         return r;
@@ -350,53 +358,87 @@ static int restore_rows(struct ctl_sql *sql, struct sv_err *err, void *data)
         r = ctl_sql_run(sql, err, "delete from tenants", CTL_NO_PARAMS);
     if (r == 0)
         r = ctl_sql_run(sql, err, "delete from tokens", CTL_NO_PARAMS);
-    if (fseeko(rows->in->file, (off_t)rows->start, SEEK_SET) < 0)
-        return not_whole(err);
+    if (r == 0)
+        r = go_to_start(rows->in, err);
     rows->columns = 0;
-    while (r == 0 && (r = read_head(rows->in, err)) == 0 && rows->in->type != 'E') {
+    while (r == 0 && (r = ctl_backup_read_head(rows->in, err)) == 0 && rows->in->type != 'E') {
         if (rows->in->type == 'V')
             r = check_version(rows, err);
         else if (rows->in->type == 'C')
             r = take_columns(rows, err);
         else if (rows->in->type == 'R')
             r = take_row(rows, err, sql);
-        else if (fseeko(rows->in->file, (off_t)rows->in->len, SEEK_CUR) < 0)
-            r = not_whole(err);
+        else
+            r = ctl_backup_skip(rows->in, err);
     }
     return r < 0 ? r : number_on(sql, err);
 }
 
-static int restore_files(struct ctl_server *server, struct reader *in, struct sv_err *err)
+static int restore_files(struct ctl_server *server, struct ctl_reader *in, struct sv_err *err,
+                         bool without_sql)
 {
     int r;
 
-    while ((r = read_head(in, err)) == 0 && in->type != 'E') {
-        if (in->type == 'F')
+    while ((r = ctl_backup_read_head(in, err)) == 0 && in->type != 'E') {
+        if (in->type == 'F' && !(without_sql && is_sql_file(in->name)))
             r = restore_file(server, in, err);
-        else if (fseeko(in->file, (off_t)in->len, SEEK_CUR) < 0)
-            r = not_whole(err);
+        else
+            r = ctl_backup_skip(in, err);
         if (r < 0)
             return r;
     }
     return r < 0 ? r : fsync(server->data_fd);
 }
 
-/* Files first: when the rows are there, so is what they name; cut off before, it can be done again.
- */
-int ctl_backup_restore(struct ctl_server *server, struct sv_err *err, const char *path)
+/* ---- Tenants' SQL ---- */
+
+/* A database of SQLite is no schema of PostgreSQL: what functions say to it is not the same. */
+static int check_kind(struct ctl_server *server, struct ctl_reader *in, struct sv_err *err)
 {
-    struct reader in = {0};
-    struct rows rows = {.in = &in, .start = strlen(CTL_BACKUP_MAGIC)};
+    bool shared = ctl_db_is_shared(server->db);
+    int r;
+
+    while ((r = ctl_backup_read_head(in, err)) == 0 && in->type != 'E') {
+        if (shared ? in->type == 'F' && is_sql_file(in->name) : in->type == CTL_SECTION_SQL)
+            return sv_fail(err, SV_EUNSUPPORTED, SV_NO_OFFSET,
+                           "tenants' SQL in the backup is of %s, which does not go into %s: with "
+                           "--without-sql all else is restored",
+                           shared ? "SQLite" : "PostgreSQL", shared ? "PostgreSQL" : "SQLite");
+        r = ctl_backup_skip(in, err);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+/* Files and schemas first: when the rows are there, so is what they name; cut off before, it can be
+ * done again. */
+int ctl_backup_restore(struct ctl_server *server, struct sv_err *err, const char *path,
+                       bool without_sql)
+{
+    struct ctl_reader in = {0};
+    struct rows rows = {.in = &in};
     int r = ctl_backup_verify(err, path);
 
     sv_buf_init(&rows.insert, 1U << 16);
-    sv_buf_init(&rows.bytes, ROW_MAX + 1);
+    sv_buf_init(&rows.bytes, CTL_SECTION_ROW_MAX + 1);
     if (r == 0)
         r = open_backup(&in, err, path);
     if (r == 0)
         r = ctl_db_read(server->db, err, check_empty, NULL);
+    if (r == 0 && !without_sql)
+        r = check_kind(server, &in, err);
     if (r == 0)
-        r = restore_files(server, &in, err);
+        r = go_to_start(&in, err);
+    if (r == 0)
+        r = restore_files(server, &in, err, without_sql);
+#ifdef CTL_HAS_PQ
+    if (r == 0 && !without_sql && ctl_db_is_shared(server->db)) {
+        r = go_to_start(&in, err);
+        if (r == 0)
+            r = ctl_backup_restore_schemas(server, err, &in);
+    }
+#endif
     if (r == 0)
         r = ctl_db_write(server->db, err, restore_rows, &rows);
     sv_buf_release(&rows.insert);

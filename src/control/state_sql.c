@@ -3,13 +3,25 @@
 #include "control/state_sql.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/sha256.h"
 #include "control/state_tenant.h"
 
 #define RUNNING_MAX 32       /* of all tenants: control has more threads, for what is quick */
 #define TENANT_RUNNING_MAX 8 /* of one, with those that wait for their turn */
+
+void ctl_sql_name_role(const char *tenant, char ret[CTL_SQL_ROLE_TEXT])
+{
+    uint8_t bytes[SV_SHA256_LEN];
+
+    sv_sha256(tenant, strlen(tenant), bytes);
+    snprintf(ret, CTL_SQL_ROLE_TEXT, "ssvm_");
+    for (unsigned i = 0; i < 16; i++)
+        snprintf(ret + 5 + 2 * i, 3, "%02x", bytes[i]);
+}
 
 /* ---- The answer ---- */
 

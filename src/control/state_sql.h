@@ -6,6 +6,8 @@
 #include "control/control.h"
 #include "control/state.h"
 
+#define CTL_SQL_ROLE_TEXT 40
+
 struct ctl_cell {
     char type; /* 'n' 'i' 'f' 't' 'b' */
     int64_t number;
@@ -46,8 +48,18 @@ int ctl_sql_too_full(const struct ctl_tenant_sql *, struct sv_err *);
 /* Where the database is SQLite: a file for each tenant. */
 int ctl_sql_in_file(struct ctl_server *, struct sv_err *, struct ctl_tenant_sql *);
 int ctl_sql_drop_file(struct ctl_server *, struct sv_err *, const char *tenant);
-/* Where it is PostgreSQL: a schema for each, of a role of its own. */
+/* Where it is PostgreSQL: a schema for each, of a role of its own; both have this name. */
+void ctl_sql_name_role(const char *tenant, char ret[CTL_SQL_ROLE_TEXT]);
 int ctl_sql_in_schema(struct ctl_server *, struct sv_err *, struct ctl_tenant_sql *);
 int ctl_sql_drop_schema(struct ctl_server *, struct sv_err *, const char *tenant);
+/* A session that fills a tenant's schema, which it makes anew, in one transaction. Its statements
+ * are the tenant's: it is logged in as his role. */
+struct ctl_sql_session;
+int ctl_sql_fill_begin(struct ctl_server *, struct sv_err *, const char *tenant,
+                       own struct ctl_sql_session **ret);
+/* SV_EGUEST: the database refuses it, and what it did is undone; the others stay. */
+int ctl_sql_fill(struct ctl_sql_session *, struct sv_err *, const struct ctl_statement *);
+/* Commit, or leave nothing. */
+int ctl_sql_fill_end(own struct ctl_sql_session *, struct sv_err *, bool good);
 
 #endif

@@ -16,27 +16,27 @@
 #include "control/state_sql.h"
 
 #define IDLE_MAX 16
-#define ROLE_TEXT 40
-#define CONFLICT 1 /* of run: others came between, it can be done again */
+#define LOOK_MS 60000 /* at the clock, while a statement runs */
+#define CONFLICT 1    /* of run: others came between, it can be done again */
 
-struct session {
+struct ctl_sql_session {
     const struct ctl_pq *pq;
     PGconn *handle;
-    char role[ROLE_TEXT];
+    char role[CTL_SQL_ROLE_TEXT];
     bool broken;     /* not to be used again */
     bool committing; /* whether it was done is not known if the connection is lost */
-    struct session *next;
+    struct ctl_sql_session *next;
 };
 
 static struct {
     pthread_mutex_t mutex;
-    struct session *first; /* used last */
+    struct ctl_sql_session *first; /* used last */
 } idle = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- The role ---- */
 
 struct role {
-    char name[ROLE_TEXT], password[2 * CTL_KEY_LEN + 1];
+    char name[CTL_SQL_ROLE_TEXT], password[2 * CTL_KEY_LEN + 1];
 };
 
 static void write_hex(char *to, const uint8_t *bytes, size_t len)
@@ -51,9 +51,7 @@ static void name_role(struct ctl_server *server, const char *tenant, struct role
     uint8_t bytes[CTL_KEY_LEN];
     char purpose[128];
 
-    sv_sha256(tenant, strlen(tenant), bytes);
-    snprintf(role->name, sizeof role->name, "ssvm_");
-    write_hex(role->name + 5, bytes, 16);
+    ctl_sql_name_role(tenant, role->name);
     snprintf(purpose, sizeof purpose, "role %s", role->name);
     ctl_key_derive(server->key, purpose, bytes);
     write_hex(role->password, bytes, sizeof bytes);
@@ -88,7 +86,7 @@ static int make_role(struct ctl_sql *sql, struct sv_err *err, void *data)
 
 /* ---- Sessions ---- */
 
-static void session_close(struct session *s)
+static void session_close(struct ctl_sql_session *s)
 {
     if (!s)
         return;
@@ -103,14 +101,14 @@ static void ignore_notice(void *data, const char *text)
 }
 
 static int log_in(struct ctl_server *server, struct sv_err *err, const struct role *role,
-                  struct session **ret)
+                  struct ctl_sql_session **ret)
 {
     const char *const names[] = {"connect_timeout", "tcp_user_timeout", "dbname",           "user",
                                  "password",        "client_encoding",  "application_name", NULL};
     const char *const values[] = {
         "5",        "10000", ctl_postgres_url(server->db), role->name, role->password, "UTF8",
         "ssvm-sql", NULL};
-    struct session *s = sv_alloc_zero(sizeof *s);
+    struct ctl_sql_session *s = sv_alloc_zero(sizeof *s);
     const char *text;
 
     if (!s)
@@ -134,15 +132,17 @@ static int log_in(struct ctl_server *server, struct sv_err *err, const struct ro
 
 /* A role that cannot log in is made, or given its password again. */
 static int take(struct ctl_server *server, struct sv_err *err, const char *tenant,
-                struct session **ret)
+                struct ctl_sql_session **ret)
 {
-    struct session **at, *s;
+    struct ctl_sql_session **at, *s;
     struct role role;
     int r;
 
     name_role(server, tenant, &role);
     pthread_mutex_lock(&idle.mutex);
-    for (at = &idle.first; *at && strcmp((*at)->role, role.name) != 0; at = &(*at)->next) {
+    for (at = &idle.first;
+         *at && ((*at)->pq != ctl_postgres_pq(server->db) || strcmp((*at)->role, role.name) != 0);
+         at = &(*at)->next) {
     }
     s = *at;
     if (s)
@@ -155,9 +155,9 @@ static int take(struct ctl_server *server, struct sv_err *err, const char *tenan
     return r < 0 ? r : log_in(server, err, &role, ret);
 }
 
-static void give(struct session *s)
+static void give(struct ctl_sql_session *s)
 {
-    struct session **at, *last = NULL;
+    struct ctl_sql_session **at, *last = NULL;
     unsigned count = 0;
 
     if (s->broken) {
@@ -181,11 +181,11 @@ static void give(struct session *s)
 /* ---- Statements ---- */
 
 /* The next result of what was sent: 1; 0: there are no more. Who is late is cancelled. */
-static int next_result(struct session *s, struct sv_err *err, const struct ctl_tenant_sql *q,
-                       PGresult **ret)
+static int next_result(struct ctl_sql_session *s, struct sv_err *err,
+                       const struct ctl_tenant_sql *q, PGresult **ret)
 {
     while (s->pq->PQisBusy(s->handle)) {
-        uint64_t now_ns = sv_clock_ns();
+        uint64_t now_ns = sv_clock_ns(), left_ms;
         struct pollfd fd = {.fd = s->pq->PQsocket(s->handle), .events = POLLIN};
 
         if (now_ns >= q->deadline_ns) {
@@ -198,7 +198,8 @@ static int next_result(struct session *s, struct sv_err *err, const struct ctl_t
             s->broken = true;
             return ctl_sql_too_slow(q, err);
         }
-        (void)poll(&fd, 1, (int)((q->deadline_ns - now_ns) / 1000000) + 1);
+        left_ms = (q->deadline_ns - now_ns) / 1000000 + 1;
+        (void)poll(&fd, 1, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
         if (!s->pq->PQconsumeInput(s->handle)) {
             s->broken = true;
             return sv_fail(err, SV_EIO, SV_NO_OFFSET,
@@ -210,7 +211,7 @@ static int next_result(struct session *s, struct sv_err *err, const struct ctl_t
 }
 
 /* What is wrong, by its SQLSTATE. */
-static int failed(struct session *s, struct sv_err *err, const struct ctl_tenant_sql *q,
+static int failed(struct ctl_sql_session *s, struct sv_err *err, const struct ctl_tenant_sql *q,
                   const PGresult *result)
 {
     const char *state = s->pq->PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -229,8 +230,8 @@ static int failed(struct session *s, struct sv_err *err, const struct ctl_tenant
     return ctl_sql_refused(err, text ? text : state);
 }
 
-static void put_cell(const struct session *s, struct ctl_tenant_sql *q, const PGresult *result,
-                     int column)
+static void put_cell(const struct ctl_sql_session *s, struct ctl_tenant_sql *q,
+                     const PGresult *result, int column)
 {
     char *text = s->pq->PQgetvalue(result, 0, column);
     size_t len = (size_t)s->pq->PQgetlength(result, 0, column);
@@ -278,8 +279,8 @@ struct answer { /* of one statement */
     bool shrinks; /* it only takes away */
 };
 
-static void put_columns(const struct session *s, struct ctl_tenant_sql *q, const PGresult *result,
-                        struct answer *a)
+static void put_columns(const struct ctl_sql_session *s, struct ctl_tenant_sql *q,
+                        const PGresult *result, struct answer *a)
 {
     int columns = s->pq->PQnfields(result);
 
@@ -295,7 +296,7 @@ static void put_columns(const struct session *s, struct ctl_tenant_sql *q, const
     a->place = ctl_sql_begin_rows(q);
 }
 
-static int put_result(struct session *s, struct sv_err *err, struct ctl_tenant_sql *q,
+static int put_result(struct ctl_sql_session *s, struct sv_err *err, struct ctl_tenant_sql *q,
                       PGresult *result, struct answer *a)
 {
     const char *tag;
@@ -363,7 +364,8 @@ struct bound {
     char text[];
 };
 
-static int send(struct session *s, struct sv_err *err, const struct ctl_statement *statement)
+static int send(struct ctl_sql_session *s, struct sv_err *err,
+                const struct ctl_statement *statement)
 {
     size_t bytes = statement->text.len + 1, at;
     struct bound *b;
@@ -393,7 +395,7 @@ static int send(struct session *s, struct sv_err *err, const struct ctl_statemen
 }
 
 /* What is left of a statement that failed has to be read before the next. */
-static int run_statement(struct session *s, struct sv_err *err, struct ctl_tenant_sql *q,
+static int run_statement(struct ctl_sql_session *s, struct sv_err *err, struct ctl_tenant_sql *q,
                          const struct ctl_statement *statement, struct answer *a)
 {
     PGresult *result = NULL;
@@ -410,14 +412,14 @@ static int run_statement(struct session *s, struct sv_err *err, struct ctl_tenan
     return r ? r : ctl_sql_end_rows(q, err, a->changed, 0);
 }
 
-/* One of ours: its rows, if any, are not of the answer. *ret_number is the first row's first
+/* Its rows, if any, are not of an answer. *ret_number is the first row's first
  * column. */
-static int run_own(struct session *s, struct sv_err *err, const struct ctl_tenant_sql *q,
-                   const char *text, int64_t *ret_number)
+static int run_quietly(struct ctl_sql_session *s, struct sv_err *err,
+                       const struct ctl_tenant_sql *q, const struct ctl_statement *statement,
+                       int64_t *ret_number)
 {
-    const struct ctl_statement statement = {.text = sv_str_of(text)};
     PGresult *result = NULL;
-    int r = send(s, err, &statement), more = 0;
+    int r = send(s, err, statement), more = 0;
 
     while (r == 0 && (more = next_result(s, err, q, &result)) > 0) {
         ExecStatusType status = s->pq->PQresultStatus(result);
@@ -426,13 +428,22 @@ static int run_own(struct session *s, struct sv_err *err, const struct ctl_tenan
             *ret_number = strtoll(s->pq->PQgetvalue(result, 0, 0), NULL, 10);
         if (status == PGRES_FATAL_ERROR)
             r = failed(s, err, q, result);
-        else if (strcmp(s->pq->PQcmdStatus(result), "ROLLBACK") == 0 && strcmp(text, "commit") == 0)
+        else if (strcmp(s->pq->PQcmdStatus(result), "ROLLBACK") == 0 &&
+                 sv_str_eq(statement->text, sv_str_of("commit")))
             r = ctl_sql_refused(err, "a statement has ended the transaction");
         s->pq->PQclear(result);
     }
     while (r != 0 && !s->broken && next_result(s, NULL, q, &result) > 0)
         s->pq->PQclear(result);
     return r ? r : more;
+}
+
+static int run_own(struct ctl_sql_session *s, struct sv_err *err, const struct ctl_tenant_sql *q,
+                   const char *text, int64_t *ret_number)
+{
+    const struct ctl_statement statement = {.text = sv_str_of(text)};
+
+    return run_quietly(s, err, q, &statement, ret_number);
 }
 
 /* ---- The request ---- */
@@ -487,7 +498,8 @@ static int check_word(struct sv_err *err, const struct ctl_statement *statement)
 
 /* What the role has, once something was written; large objects would have a size that it does not
  * show. */
-static int check_quota(struct session *s, struct sv_err *err, const struct ctl_tenant_sql *q)
+static int check_quota(struct ctl_sql_session *s, struct sv_err *err,
+                       const struct ctl_tenant_sql *q)
 {
     static const char text[] =
         "select case when pg_current_xact_id_if_assigned() is null then 0 when exists (select 1 "
@@ -505,7 +517,7 @@ static int check_quota(struct session *s, struct sv_err *err, const struct ctl_t
     return r;
 }
 
-static int run(struct session *s, struct sv_err *err, struct ctl_tenant_sql *q)
+static int run(struct ctl_sql_session *s, struct sv_err *err, struct ctl_tenant_sql *q)
 {
     bool shrinks = true;
     int r;
@@ -530,7 +542,7 @@ static int run(struct session *s, struct sv_err *err, struct ctl_tenant_sql *q)
 }
 
 /* Leave nothing in the session: no transaction, no table or setting of this request. */
-static void clean(struct session *s, struct ctl_tenant_sql *q)
+static void clean(struct ctl_sql_session *s, struct ctl_tenant_sql *q)
 {
     q->deadline_ns = sv_clock_ns() + 1000000000;
     if (!s->broken && s->pq->PQtransactionStatus(s->handle) != PQTRANS_IDLE &&
@@ -547,7 +559,7 @@ int ctl_sql_in_schema(struct ctl_server *server, struct sv_err *err, struct ctl_
     int r;
 
     do {
-        struct session *s = NULL;
+        struct ctl_sql_session *s = NULL;
         struct sv_err why = {0};
 
         q->deadline_ns = deadline_ns;
@@ -590,9 +602,84 @@ static int drop_role(struct ctl_sql *sql, struct sv_err *err, void *data)
     return r;
 }
 
+/* ---- Filling a schema ---- */
+
+/* A password that nobody is told: who serves the tenant gives the role another. */
+static int make_schema(struct ctl_sql *sql, struct sv_err *err, void *data)
+{
+    const struct role *role = data;
+    char text[128];
+    int r;
+
+    snprintf(text, sizeof text, "drop schema if exists %s cascade", role->name);
+    r = ctl_sql_run(sql, err, text, CTL_NO_PARAMS); /* of a restore that was cut off */
+    return r < 0 ? r : make_role(sql, err, data);
+}
+
+/* As long as it takes: a session of a server that hangs is ended with the program. */
+static const struct ctl_tenant_sql patient = {.deadline_ns = UINT64_MAX, .timeout_ms = UINT64_MAX};
+
+int ctl_sql_fill_begin(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                       own struct ctl_sql_session **ret)
+{
+    static const char *const settings[] = {
+        "begin",
+        "set local check_function_bodies = off",
+        "set local datestyle = 'ISO, YMD'",
+        "set local intervalstyle = postgres",
+        "set local statement_timeout = 0",
+        "set local client_min_messages = warning",
+    };
+    struct ctl_sql_session *s = NULL;
+    uint8_t bytes[CTL_KEY_LEN];
+    struct role role;
+    int r;
+
+    ctl_sql_name_role(tenant, role.name);
+    r = ctl_random(err, bytes, sizeof bytes);
+    write_hex(role.password, bytes, sizeof bytes);
+    if (r == 0)
+        r = ctl_db_write(server->db, err, make_schema, &role);
+    if (r == 0)
+        r = log_in(server, err, &role, &s);
+    for (size_t i = 0; r == 0 && i < SV_COUNT(settings); i++)
+        r = run_own(s, err, &patient, settings[i], NULL);
+    if (r == 0)
+        *ret = s;
+    else
+        session_close(s);
+    return r > 0 ? SV_EIO : r;
+}
+
+int ctl_sql_fill(struct ctl_sql_session *s, struct sv_err *err,
+                 const struct ctl_statement *statement)
+{
+    int r = run_own(s, err, &patient, "savepoint fill", NULL);
+
+    if (r == 0)
+        r = run_quietly(s, err, &patient, statement, NULL);
+    if (r == 0)
+        return run_own(s, err, &patient, "release fill", NULL);
+    if (r == CONFLICT)
+        r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "sql: others came between");
+    if (!s->broken && run_own(s, NULL, &patient, "rollback to fill", NULL) != 0)
+        s->broken = true;
+    return r;
+}
+
+int ctl_sql_fill_end(own struct ctl_sql_session *s, struct sv_err *err, bool good)
+{
+    int r = good ? run_own(s, err, &patient, "commit", NULL) : 0;
+
+    session_close(s);
+    return r > 0 ? SV_EIO : r;
+}
+
+/* ---- The end of a tenant ---- */
+
 int ctl_sql_drop_schema(struct ctl_server *server, struct sv_err *err, const char *tenant)
 {
-    struct session *mine = NULL, **at, *s;
+    struct ctl_sql_session *mine = NULL, **at, *s;
     struct role role;
 
     name_role(server, tenant, &role);

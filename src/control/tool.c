@@ -14,14 +14,14 @@
 
 static const char usage[] =
     "ssvm-control is started by ssvm-serve; by hand it does these:\n"
-    "       ssvm-control --backup FILE --data DIR [--database URL] [--with-key]\n"
-    "       ssvm-control --restore FILE --data DIR [--database URL]\n"
+    "       ssvm-control --backup FILE --data DIR [--database URL] [--with-key] [--without-sql]\n"
+    "       ssvm-control --restore FILE --data DIR [--database URL] [--without-sql]\n"
     "       ssvm-control --verify FILE\n"
     "       ssvm-control --rotate-key --data DIR [--database URL]\n";
 
 struct tool {
     const char *backup, *restore, *verify, *data, *database;
-    bool rotate_key, with_key;
+    bool rotate_key, with_key, without_sql;
 };
 
 /* `--name VALUE` or `--name=VALUE`. */
@@ -48,6 +48,8 @@ static bool read_arguments(int argc, char **argv, struct tool *t)
             t->rotate_key = true;
         else if (strcmp(argv[i], "--with-key") == 0)
             t->with_key = true;
+        else if (strcmp(argv[i], "--without-sql") == 0)
+            t->without_sql = true;
         else if (!take_value(argc, argv, &i, "--backup", &t->backup) &&
                  !take_value(argc, argv, &i, "--restore", &t->restore) &&
                  !take_value(argc, argv, &i, "--verify", &t->verify) &&
@@ -56,7 +58,8 @@ static bool read_arguments(int argc, char **argv, struct tool *t)
             return false;
     }
     return !!t->backup + !!t->restore + !!t->verify + t->rotate_key == 1 &&
-           (t->data || t->verify) && (!t->with_key || t->backup);
+           (t->data || t->verify) && (!t->with_key || t->backup) &&
+           (!t->without_sql || t->backup || t->restore);
 }
 
 /* A restore is into a folder that no server uses; so is a new key into one. */
@@ -70,9 +73,9 @@ static int run(struct ctl_server *server, struct sv_err *err, const struct tool 
     if (r < 0)
         return r;
     if (t->backup)
-        r = ctl_backup_write(server, err, t->backup, t->with_key);
+        r = ctl_backup_write(server, err, t->backup, t->with_key, t->without_sql);
     else if (t->restore)
-        r = ctl_backup_restore(server, err, t->restore);
+        r = ctl_backup_restore(server, err, t->restore, t->without_sql);
     else
         r = ctl_key_load(err, server->data_fd, "key", false, server->key) < 0
                 ? err->code
