@@ -420,6 +420,12 @@ typedef struct ssvm_host_calls {
 /* Number i of them, those never called included, in no certain order; false: there is none. The
  * store's thread. Since 0.1. */
 SSVM_API bool ssvm_store_host_calls(const ssvm_store *, size_t i, ssvm_host_calls *ret);
+/* All of them that were called, in the order of their numbers: `each` gets data, the number, and
+ * what ssvm_store_host_calls tells of it, borrowed for the call. The functions of a template have
+ * the same numbers in every store of their own. The store's thread. Since 0.1. */
+SSVM_API void
+ssvm_store_each_host_calls(const ssvm_store *,
+                           void (*each)(void *data, size_t i, const ssvm_host_calls *), void *data);
 
 /* ---- Profiles ---- */
 

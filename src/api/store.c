@@ -147,9 +147,17 @@ void ssvm_store_stats(const ssvm_store *s, ssvm_stats *ret)
     memcpy(ret, &now, size < sizeof now ? size : sizeof now);
 }
 
+static ssvm_host_calls host_calls_of(const ssvm_store *s, const struct sv_func *f)
+{
+    return (ssvm_host_calls){.size = sizeof(ssvm_host_calls),
+                             .name = f->host.name,
+                             .calls = f->host.calls,
+                             .gas = s->store->metered ? f->host.calls * f->cost : 0};
+}
+
 bool ssvm_store_host_calls(const ssvm_store *s, size_t i, ssvm_host_calls *ret)
 {
-    ssvm_host_calls now = SSVM_HOST_CALLS_INIT;
+    ssvm_host_calls now;
     const struct sv_func *f;
     size_t size;
 
@@ -159,13 +167,29 @@ bool ssvm_store_host_calls(const ssvm_store *s, size_t i, ssvm_host_calls *ret)
         f = f->next_host;
     if (!f)
         return false;
-    now.name = f->host.name;
-    now.calls = f->host.calls;
-    now.gas = s->store->metered ? f->host.calls * f->cost : 0;
+    now = host_calls_of(s, f);
     size = ret->size;
     now.size = size;
     memcpy(ret, &now, size < sizeof now ? size : sizeof now);
     return true;
+}
+
+void ssvm_store_each_host_calls(const ssvm_store *s,
+                                void (*each)(void *data, size_t i, const ssvm_host_calls *),
+                                void *data)
+{
+    size_t i = 0;
+
+    if (!s || !each)
+        return;
+    for (const struct sv_func *f = s->store->host_funcs; f; f = f->next_host, i++) {
+        ssvm_host_calls now;
+
+        if (f->host.calls == 0)
+            continue;
+        now = host_calls_of(s, f);
+        each(data, i, &now);
+    }
 }
 
 /* Nanoseconds, without wrapping; never the number that means "no limit". */

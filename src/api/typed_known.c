@@ -63,6 +63,31 @@ own ssvm_error *sv_typed_know_allocator(struct sv_typed *t)
                : sv_api_nomem();
 }
 
+/* The calls of the store's host functions so far, in the list's order; NULL: no memory. */
+static own uint64_t *save_calls(const struct sv_store *s)
+{
+    size_t n = 0;
+    uint64_t *calls;
+
+    for (const struct sv_func *f = s->host_funcs; f; f = f->next_host)
+        n++;
+    calls = sv_alloc_array(n + 1, sizeof *calls);
+    n = 0;
+    for (const struct sv_func *f = calls ? s->host_funcs : NULL; f; f = f->next_host)
+        calls[n++] = f->host.calls;
+    return calls;
+}
+
+/* The same functions: a descriptor makes none. */
+static void restore_calls(struct sv_store *s, own uint64_t *calls)
+{
+    size_t n = 0;
+
+    for (struct sv_func *f = s->host_funcs; f; f = f->next_host)
+        f->host.calls = calls[n++];
+    sv_free(calls);
+}
+
 own ssvm_error *sv_typed_know_signature(struct sv_typed *t, uint32_t index,
                                         const struct sv_bindgen_sig **ret)
 {
@@ -71,7 +96,7 @@ own ssvm_error *sv_typed_know_signature(struct sv_typed *t, uint32_t index,
     struct sv_bindgen_sig *sig, *none = NULL;
     const struct sv_export *descriptor;
     int64_t gas = th->gas;
-    uint64_t host_calls = sv_store_host_calls(th->store);
+    uint64_t *calls;
     ssvm_error *e;
 
     if (!k)
@@ -83,16 +108,20 @@ own ssvm_error *sv_typed_know_signature(struct sv_typed *t, uint32_t index,
     if (!descriptor)
         return NULL;
     sig = sv_alloc(sizeof *sig);
-    if (!sig)
+    calls = save_calls(th->store);
+    if (!sig || !calls) {
+        sv_free(sig);
+        sv_free(calls);
         return sv_api_nomem();
+    }
     e = sv_typed_describe(t->store, t->bindgen, t->inst, descriptor, sig);
+    /* A call costs the same whether it was the one that asked or not. */
+    restore_calls(th->store, calls);
     if (e) {
         sv_free(sig);
         return e;
     }
-    /* A call costs the same whether it was the one that asked or not. */
     th->gas = gas;
-    th->store->host_calls_apart += sv_store_host_calls(th->store) - host_calls;
     *ret = sig;
     if (!atomic_compare_exchange_strong(&k->sigs[index], &none, sig)) {
         sv_free(sig);

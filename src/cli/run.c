@@ -727,28 +727,35 @@ static void print_name(const char *name)
         fputc(*name < 0x20 || *name > 0x7e || *name == '"' || *name == '\\' ? '?' : *name, stderr);
 }
 
+struct called {
+    bool json, any;
+};
+
+static void print_called(void *data, size_t i, const ssvm_host_calls *f)
+{
+    struct called *called = data;
+
+    (void)i;
+    if (called->json)
+        fputs(called->any ? ", \"" : "\"", stderr);
+    else
+        fprintf(stderr, "  %10llu calls %14llu gas  ", (unsigned long long)f->calls,
+                (unsigned long long)f->gas);
+    print_name(f->name);
+    if (called->json)
+        fprintf(stderr, "\": {\"calls\": %llu, \"gas\": %llu}", (unsigned long long)f->calls,
+                (unsigned long long)f->gas);
+    else
+        fputc('\n', stderr);
+    called->any = true;
+}
+
 /* The host functions that were called. */
 static void print_host_calls(const struct run *r)
 {
-    ssvm_host_calls f = SSVM_HOST_CALLS_INIT;
-    bool first = true;
+    struct called called = {.json = r->stats_json};
 
-    for (size_t i = 0; ssvm_store_host_calls(r->store, i, &f); i++) {
-        if (f.calls == 0)
-            continue;
-        if (r->stats_json)
-            fputs(first ? "\"" : ", \"", stderr);
-        else
-            fprintf(stderr, "  %10llu calls %14llu gas  ", (unsigned long long)f.calls,
-                    (unsigned long long)f.gas);
-        print_name(f.name);
-        if (r->stats_json)
-            fprintf(stderr, "\": {\"calls\": %llu, \"gas\": %llu}", (unsigned long long)f.calls,
-                    (unsigned long long)f.gas);
-        else
-            fputc('\n', stderr);
-        first = false;
-    }
+    ssvm_store_each_host_calls(r->store, print_called, &called);
 }
 
 static void print_stats(const struct run *r)

@@ -337,6 +337,7 @@ static void show_why(json_t *json)
                                           "gas",     "memory_peak", "bytes_in", "bytes_out"};
     const char *key, *stderr_text = text_of(json, "stderr");
     json_t *value;
+    size_t at;
 
     printf("%s %s %s\n", text_of(json, "time"), text_of(json, "method"), text_of(json, "path"));
     put(text_of(json, "function"));
@@ -356,6 +357,11 @@ static void show_why(json_t *json)
         value = json_object_get(json, numbers[i]);
         if (json_is_number(value))
             printf(" %s=%.10g", numbers[i], json_number_value(value));
+    }
+    json_array_foreach(json_object_get(json, "host_calls"), at, value)
+    {
+        printf("%s%s: %lld (gas %lld)", at ? ", " : "\nhost calls: ", text_of(value, "name"),
+               number_of(value, "calls"), number_of(value, "gas"));
     }
     printf("\nlimits:");
     json_object_foreach(json_object_get(json, "limits"), key, value)

@@ -11,6 +11,7 @@
 struct ctl_commands;
 struct ctl_cron_clock;
 struct ctl_fetches;
+struct ctl_hostcalls;
 struct ctl_queue;
 struct ctl_registry;
 struct ctl_publish;
@@ -25,20 +26,21 @@ struct ctl_server {
     int data_fd, lock_fd;
     const char *public_url; /* "http://127.0.0.1:8080", for messages */
     struct ctl_db *db;
-    struct ctl_registry *registry; /* registry.h */
-    struct ctl_publish *publish;   /* publish.h */
-    struct ctl_ledger *ledger;     /* ledger.h */
-    struct ctl_log *log;           /* log.h */
-    struct ctl_metrics *metrics;   /* metrics.h */
-    struct ctl_live *live;         /* live.h */
-    struct ctl_why *why;           /* why.h */
-    struct ctl_queue *queue;       /* queue.h */
-    struct ctl_cron_clock *cron;   /* cron.h */
-    struct ctl_fetches *fetches;   /* fetch.h */
-    struct ctl_commands *commands; /* command.h */
-    uint64_t epoch;                /* tells one start from another */
-    uint8_t key[32];               /* of this node: secrets, tokens (key.h) */
-    char node[17];                 /* its name for good, hex digits */
+    struct ctl_registry *registry;   /* registry.h */
+    struct ctl_publish *publish;     /* publish.h */
+    struct ctl_ledger *ledger;       /* ledger.h */
+    struct ctl_log *log;             /* log.h */
+    struct ctl_metrics *metrics;     /* metrics.h */
+    struct ctl_live *live;           /* live.h */
+    struct ctl_hostcalls *hostcalls; /* hostcalls.h */
+    struct ctl_why *why;             /* why.h */
+    struct ctl_queue *queue;         /* queue.h */
+    struct ctl_cron_clock *cron;     /* cron.h */
+    struct ctl_fetches *fetches;     /* fetch.h */
+    struct ctl_commands *commands;   /* command.h */
+    uint64_t epoch;                  /* tells one start from another */
+    uint8_t key[32];                 /* of this node: secrets, tokens (key.h) */
+    char node[17];                   /* its name for good, hex digits */
     /* The workers that there are; see workers.h. */
     struct ctl_workers *workers;
     struct ctl_pool *pool;

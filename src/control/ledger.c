@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "control/hostcalls.h"
 #include "control/ledger_row.h"
 #include "control/live.h"
 #include "control/log.h"
@@ -26,6 +27,7 @@ struct ring {
     struct plat_ring *ring;
     uint64_t id, position, next; /* next: behind what the batch has of it */
     bool placed;                 /* `position` is the database's */
+    own uint16_t *known;         /* its host functions (hostcalls.h) */
 };
 
 struct ctl_ledger {
@@ -133,6 +135,8 @@ static size_t read_ring(struct ctl_server *server, struct ring *ring, struct pla
         if (!tenant[0] || strcmp(to[i].tenant, tenant) == 0)
             to[kept++] = to[i];
     }
+    for (size_t i = 0; i < kept; i++)
+        ctl_hostcalls_translate(server, ring->ring, ring->known, &to[i]);
     return kept;
 }
 
@@ -194,13 +198,18 @@ static int write_batch(struct ctl_sql *sql, struct sv_err *err, void *data)
 static void add_ring(void *data, struct plat_ring *ring)
 {
     struct ctl_ledger *l = data;
+    uint16_t *known;
 
     for (size_t i = 0; i < l->rings.len; i++) {
         if (l->rings.data[i].ring == ring)
             return;
     }
     /* Without memory it is not read yet: its worker waits. */
-    (void)SV_VEC_PUSH(&l->rings, RINGS_MAX, (struct ring){.ring = ring, .id = plat_ring_id(ring)});
+    known = sv_alloc_array_zero(PLAT_RING_HOSTS, sizeof *known);
+    if (!known ||
+        !SV_VEC_PUSH(&l->rings, RINGS_MAX,
+                     (struct ring){.ring = ring, .id = plat_ring_id(ring), .known = known}))
+        sv_free(known);
 }
 
 static int read_position(struct ctl_sql *sql, struct sv_err *err, void *data)
@@ -306,6 +315,7 @@ static int drain_batch(struct ctl_server *server, struct sv_err *err)
     }
     for (size_t i = 0; i < l->nrecords; i++) {
         ctl_metrics_count(server, &l->records[i]);
+        ctl_hostcalls_count(server, &l->records[i]);
         ctl_live_count(server, &l->records[i]);
         ctl_log_record(server, &l->records[i]);
     }

@@ -383,6 +383,8 @@ static void put_use(struct line *l, const struct plat_record *r)
     put_ms(l, r->cpu_ns);
     PUT(l, ",\"gas\":");
     put_number(l, r->gas);
+    PUT(l, ",\"host_calls\":");
+    put_number(l, plat_record_host_calls(r));
     PUT(l, ",\"memory\":");
     put_number(l, r->memory_peak);
     PUT(l, ",\"in\":");

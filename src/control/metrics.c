@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "control/hostcalls.h"
 #include "control/live.h"
 #include "control/log.h"
 #include "control/part.h"
@@ -27,7 +28,7 @@ static const uint32_t edges_us[] = {100,    250,    500,     1000,    2500,    5
 struct counters {
     char tenant[65], function[65];
     uint64_t requests[CLASSES];
-    uint64_t rejected, gas, cpu_ns, run_ns, bytes_in, bytes_out;
+    uint64_t rejected, gas, cpu_ns, run_ns, bytes_in, bytes_out, host_calls;
     uint64_t buckets[EDGES + 1], wall_ns;
 };
 
@@ -77,6 +78,7 @@ void ctl_metrics_count(struct ctl_server *server, const struct plat_record *r)
     c->run_ns += r->run_ns;
     c->bytes_in += r->bytes_in;
     c->bytes_out += r->bytes_out;
+    c->host_calls += plat_record_host_calls(r);
     c->buckets[bucket]++;
     c->wall_ns += r->wall_ns;
     pthread_mutex_unlock(&m->lock);
@@ -201,6 +203,7 @@ static void write_functions(struct writer *w)
     write_counter(w, "ssvm_received_bytes_total", "Bytes of requests' bodies.", AT(bytes_in),
                   false);
     write_counter(w, "ssvm_sent_bytes_total", "Bytes of answers' bodies.", AT(bytes_out), false);
+    write_counter(w, "ssvm_host_calls_total", "Calls of host functions.", AT(host_calls), false);
 #undef AT
     put_head(w->out, "ssvm_request_duration_seconds", "histogram",
              "Time from a request's first byte to its answer.");
@@ -272,6 +275,8 @@ int ctl_metrics_write(struct ctl_server *server, struct sv_err *err, const char 
         copy[w.count++] = m->functions[CTL_METRICS_FUNCTIONS];
     pthread_mutex_unlock(&m->lock);
     write_functions(&w);
+    put_head(ret, "ssvm_host_function_calls_total", "counter", "Calls of each host function.");
+    ctl_hostcalls_write(server, tenant, ret);
     if (!tenant)
         write_processes(server, ret);
     sv_free(copy);

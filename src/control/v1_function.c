@@ -4,6 +4,8 @@
 #include "base/sha256.h"
 #include "control/api.h"
 #include "control/deploy.h"
+#include "control/hostcalls.h"
+#include "control/ledger.h"
 #include "control/shape.h"
 #include "control/token.h"
 #include "platform/multipart.h"
@@ -108,6 +110,23 @@ int ctl_v1_functions_get(struct ctl_request *request, struct ctl_reply *reply, s
     ctl_reply_json(reply, 200, function_json(request->server, function));
     ctl_function_unref(function);
     return 0;
+}
+
+int ctl_v1_functions_host_calls(struct ctl_request *request, struct ctl_reply *reply,
+                                struct sv_err *err)
+{
+    struct ctl_function *function = find(request, err);
+    json_t *json = NULL;
+    int r;
+
+    if (!function)
+        return err->code;
+    /* Every answered call is in it. */
+    r = ctl_ledger_drain(request->server, err);
+    if (r == 0)
+        r = ctl_hostcalls_get(request->server, err, function->tenant, function->name, &json);
+    ctl_function_unref(function);
+    return r < 0 ? r : ctl_reply_json(reply, 200, json);
 }
 
 int ctl_v1_versions_list(struct ctl_request *request, struct ctl_reply *reply, struct sv_err *err)

@@ -117,6 +117,23 @@ static json_t *limits_of(const char *text)
     return limits;
 }
 
+/* Lines "name calls gas". */
+static json_t *host_calls_of(const char *text)
+{
+    json_t *list = json_array();
+    char name[PLAT_HOST_NAME_MAX + 1];
+    unsigned long long calls, gas;
+
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        if (sscanf(line, "%55s %llu %llu", name, &calls, &gas) == 3)
+            json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", name, "calls",
+                                                  (json_int_t)calls, "gas", (json_int_t)gas));
+        if (!strchr(line, '\n'))
+            break;
+    }
+    return list;
+}
+
 static json_t *ms_of(uint64_t ns)
 {
     return json_real((double)(ns / 1000) / 1000);
@@ -131,7 +148,7 @@ static void put_text(json_t *object, const char *name, const struct plat_message
 static own char *detail_of(const struct plat_record *r, const struct plat_message *m)
 {
     char *backtrace = plat_get_text(m, PLAT_TAG_BACKTRACE);
-    char *limits = plat_get_text(m, PLAT_TAG_LIMITS);
+    char *limits = plat_get_text(m, PLAT_TAG_LIMITS), *hosts = plat_get_text(m, PLAT_TAG_HOSTS);
     json_t *detail = json_object();
     char *ret;
 
@@ -141,6 +158,7 @@ static own char *detail_of(const struct plat_record *r, const struct plat_messag
     put_text(detail, "stderr", m, PLAT_TAG_ERRORS);
     put(detail, "limits", limits_of(limits ? limits : ""));
     put(detail, "gas", json_integer((json_int_t)r->gas));
+    put(detail, "host_calls", host_calls_of(hosts ? hosts : ""));
     put(detail, "memory_peak", json_integer((json_int_t)r->memory_peak));
     put(detail, "wall_ms", ms_of(r->wall_ns));
     put(detail, "wait_ms", ms_of(r->wait_ns));
@@ -156,6 +174,7 @@ static own char *detail_of(const struct plat_record *r, const struct plat_messag
     json_decref(detail);
     sv_free(backtrace);
     sv_free(limits);
+    sv_free(hosts);
     return ret;
 }
 

@@ -1,5 +1,5 @@
-/* The ring of records in shared memory. Who writes the records, and what becomes of them, is not
- * its business. */
+/* The ring of records in shared memory, with the names that its records tell by number. Who writes
+ * the records, and what becomes of them, is not its business. */
 #include "platform/record.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/str.h"
 
-#define RING_MAGIC 0x31676e6972767373ULL /* "ssvring1" */
+#define RING_MAGIC 0x32676e6972767373ULL /* "ssvring2" */
 #define PAUSE_NS 1000000L
 
 /* A place's word: whose it is, and for which position. States: free (0, or DONE or PASSED of the
@@ -30,6 +30,14 @@ struct slot {
     unsigned char record[PLAT_RECORD_BYTES];
 };
 
+/* A host function, at the place that is its number. One that is being written when its writer dies
+ * stays so, and is nobody's. */
+struct host {
+    _Atomic uint32_t state; /* enum state; 0: free */
+    uint32_t cost;
+    char name[PLAT_HOST_NAME_MAX + 1];
+};
+
 struct plat_ring {
     uint64_t magic;
     uint32_t records, record_bytes;
@@ -37,6 +45,7 @@ struct plat_ring {
     _Alignas(64) _Atomic uint64_t head; /* where writers look first; may lag behind */
     _Alignas(64) _Atomic uint64_t tail; /* before it, all places are free */
     _Alignas(64) struct slot slots[PLAT_RING_RECORDS];
+    _Alignas(64) struct host hosts[PLAT_RING_HOSTS]; /* hash table; place 0 is none */
 };
 
 static uint64_t word_of(uint64_t position, uint64_t pid, enum state state)
@@ -221,6 +230,58 @@ static bool pass_over(struct slot *slot, uint64_t word, uint64_t position)
         return false;
     return atomic_compare_exchange_strong(&slot->word, &word, word_of(position, 0, PASSED));
 }
+
+/* ---- Host functions ---- */
+
+uint64_t plat_record_host_calls(const struct plat_record *record)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < PLAT_RECORD_HOSTS && record->hosts[i]; i++)
+        sum += record->hosts[i] & PLAT_HOST_CALLS_MAX;
+    return sum;
+}
+
+unsigned plat_ring_host(struct plat_ring *ring, const char *name, uint32_t cost)
+{
+    size_t len = strnlen(name, PLAT_HOST_NAME_MAX);
+    unsigned at = (unsigned)((sv_hash(name, len) ^ cost) % PLAT_RING_HOSTS);
+
+    for (unsigned looked = 0; looked < PLAT_RING_HOSTS; looked++, at = (at + 1) % PLAT_RING_HOSTS) {
+        struct host *host = &ring->hosts[at];
+        uint32_t state = atomic_load_explicit(&host->state, memory_order_acquire);
+
+        if (at == 0)
+            continue;
+        if (state == DONE && host->cost == cost && strncmp(host->name, name, len) == 0 &&
+            host->name[len] == '\0')
+            return at;
+        if (state != 0 || !atomic_compare_exchange_strong(&host->state, &state, WRITING))
+            continue; /* perhaps the same, by another thread: it then has two numbers */
+        host->cost = cost;
+        memcpy(host->name, name, len);
+        host->name[len] = '\0';
+        atomic_store_explicit(&host->state, DONE, memory_order_release);
+        return at;
+    }
+    return 0;
+}
+
+bool plat_ring_host_read(const struct plat_ring *ring, unsigned number,
+                         char ret_name[PLAT_HOST_NAME_MAX + 1], uint32_t *ret_cost)
+{
+    const struct host *host = &ring->hosts[number % PLAT_RING_HOSTS];
+
+    if (number == 0 || number >= PLAT_RING_HOSTS ||
+        atomic_load_explicit(&host->state, memory_order_acquire) != DONE)
+        return false;
+    memcpy(ret_name, host->name, sizeof host->name);
+    *ret_cost = host->cost;
+    correct_text(ret_name, sizeof host->name);
+    return true;
+}
+
+/* ---- Reading ---- */
 
 size_t plat_ring_read(struct plat_ring *ring, uint64_t *position, struct plat_record *ret, size_t n)
 {

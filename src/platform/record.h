@@ -14,6 +14,10 @@
 /* No number of a record that is read is larger: two of them can be added in a database. */
 #define PLAT_RECORD_NUMBER_MAX (UINT64_C(1) << 62)
 #define PLAT_RING_RECORDS 8192 /* of one worker; a power of two */
+/* Host functions that a record tells calls of. The last place is for all others. */
+#define PLAT_RECORD_HOSTS 18
+#define PLAT_RING_HOSTS 1024  /* that a ring knows by a number; 0: any other one */
+#define PLAT_HOST_NAME_MAX 55 /* bytes; longer ones are cut */
 
 enum plat_trigger {
     PLAT_TRIGGER_HTTP,
@@ -44,8 +48,16 @@ struct plat_record {
     char digest[16 + 1]; /* the first digits of the version's SHA-256 */
     char code[32];       /* of the error, "" = none */
     char method[8];
+    /* Calls of host functions, each (number << PLAT_HOST_SHIFT | calls); 0: no more. Numbers are
+     * the ring's: plat_ring_host. */
+    uint64_t hosts[PLAT_RECORD_HOSTS];
 };
+#define PLAT_HOST_SHIFT 48
+#define PLAT_HOST_CALLS_MAX ((UINT64_C(1) << PLAT_HOST_SHIFT) - 1)
 _Static_assert(sizeof(struct plat_record) <= PLAT_RECORD_BYTES, "a record fits its place");
+
+/* All calls of host functions that it tells of. */
+uint64_t plat_record_host_calls(const struct plat_record *);
 
 struct plat_ring; /* in shared memory */
 
@@ -55,6 +67,12 @@ size_t plat_ring_bytes(void);
 struct plat_ring *plat_ring_init(void *memory, uint64_t id);
 struct plat_ring *plat_ring_open(void *memory, size_t len);
 uint64_t plat_ring_id(const struct plat_ring *); /* never used twice, on any machine */
+/* The number of a host function in this ring's records, of which each call costs so much gas. Any
+ * thread. 0: there is no room for more. */
+unsigned plat_ring_host(struct plat_ring *, const char *name, uint32_t cost);
+/* What the number means: the name, UTF-8, and the cost. False: nothing (yet). */
+bool plat_ring_host_read(const struct plat_ring *, unsigned number,
+                         char ret_name[PLAT_HOST_NAME_MAX + 1], uint32_t *ret_cost);
 /* Append; several threads of one process. Waits at most wait_ms while the ring is full. False: it
  * still is, and nothing was written. A writer that is killed in the middle leaves a record that the
  * reader passes over. */

@@ -209,7 +209,7 @@ uint64_t sv_store_host_calls(const struct sv_store *s)
 
     for (const struct sv_func *f = s->host_funcs; f; f = f->next_host)
         sum += f->host.calls;
-    return sum + s->threads_host_calls - s->host_calls_apart;
+    return sum + s->threads_host_calls;
 }
 
 /* A free handle holds the number of the next free one, as a host reference: the collector passes

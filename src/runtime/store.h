@@ -172,7 +172,6 @@ struct sv_store {
     uint64_t peak_memory; /* bytes, for --stats */
     /* Of threads that the guest started and that have ended. */
     uint64_t threads_host_calls, threads_cpu_ns;
-    uint64_t host_calls_apart; /* not to be told: the API's own questions */
 };
 int sv_store_new(struct sv_err *err, struct sv_engine *, const struct sv_store_limits *,
                  own struct sv_store **ret);

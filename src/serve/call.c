@@ -9,6 +9,7 @@
 #include "serve/faas.h"
 #include "serve/isolated.h"
 #include "serve/loop.h"
+#include "serve/record.h"
 #include "serve/registry.h"
 
 #define NS_PER_MS 1000000U
@@ -219,6 +220,7 @@ void srv_call_note(struct srv_conn *conn, const ssvm_store *store)
     conn->work->request.gas = stats.gas_used;
     conn->work->request.cpu_began_ns -= stats.threads_cpu_ns; /* as if it had been ours */
     conn->work->request.memory = stats.memory_peak_bytes + stats.gc_heap_bytes;
+    srv_record_hosts(conn, store, stats.host_calls);
 }
 
 static const char *sniff(const char *bytes, size_t len)

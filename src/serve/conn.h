@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "platform/limit.h"
+#include "platform/record.h"
 #include "serve/http.h"
 #include "serve/path.h"
 #include "serve/reply.h"
@@ -109,9 +110,11 @@ struct srv_request {
     uint64_t start_ns, wait_ns, run_ns, cpu_ns;
     uint64_t run_began_ns, cpu_began_ns; /* of the clock, of the thread */
     uint64_t gas, memory, sent;
-    const char *code;        /* of the error, for the log; NULL = none */
-    char note[SRV_NOTE_MAX]; /* what the operator should know, "" = nothing */
-    own char *errors;        /* what the function wrote to standard error, NULL = nothing */
+    unsigned nhosts;                   /* of `hosts` */
+    const char *code;                  /* of the error, for the log; NULL = none */
+    char note[SRV_NOTE_MAX];           /* what the operator should know, "" = nothing */
+    uint64_t hosts[PLAT_RECORD_HOSTS]; /* calls of host functions, as in its record */
+    own char *errors; /* what the function wrote to standard error, NULL = nothing */
     size_t errors_len;
     own char *backtrace; /* of the trap that ended it, NULL = none */
     char relayed[32];    /* what `code` is then, of a request that was handed on */

@@ -57,8 +57,11 @@ struct srv_version {
     bool writing;                /* perhaps because it is being written */
     bool command;                /* has `_start` */
     bool threads;                /* its calls may start some */
-    uint32_t nexports;
+    uint32_t nexports, nhosts;
     own struct srv_export *exports; /* of a command: one, `_start` */
+    /* The numbers of its host functions in this process's records (record.c), by those of
+     * ssvm_store_each_host_calls; 0: not asked yet. */
+    own _Atomic uint16_t *hosts;
 };
 
 /* A file of DIR/functions, or a function of the registry, of which `tenant`, `id` and `quota` are.

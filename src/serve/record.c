@@ -60,6 +60,102 @@ static void fill(struct plat_record *r, const struct srv_conn *conn)
         put_digits(r->digest, request->chosen->digest, (sizeof r->digest - 1) / 2);
     put_text(r->code, sizeof r->code, request->code ? request->code : "");
     put_text(r->method, sizeof r->method, srv_method_name(work->http.method));
+    memcpy(r->hosts, request->hosts, request->nhosts * sizeof r->hosts[0]);
+}
+
+/* ---- Calls of host functions ---- */
+
+#define NO_NUMBER UINT16_MAX /* in srv_version.hosts: the ring has no room for it */
+_Static_assert(PLAT_RING_HOSTS < NO_NUMBER, "numbers fit");
+
+/* Which functions a module of wasm-bindgen calls is its own to invent: they are one. */
+static const char *known_name(const char *name)
+{
+    static const char *const known[] = {"wasi", "ssvm_", "wasmedge_"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strncmp(name, known[i], strlen(known[i])) == 0)
+            return name;
+    }
+    return "wasm-bindgen";
+}
+
+/* The number of host function i of the version's instances; 0: one of the others. */
+static unsigned host_number(struct plat_ring *ring, struct srv_version *version, size_t i,
+                            const ssvm_host_calls *f)
+{
+    uint16_t number =
+        i < version->nhosts ? atomic_load_explicit(&version->hosts[i], memory_order_relaxed) : 0;
+
+    if (number == 0) {
+        number = (uint16_t)plat_ring_host(ring, known_name(f->name), (uint32_t)(f->gas / f->calls));
+        if (number == 0)
+            number = NO_NUMBER;
+        if (i < version->nhosts)
+            atomic_store_explicit(&version->hosts[i], number, memory_order_relaxed);
+    }
+    return number == NO_NUMBER ? 0 : number;
+}
+
+static void add_host(struct srv_request *request, unsigned number, uint64_t calls)
+{
+    uint64_t *last = &request->hosts[PLAT_RECORD_HOSTS - 1];
+
+    if (calls > PLAT_HOST_CALLS_MAX)
+        calls = PLAT_HOST_CALLS_MAX;
+    if (request->nhosts < PLAT_RECORD_HOSTS - 1) {
+        request->hosts[request->nhosts++] = (uint64_t)number << PLAT_HOST_SHIFT | calls;
+        return;
+    }
+    if (request->nhosts < PLAT_RECORD_HOSTS) {
+        request->nhosts = PLAT_RECORD_HOSTS;
+        *last = 0;
+    }
+    *last = calls < PLAT_HOST_CALLS_MAX - *last ? *last + calls : PLAT_HOST_CALLS_MAX;
+}
+
+struct hosts {
+    struct srv_conn *conn;
+    uint64_t told;
+};
+
+static void note_host(void *data, size_t i, const ssvm_host_calls *f)
+{
+    struct hosts *hosts = data;
+    struct srv_request *request = &hosts->conn->work->request;
+
+    add_host(request, host_number(hosts->conn->loop->server->records, request->version, i, f),
+             f->calls);
+    hosts->told += f->calls;
+}
+
+void srv_record_hosts(struct srv_conn *conn, const ssvm_store *store, uint64_t all)
+{
+    struct hosts hosts = {.conn = conn};
+
+    if (!conn->loop->server->records)
+        return;
+    ssvm_store_each_host_calls(store, note_host, &hosts);
+    if (all > hosts.told) /* of threads that it had started */
+        add_host(&conn->work->request, 0, all - hosts.told);
+}
+
+static void put_hosts(struct plat_message *m, const struct plat_ring *ring,
+                      const struct srv_request *request)
+{
+    struct sv_buf lines;
+
+    sv_buf_init(&lines, LIMITS_MAX);
+    for (unsigned i = 0; i < request->nhosts; i++) {
+        uint64_t calls = request->hosts[i] & PLAT_HOST_CALLS_MAX;
+        char name[PLAT_HOST_NAME_MAX + 1] = "other";
+        uint32_t cost = 0;
+
+        plat_ring_host_read(ring, (unsigned)(request->hosts[i] >> PLAT_HOST_SHIFT), name, &cost);
+        sv_buf_printf(&lines, "%s %" PRIu64 " %" PRIu64 "\n", name, calls, calls * cost);
+    }
+    plat_put(m, PLAT_TAG_HOSTS, lines.data, lines.len);
+    sv_buf_release(&lines);
 }
 
 static void write_ring(struct srv_server *server, const struct plat_record *r)
@@ -130,6 +226,7 @@ static void tell_failure(struct srv_conn *conn, const struct plat_record *r)
         plat_put(&m, PLAT_TAG_ERRORS, request->errors, cut(request->errors_len));
     plat_put(&m, PLAT_TAG_PATH, request->path, request->path_len);
     put_limits(&m, &request->limits);
+    put_hosts(&m, conn->loop->server->records, request);
     put_hash(&m, request);
     (void)srv_link_tell(conn->loop->server, NULL, &m);
     plat_message_release(&m);

@@ -10,5 +10,8 @@
  * once. Comes before the last byte of the reply is sent: what a client has an answer to is counted.
  */
 void srv_record_write(struct srv_conn *, uint64_t bytes_in, uint64_t bytes_out);
+/* The request's function has run in the store: note the host functions that it has called, `all`
+ * calls together. */
+void srv_record_hosts(struct srv_conn *, const ssvm_store *, uint64_t all);
 
 #endif

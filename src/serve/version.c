@@ -16,6 +16,7 @@ void srv_version_unref(own struct srv_version *version)
     for (uint32_t i = 0; i < version->nexports; i++)
         free(version->exports[i].name);
     free(version->exports);
+    free(version->hosts);
     if (version->snapshot_bytes)
         atomic_fetch_sub(version->snapshots_of, version->snapshot_bytes);
     ssvm_template_delete(version->template);
@@ -187,6 +188,16 @@ static ssvm_error *make_template(ssvm_engine *engine, const struct srv_grant *gr
     return error;
 }
 
+/* Its host functions are among its imports. */
+static bool list_hosts(struct srv_version *version)
+{
+    size_t n = ssvm_module_nimports(version->module);
+
+    version->hosts = calloc(n + 1, sizeof *version->hosts);
+    version->nhosts = version->hosts ? (uint32_t)n : 0;
+    return version->hosts;
+}
+
 void srv_version_link(struct srv_version *version, ssvm_engine *engine,
                       const struct srv_grant *grant, unsigned parts)
 {
@@ -194,7 +205,7 @@ void srv_version_link(struct srv_version *version, ssvm_engine *engine,
 
     if (error)
         srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
-    else if (!list_exports(version))
+    else if (!list_exports(version) || !list_hosts(version))
         srv_version_set_broken(version, "out of memory", "");
     version->threads = parts >> SRV_GRANT_THREADS != 0;
     ssvm_error_delete(error);

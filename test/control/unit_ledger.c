@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cluster.h"
+#include "control/hostcalls.h"
 #include "control/ledger.h"
 #include "control/ledger_row.h"
 #include "control/live.h"
@@ -103,12 +104,15 @@ static void write_record(unsigned ring, const struct plat_record *r)
 static void open_server(void)
 {
     static struct ctl_ledger *before[100] __attribute__((used));
+    static struct ctl_hostcalls *hosts_before[100] __attribute__((used));
     static unsigned n;
     struct sv_err err = {0};
 
+    hosts_before[n] = server.hostcalls;
     before[n++] = server.ledger;
     memset(&server, 0, sizeof server);
     assert_int_equal(ctl_db_open(&err, url, &server.db), 0);
+    assert_int_equal(ctl_hostcalls_start(&server, &err), 0);
     assert_int_equal(ctl_ledger_start(&server, &err), 0);
 }
 
@@ -165,6 +169,128 @@ static void counts(void **state)
         "time,tenant,calls,errors,rejected,gas,cpu_ns,wall_ns,byte_seconds,bytes_in,bytes_out\r\n"
         "\"1970-01-01T01:00:00Z\",\"default\",4,1,1,28,6000,8000000,524.288,5,10\r\n");
     expect((struct ctl_usage){.tenant = "nobody"}, "{\"usage\":[]}");
+}
+
+static uint64_t hosts_of(unsigned ring, const char *name, uint32_t cost, uint64_t calls)
+{
+    return (uint64_t)plat_ring_host(rings[ring], name, cost) << PLAT_HOST_SHIFT | calls;
+}
+
+/* What is told of a host function of tenant t's function; false: nothing. */
+static bool told_of(const char *function, const char *name, json_int_t *ret_calls,
+                    json_int_t *ret_gas)
+{
+    struct sv_err err = {0};
+    json_t *json = NULL, *list, *host;
+    json_int_t sum = 0, last = INT64_MAX;
+    bool found = false;
+    size_t i;
+
+    assert_int_equal(ctl_ledger_drain(&server, &err), 0);
+    assert_int_equal(ctl_hostcalls_get(&server, &err, "t", function, &json), 0);
+    list = json_object_get(json, "functions");
+    json_array_foreach(list, i, host)
+    {
+        json_int_t calls = json_integer_value(json_object_get(host, "calls"));
+
+        assert_true(calls <= last);
+        last = calls;
+        sum += calls;
+        if (strcmp(json_string_value(json_object_get(host, "name")), name) != 0)
+            continue;
+        assert_false(found);
+        found = true;
+        *ret_calls = calls;
+        *ret_gas = json_integer_value(json_object_get(host, "gas"));
+    }
+    assert_int_equal(json_integer_value(json_object_get(json, "calls")), sum);
+    json_decref(json);
+    return found;
+}
+
+/* Each ring has numbers of its own. */
+static void host_calls(void **state)
+{
+    struct plat_record r = record_of("t", "f", 300);
+    json_int_t calls = 0, gas = 0;
+    struct sv_buf lines;
+
+    (void)state;
+    plat_ring_host(rings[1], "only here", 1);
+    for (uint64_t i = 0; i < 10; i++) {
+        r.hosts[0] = hosts_of(0, "w.read", 50, 3);
+        r.hosts[1] = hosts_of(0, "w.write", 60, i);
+        r.hosts[2] = hosts_of(0, "w.write", 60, 1); /* twice: no harm */
+        r.hosts[3] = 2;                             /* of others */
+        write_record(0, &r);
+        r.hosts[0] = hosts_of(1, "w.write", 70, 5);         /* at another price */
+        r.hosts[1] = (uint64_t)1023 << PLAT_HOST_SHIFT | 1; /* a number of nothing */
+        r.hosts[2] = (uint64_t)UINT16_MAX << PLAT_HOST_SHIFT | 1;
+        r.hosts[3] = hosts_of(1, "w.\"\n\xff", 1, 1);
+        write_record(1, &r);
+    }
+    assert_true(told_of("f", "w.read", &calls, &gas));
+    assert_int_equal(calls, 30);
+    assert_int_equal(gas, 1500);
+    assert_true(told_of("f", "w.write", &calls, &gas));
+    assert_int_equal(calls, 45 + 10 + 50);
+    assert_int_equal(gas, 55 * 60 + 50 * 70);
+    assert_true(told_of("f", "other", &calls, &gas));
+    assert_int_equal(calls, 40);
+    assert_int_equal(gas, 0);
+    assert_true(told_of("f", "w.???", &calls, &gas));
+    assert_false(told_of("f", "only here", &calls, &gas));
+    assert_false(told_of("g", "w.read", &calls, &gas));
+    memset(r.hosts, 0, sizeof r.hosts);
+    snprintf(r.function, sizeof r.function, "g");
+    r.hosts[0] = hosts_of(0, "w.read", 50, 4);
+    write_record(0, &r);
+    snprintf(r.tenant, sizeof r.tenant, "u");
+    write_record(0, &r);
+    assert_true(told_of("g", "w.read", &calls, &gas));
+    assert_int_equal(calls, 4);
+    sv_buf_init(&lines, 1 << 20);
+    ctl_hostcalls_write(&server, "t", &lines);
+    assert_non_null(strstr(sv_buf_cstr(&lines), "{name=\"w.read\"} 34\n"));
+    sv_buf_clear(&lines);
+    ctl_hostcalls_write(&server, NULL, &lines);
+    assert_non_null(strstr(sv_buf_cstr(&lines), "{name=\"w.read\"} 38\n"));
+    sv_buf_clear(&lines);
+    ctl_hostcalls_write(&server, "nobody", &lines);
+    assert_string_equal(sv_buf_cstr(&lines), "");
+    sv_buf_release(&lines);
+}
+
+/* There are more functions, and more host functions, than are told apart. */
+static void host_calls_are_bounded(void **state)
+{
+    struct plat_record r = record_of("t", "f", 300);
+    json_int_t calls = 0, gas = 0;
+    struct sv_buf lines;
+    char name[30];
+
+    (void)state;
+    r.hosts[0] = hosts_of(0, "w.read", 50, 1);
+    for (unsigned i = 0; i < CTL_HOSTCALLS_FUNCTIONS + 10; i++) {
+        snprintf(r.function, sizeof r.function, "many%u", i);
+        write_record(0, &r);
+        if (i % PLAT_RING_RECORDS == PLAT_RING_RECORDS - 1)
+            told_of("f", "", &calls, &gas);
+    }
+    assert_true(told_of("many5", "w.read", &calls, &gas));
+    assert_false(told_of("many16390", "w.read", &calls, &gas));
+    for (unsigned i = 0; i < 2 * PLAT_RING_HOSTS; i++) {
+        snprintf(name, sizeof name, "x.f%u", i);
+        r.hosts[0] = hosts_of(0, name, 50, 1);
+        snprintf(r.function, sizeof r.function, "many7");
+        write_record(0, &r);
+    }
+    assert_true(told_of("many7", "other", &calls, &gas));
+    assert_in_range(calls, PLAT_RING_HOSTS, PLAT_RING_HOSTS + 10);
+    sv_buf_init(&lines, 1 << 20);
+    ctl_hostcalls_write(&server, NULL, &lines); /* all are in the sums */
+    assert_non_null(strstr(sv_buf_cstr(&lines), "{name=\"w.read\"} 16432\n"));
+    sv_buf_release(&lines);
 }
 
 /* More than a signed 64-bit number holds. */
@@ -408,6 +534,7 @@ int main(void)
         cmocka_unit_test(hostile_records), cmocka_unit_test(survives_death),
         cmocka_unit_test(two_at_once),     cmocka_unit_test(folds),
         cmocka_unit_test(reads_times),     cmocka_unit_test(hostile_rows),
+        cmocka_unit_test(host_calls),      cmocka_unit_test(host_calls_are_bounded),
     };
     char command[80];
     int r;

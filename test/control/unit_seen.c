@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "control/hostcalls.h"
 #include "control/live.h"
 #include "control/log.h"
 #include "control/metrics.h"
@@ -109,6 +110,8 @@ static void count_many(void)
 
         snprintf(name, sizeof name, "f%u\"\\", i);
         r = record_of("many", name);
+        r.hosts[0] = 5; /* of others */
+        r.hosts[1] = 2;
         ctl_metrics_count(&server, &r);
         ctl_metrics_count(&server, &r);
     }
@@ -131,6 +134,8 @@ static void metrics_are_bounded(void **state)
     assert_non_null(strstr(text, "ssvm_gas_total{tenant=\"other\",function=\"other\"} 2000\n"));
     assert_non_null(strstr(text, "ssvm_requests_total{tenant=\"many\",function=\"f7\\\"\\\\\","
                                  "status=\"2xx\"} 2\n"));
+    assert_non_null(
+        strstr(text, "ssvm_host_calls_total{tenant=\"other\",function=\"other\"} 1400\n"));
     assert_non_null(strstr(text, "ssvm_connections{process=\"worker-0\"} 3\n"));
     assert_non_null(
         strstr(text, "_bucket{tenant=\"other\",function=\"other\",le=\"0.0025\"} 200\n"));
@@ -222,6 +227,7 @@ static void fail_request(const char *id, const char *tenant, const char *functio
                  "0: middle at 0x2f3 (./deep.h:3 in divide, inlined at g.c:9)\n1: main at 0x251\n");
     plat_put(&m, PLAT_TAG_ERRORS, "bad \xff byte", 10);
     plat_put_str(&m, PLAT_TAG_LIMITS, "deadline_ms 10000\ngas 5\n");
+    plat_put_str(&m, PLAT_TAG_HOSTS, "w.read 3 150\nother 2 0\n no line\nw.cut 1");
     assert_int_equal(ctl_why_note(&server, &err, &m, &answer), 0);
     plat_message_release(&m);
     plat_message_release(&answer);
@@ -235,7 +241,7 @@ static const char *text_at(const json_t *object, const char *name)
 static void check_failure(const char *id, const char *tenant)
 {
     struct sv_err err = {0};
-    json_t *why = NULL, *frame;
+    json_t *why = NULL, *frame, *hosts;
 
     assert_int_equal(ctl_why_get(&server, &err, id, tenant, &why), 0);
     assert_string_equal(text_at(why, "message"), "integer divide by zero");
@@ -248,6 +254,10 @@ static void check_failure(const char *id, const char *tenant)
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(why, "limits"), "deadline_ms")), 10000);
     assert_int_equal(json_integer_value(json_object_get(why, "trap")), 8);
+    hosts = json_object_get(why, "host_calls");
+    assert_int_equal(json_array_size(hosts), 2);
+    assert_string_equal(text_at(json_array_get(hosts, 0), "name"), "w.read");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(hosts, 0), "gas")), 150);
     json_decref(why);
 }
 
@@ -322,7 +332,8 @@ int main(int argc, char **argv)
         return 1;
     snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
     if (ctl_db_open(&err, url, &server.db) < 0 || ctl_metrics_start(&server, &err) < 0 ||
-        ctl_live_start(&server, &err) < 0 || ctl_why_start(&server, &err) < 0)
+        ctl_hostcalls_start(&server, &err) < 0 || ctl_live_start(&server, &err) < 0 ||
+        ctl_why_start(&server, &err) < 0)
         return 1;
     if (argc > 1) {
         count_many();

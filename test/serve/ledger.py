@@ -367,6 +367,80 @@ def metrics():
         assert {s.labels["process"] for s in families["ssvm_process_resident_memory_bytes"].samples} >= {"control", "worker-0"}
 
 
+def host_calls():
+    """Which functions of the host were called is told, as often as the guest was asked to: in every tier the same, through the death of workers, by /v1, /metrics, the log and why."""
+    clock, random_get = "wasi_snapshot_preview1.clock_time_get", "wasi_snapshot_preview1.random_get"
+
+    def stats(tier, *args):
+        run = subprocess.run([os.path.join(BUILD, "ssvm"), "run", "--tier=" + tier, "--stats=json", "--invoke", args[0], guest("hosts"), *args[1:]], capture_output=True, text=True)
+        return json.loads([line for line in run.stderr.splitlines() if line.startswith("{")][-1])["host_functions"]
+
+    tiers = ["interp"] + ["aot"] * os.path.exists(os.path.join(BUILD, "libssvm-aot.so"))
+    cost = [stats(tier, "ask", "1", "1") for tier in tiers]
+    assert all(c == cost[0] for c in cost), cost
+    assert {name: f["calls"] for name, f in cost[0].items()} == {clock: 1, random_get: 1}, cost
+    with Tokened() as server:
+        def told(tenant):
+            r = server.json("/v1/tenants/%s/functions/hosts/host-calls" % tenant)
+            assert r["calls"] == sum(f["calls"] for f in r["functions"]), r
+            assert [f["calls"] for f in r["functions"]] == sorted((f["calls"] for f in r["functions"]), reverse=True), r
+            return {f["name"]: f["calls"] for f in r["functions"]}, r
+
+        def fields(token=None):
+            return [("Authorization", "Bearer " + (token or server.token)), ("Content-Type", "application/wasm")]
+
+        with open(guest("hosts"), "rb") as f:
+            module = f.read()
+        r = server.call("POST", "/v1/tenants", b'{"name":"other"}', fields()[:1] + [("Content-Type", "application/json")])
+        assert r.status == 201, r.body
+        for tenant in ("default", "other"):
+            r = server.call("PUT", "/v1/tenants/%s/functions/hosts" % tenant, module, fields())
+            assert r.status == 200, r.body
+        until("it is told to the workers", lambda: server.get("/f/hosts/ask?a=0&b=0").status == 200)
+        until("it is told to the workers", lambda: server.get("/t/other/f/hosts/ask?a=0&b=0").status == 200)
+        # The try at deployment is no call of a client, and whatever was asked above has called nothing.
+        assert told("default")[0] == {}, told("default")
+        choose, wanted = random.Random(3), {"default": [0, 0], "other": [0, 0]}
+        for i in range(200):
+            tenant, times, randoms = choose.choice(["default", "other"]), choose.randrange(40), choose.randrange(3)
+            if i == 100:
+                for pid in server.processes("ssvm-worker"):
+                    os.kill(pid, signal.SIGKILL)
+                until("it serves again", lambda: server.get("/t/%s/f/hosts/ask?a=0&b=0" % tenant).status == 200)
+            r = server.get("/t/%s/f/hosts/ask?a=%d&b=%d" % (tenant, times, randoms))
+            assert r.status == 200 and r.body.strip() == b"0", (r.status, r.body)
+            wanted[tenant][0] += times
+            wanted[tenant][1] += randoms
+        for tenant, (times, randoms) in wanted.items():
+            got, r = told(tenant)
+            assert got == {clock: times, random_get: randoms}, (got, wanted)
+            for f in r["functions"]:
+                assert f["gas"] == f["calls"] * cost[0][f["name"]]["gas"], (f, cost)
+        lines = server.ask("/metrics").body.decode().splitlines()
+        assert 'ssvm_host_function_calls_total{name="%s"} %d' % (clock, sum(w[0] for w in wanted.values())) in lines, lines
+        for tenant, calls in wanted.items():
+            assert 'ssvm_host_calls_total{tenant="%s",function="hosts"} %d' % (tenant, sum(calls)) in lines, lines
+        lines = server.ask("/metrics?tenant=other").body.decode().splitlines()
+        assert 'ssvm_host_function_calls_total{name="%s"} %d' % (clock, wanted["other"][0]) in lines, lines
+        # A call, and why it failed.
+        r = server.get("/f/hosts/fail?a=7")
+        request = dict(r.fields)["x-request-id"]
+        assert r.status == 500, r.status
+        failure = server.json("/v1/failures/" + request)
+        assert failure["host_calls"] == [{"name": clock, "calls": 7, "gas": 7 * cost[0][clock]["gas"]}], failure
+        line = until("the log has it", lambda: [x for x in server.json("/v1/logs?request=" + request)["lines"] if x["event"] == "request"])
+        assert line[0]["host_calls"] == 7, line
+        shown = subprocess.run([os.path.join(BUILD, "ssvm"), "why", "--server", "http://127.0.0.1:%d" % server.port, "--token-file", server.data + "/admin-token", request],
+                               capture_output=True, text=True)
+        assert "host calls: %s: 7 (gas " % clock in shown.stdout, shown
+        # More functions than a record tells apart: the sum is right all the same.
+        before = told("default")[1]["calls"]
+        assert server.get("/f/hosts/all").status == 200
+        got, r = told("default")
+        assert r["calls"] == before + 21 and got["other"] == 4, r
+        assert server.ask("/v1/tenants/default/functions/none/host-calls").status == 404
+
+
 def follows():
     """A log that is followed: each line comes once, also over a restart of control."""
     with with_functions(Tokened()) as server:
@@ -398,7 +472,7 @@ def live():
 
 
 def main():
-    return runner.run([quiet, deployed, killed, supervisor_killed, all_killed, full_disk, why, traces, metrics, follows, live], sys.argv[1:])
+    return runner.run([quiet, deployed, killed, supervisor_killed, all_killed, full_disk, why, traces, metrics, host_calls, follows, live], sys.argv[1:])
 
 
 if __name__ == "__main__":

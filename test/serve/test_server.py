@@ -269,7 +269,7 @@ def guest(name):
     source = os.path.join(HERE, "guests", name + ".c")
     if not cc or not os.path.isdir("/usr/include/wasm32-wasi"):
         raise Skip("clang with wasi-libc is missing")
-    target = ["--target=wasm32", "-nostdlib", "-Wl,--no-entry"] if name in ("typed", "reactor", "seeded", "large") else ["--target=wasm32-wasi", "-Wno-deprecated"]
+    target = ["--target=wasm32", "-nostdlib", "-Wl,--no-entry"] if name in ("typed", "reactor", "seeded", "large", "hosts") else ["--target=wasm32-wasi", "-Wno-deprecated"]
     subprocess.run([cc, *target, "-I" + os.path.join(ROOT, "sdk/c"), "-O2", "-o", path, source], check=True)
     return path
 

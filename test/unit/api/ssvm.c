@@ -472,10 +472,29 @@ static void open_host(struct world *w, const char *again)
     ok(ssvm_linker_instantiate(w->linker, w->module, &w->instance));
 }
 
+struct sum {
+    ssvm_store *store;
+    uint64_t calls;
+};
+
+/* The same as by its number. */
+static void check_calls(void *data, size_t i, const ssvm_host_calls *f)
+{
+    ssvm_host_calls one = SSVM_HOST_CALLS_INIT;
+    struct sum *sum = data;
+
+    assert_true(ssvm_store_host_calls(sum->store, i, &one));
+    assert_string_equal(one.name, f->name);
+    assert_int_equal(one.calls, f->calls);
+    assert_int_equal(one.gas, f->gas);
+    sum->calls += f->calls;
+}
+
 static void test_host_functions(void **state)
 {
     ssvm_val arg = {.kind = SSVM_I32}, out;
     ssvm_stats stats = SSVM_STATS_INIT;
+    struct sum sum = {0};
     struct world w;
     uint64_t payload;
     ssvm_error *e;
@@ -503,6 +522,11 @@ static void test_host_functions(void **state)
     want(call(&w, "down", &arg, 1, &out, 1), SSVM_ETRAP, "call stack exhausted");
     ssvm_store_stats(w.store, &stats);
     assert_true(stats.host_calls > 20);
+    sum.store = w.store;
+    ssvm_store_each_host_calls(w.store, check_calls, &sum);
+    assert_int_equal(sum.calls, stats.host_calls);
+    ssvm_store_each_host_calls(NULL, check_calls, &sum);
+    ssvm_store_each_host_calls(w.store, NULL, NULL);
     assert_int_equal(released, 0);
     close_world(&w);
     assert_int_equal(released, 4);

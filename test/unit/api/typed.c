@@ -286,11 +286,23 @@ static void many_arguments(void **state)
     guest_close(&g);
 }
 
+/* "NAME COUNT" of what was called, as one text. */
+static void note_calls(void *data, size_t i, const ssvm_host_calls *f)
+{
+    char *text = data;
+    size_t len = strlen(text);
+
+    (void)i;
+    assert_true(f->calls > 0);
+    snprintf(text + len, 1000 - len, "%s %llu\n", f->name, (unsigned long long)f->calls);
+}
+
 /* The types are told once; who asks first pays no more than who comes later. */
 static void same_gas(void **state)
 {
     ssvm_limits limits = SSVM_LIMITS_INIT;
     ssvm_stats first = SSVM_STATS_INIT, second = SSVM_STATS_INIT;
+    char calls[2][1000] = {"", ""};
     ssvm_instance *instance;
     ssvm_linker *linker;
     ssvm_store *store;
@@ -301,6 +313,7 @@ static void same_gas(void **state)
     open_guest(&g, "raw-100", &limits);
     EXPECT(&g, "say", STRING, "hello Bob", STRING("Bob"));
     ssvm_store_stats(g.store, &first);
+    ssvm_store_each_host_calls(g.store, note_calls, calls[0]);
     ok(ssvm_store_new(g.engine, &limits, &store));
     ok(ssvm_linker_new(store, &linker));
     ok(ssvm_linker_define_bindgen(linker));
@@ -311,6 +324,8 @@ static void same_gas(void **state)
     assert_true(first.gas_used > 0);
     assert_int_equal(first.gas_used, second.gas_used);
     assert_int_equal(first.host_calls, second.host_calls);
+    ssvm_store_each_host_calls(store, note_calls, calls[1]);
+    assert_string_equal(calls[0], calls[1]);
     ssvm_linker_delete(linker);
     ssvm_store_delete(store);
     guest_close(&g);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -275,6 +276,84 @@ static void test_settle(void **state)
     end_ring(ring);
 }
 
+#define NAMES 100
+
+/* The number of `name` is that of this name and cost, and nobody else's. */
+static void check_host(struct plat_ring *ring, unsigned number, const char *name, uint32_t cost)
+{
+    char text[PLAT_HOST_NAME_MAX + 1];
+    uint32_t got;
+
+    assert_true(plat_ring_host_read(ring, number, text, &got));
+    assert_string_equal(text, name);
+    assert_int_equal(got, cost);
+}
+
+static void test_hosts(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    char text[PLAT_HOST_NAME_MAX + 1], longer[2 * PLAT_HOST_NAME_MAX], name[40];
+    unsigned number = plat_ring_host(ring, "wasi_snapshot_preview1.fd_write", 50), n = 0, more;
+    uint32_t cost;
+
+    (void)state;
+    check_host(ring, number, "wasi_snapshot_preview1.fd_write", 50);
+    assert_int_equal(plat_ring_host(ring, "wasi_snapshot_preview1.fd_write", 50), number);
+    more = plat_ring_host(ring, "wasi_snapshot_preview1.fd_write", 51);
+    assert_int_not_equal(more, number);
+    check_host(ring, more, "wasi_snapshot_preview1.fd_write", 51);
+    assert_int_not_equal(plat_ring_host(ring, "wasi_snapshot_preview1.fd_writ", 50), number);
+    memset(longer, 'l', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    number = plat_ring_host(ring, longer, 1);
+    assert_int_equal(plat_ring_host(ring, longer, 1), number);
+    longer[PLAT_HOST_NAME_MAX] = '\0';
+    check_host(ring, number, longer, 1);
+    assert_false(plat_ring_host_read(ring, 0, text, &cost));
+    assert_false(plat_ring_host_read(ring, PLAT_RING_HOSTS, text, &cost));
+    assert_false(plat_ring_host_read(ring, UINT32_MAX, text, &cost));
+    do {
+        snprintf(name, sizeof name, "m.f%u", n++);
+        number = plat_ring_host(ring, name, n);
+        if (number)
+            check_host(ring, number, name, n);
+    } while (number);
+    assert_int_equal(n - 1, PLAT_RING_HOSTS - 1 - 4);
+    end_ring(ring);
+}
+
+static void *number_many(void *data)
+{
+    for (unsigned round = 0; round < 50; round++) {
+        for (unsigned i = 0; i < NAMES; i++) {
+            char name[20], text[PLAT_HOST_NAME_MAX + 1];
+            uint32_t cost;
+
+            snprintf(name, sizeof name, "m.f%u", i);
+            if (!plat_ring_host_read(data, plat_ring_host(data, name, i), text, &cost) ||
+                strcmp(text, name) != 0 || cost != i)
+                return data;
+        }
+    }
+    return NULL;
+}
+
+static void test_hosts_of_threads(void **state)
+{
+    struct plat_ring *ring = make_ring();
+    pthread_t threads[WRITERS];
+    void *failed;
+
+    (void)state;
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, number_many, ring), 0);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    end_ring(ring);
+}
+
 /* What cannot be added up, or be kept in a database, is not read. */
 static void test_untrusted(void **state)
 {
@@ -328,6 +407,14 @@ static void test_damaged(void **state)
         plat_ring_free(ring, position);
         plat_ring_is_empty(ring);
         write_number(ring, round, 0);
+        plat_ring_host(ring, "m.f", round);
+        for (unsigned i = 0; i < 20; i++) {
+            char text[PLAT_HOST_NAME_MAX + 1];
+            uint32_t cost;
+
+            if (plat_ring_host_read(ring, (unsigned)rand() % PLAT_RING_HOSTS, text, &cost))
+                assert_true(sv_utf8_valid(text, strlen(text)));
+        }
         if (round % 100 == 99) {
             plat_ring_settle(ring);
             position = (uint64_t)rand();
@@ -340,11 +427,17 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_laps),    cmocka_unit_test(test_full),
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_writers),
-        cmocka_unit_test(test_killed),  cmocka_unit_test(test_half),
-        cmocka_unit_test(test_settle),  cmocka_unit_test(test_untrusted),
+        cmocka_unit_test(test_laps),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_writers),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_untrusted),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_hosts_of_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
