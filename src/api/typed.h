@@ -113,7 +113,14 @@ own ssvm_error *sv_typed_arg_error(const struct sv_typed *, size_t arg, const ch
 own ssvm_error *sv_typed_scalar(struct sv_typed *, size_t arg, unsigned kind, union sv_slot *ret);
 own ssvm_error *sv_typed_text(struct sv_typed *, size_t arg,
                               size_t skip); /* without its first `skip` bytes */
+/* elem_kind STRING: of strings, which the guest knows by handles. */
 own ssvm_error *sv_typed_array(struct sv_typed *, size_t arg, unsigned elem_kind, bool mutable);
+/* Argument `arg` was a number in JSON: text of one that is nothing else. */
+static inline bool sv_typed_is_json_number(const struct sv_typed *t, size_t arg)
+{
+    return arg < t->nargs && t->given[arg].kind == SSVM_ARG_JSON &&
+           t->args[arg].kind == SSVM_ARG_TEXT;
+}
 /* Argument `arg` as JSON: text is taken to be some. */
 own ssvm_error *sv_typed_json(struct sv_typed *, size_t arg);
 /* Argument `arg`, whatever it is, as a JavaScript value. */

@@ -158,6 +158,9 @@ own ssvm_error *sv_typed_scalar(struct sv_typed *t, size_t arg, unsigned kind, u
     case SSVM_ARG_BYTES:
     case SSVM_ARG_TEXT:
     case SSVM_ARG_STRING:
+        if (sv_typed_is_json_number(t, arg) &&
+            (kind == SV_BINDGEN_BOOLEAN || kind == SV_BINDGEN_CHAR))
+            break;
         len = a->len;
         /* Files and pipes end in a newline that is not meant. */
         if (a->kind == SSVM_ARG_BYTES && len > 0 && ((const char *)a->bytes)[len - 1] == '\n')
@@ -193,7 +196,7 @@ own ssvm_error *sv_typed_text(struct sv_typed *t, size_t arg, size_t skip)
 {
     const ssvm_arg *a = &t->args[arg];
 
-    if (arg >= t->nargs ||
+    if (arg >= t->nargs || sv_typed_is_json_number(t, arg) ||
         (a->kind != SSVM_ARG_STRING && a->kind != SSVM_ARG_TEXT && a->kind != SSVM_ARG_BYTES))
         return mismatch(t, arg, "where a string is expected");
     /* Rust takes it for granted: anything else would be undefined behaviour in the guest. */
@@ -250,10 +253,35 @@ unsigned sv_typed_prefix(const ssvm_arg *a, size_t *ret_len)
     return SV_BINDGEN_STRING;
 }
 
+#define NOT_EXACT "is not exact as a number of JavaScript, which is a double"
+
+/* Text of a number to a number of JavaScript: one without a fraction or an exponent is to be that
+ * very number. */
+static bool parse_js(struct sv_str text, double *ret, const char **ret_why)
+{
+    union sv_slot v, whole;
+    bool negative, exact;
+
+    if (!sv_typed_parse(SV_BINDGEN_F64, text.ptr, text.len, &v, ret_why))
+        return false;
+    *ret = v.f64;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '-' && (text.ptr[i] < '0' || text.ptr[i] > '9'))
+            return true;
+    }
+    negative = *text.ptr == '-';
+    exact = sv_typed_parse(negative ? SV_BINDGEN_I64 : SV_BINDGEN_U64, text.ptr, text.len, &whole,
+                           ret_why) &&
+            (__int128)v.f64 == (negative ? (__int128)whole.s64 : (__int128)whole.i64);
+    *ret_why = NOT_EXACT;
+    return exact;
+}
+
 own ssvm_error *sv_typed_value(struct sv_typed *t, size_t arg, uint32_t *ret)
 {
     const ssvm_arg *a = arg < t->nargs ? &t->args[arg] : NULL;
     enum sv_bindgen_value_kind kind = SV_BINDGEN_VALUE_STRING;
+    const char *why;
     double number = 0;
     uint32_t handle;
 
@@ -266,6 +294,12 @@ own ssvm_error *sv_typed_value(struct sv_typed *t, size_t arg, uint32_t *ret)
     else if (a->kind == SSVM_ARG_INT || a->kind == SSVM_ARG_FLOAT) {
         kind = SV_BINDGEN_VALUE_NUMBER;
         number = a->kind == SSVM_ARG_INT ? (double)a->i : a->f;
+        if (a->kind == SSVM_ARG_INT && (__int128)number != a->i)
+            return mismatch(t, arg, NOT_EXACT);
+    } else if (sv_typed_is_json_number(t, arg)) {
+        kind = SV_BINDGEN_VALUE_NUMBER;
+        if (!parse_js((struct sv_str){a->bytes, a->len}, &number, &why))
+            return mismatch(t, arg, why);
     } else if (!sv_utf8_valid(a->bytes, a->len))
         return sv_typed_arg_error(t, arg, "is not valid UTF-8");
     handle =
@@ -289,24 +323,30 @@ static bool append_number(struct sv_buf *b, unsigned kind, const union sv_slot *
     return sv_buf_append(b, v, sv_typed_kind_size(kind)); /* little-endian, as the guest */
 }
 
-/* A JSON value of an array of strings or JavaScript values: its handle. */
-static own ssvm_error *append_handle(struct sv_typed *t, size_t arg, size_t index,
+/* A JSON value of an array of JavaScript values, or of strings alone: its handle. */
+static own ssvm_error *append_handle(struct sv_typed *t, size_t arg, size_t index, bool strings,
                                      enum sv_json_kind kind, struct sv_str text, struct sv_buf *b)
 {
+    const char *why = "cannot be passed to the guest";
     struct sv_buf s;
     uint32_t handle = 0;
-    union sv_slot number;
-    const char *why;
+    double number;
 
+    if (strings && kind != SV_JSON_STRING)
+        return bad_element(t, arg, index, text, "is not a string");
     sv_buf_init(&s, ARG_BYTES_MAX);
     switch (kind) {
     case SV_JSON_STRING:
-        if (sv_json_unquote(text, &s) && sv_utf8_valid(s.data, s.len))
+        if (!sv_json_unquote(text, &s))
+            why = "has a bad escape";
+        else if (!sv_utf8_valid(s.data, s.len))
+            why = "is not valid UTF-8";
+        else
             handle = sv_bindgen_value_new(t->bindgen, SV_BINDGEN_VALUE_STRING, s.data, s.len, 0);
         break;
     case SV_JSON_NUMBER:
-        if (sv_typed_parse(SV_BINDGEN_F64, text.ptr, text.len, &number, &why))
-            handle = sv_bindgen_value_new(t->bindgen, SV_BINDGEN_VALUE_NUMBER, NULL, 0, number.f64);
+        if (parse_js(text, &number, &why))
+            handle = sv_bindgen_value_new(t->bindgen, SV_BINDGEN_VALUE_NUMBER, NULL, 0, number);
         break;
     case SV_JSON_NULL:
     case SV_JSON_TRUE:
@@ -320,7 +360,7 @@ static own ssvm_error *append_handle(struct sv_typed *t, size_t arg, size_t inde
     }
     sv_buf_release(&s);
     if (handle == 0)
-        return bad_element(t, arg, index, text, "cannot be passed to the guest");
+        return bad_element(t, arg, index, text, why);
     return sv_buf_append(b, &handle, sizeof handle) ? NULL : sv_api_nomem();
 }
 
@@ -344,12 +384,15 @@ static own ssvm_error *json_array(struct sv_typed *t, size_t arg, unsigned kind,
         if (got == SV_JSON_BAD)
             return sv_typed_arg_error(t, arg, "is not a JSON array");
         if (sv_typed_kind_size(kind) == 0) {
-            ssvm_error *e = append_handle(t, arg, i, got, text, b);
+            ssvm_error *e = append_handle(t, arg, i, kind == SV_BINDGEN_STRING, got, text, b);
             if (e)
                 return e;
             continue;
         }
-        if ((got != SV_JSON_NUMBER && kind != SV_BINDGEN_BOOLEAN) ||
+        if (kind == SV_BINDGEN_BOOLEAN)
+            why = "is not true or false";
+        if ((kind == SV_BINDGEN_BOOLEAN ? got != SV_JSON_TRUE && got != SV_JSON_FALSE
+                                        : got != SV_JSON_NUMBER) ||
             !sv_typed_parse(kind, text.ptr, text.len, &v, &why))
             return bad_element(t, arg, i, text, why);
         if (!append_number(b, kind, &v))
@@ -396,6 +439,8 @@ own ssvm_error *sv_typed_array(struct sv_typed *t, size_t arg, unsigned kind, bo
 
     if (arg >= t->nargs)
         return mismatch(t, arg, "");
+    if (sv_typed_is_json_number(t, arg))
+        return mismatch(t, arg, "where an array is expected");
     text = (struct sv_str){a->bytes, a->len};
     if (a->kind == SSVM_ARG_BYTES && size > 0) {
         if (a->len % size != 0)

@@ -81,6 +81,20 @@ static int elements(sig_type *s, type_type *t, bool *ret_mutable)
     return -1;
 }
 
+/* Is it, behind such wrappers, a vector of strings? Newer versions say so by a name. */
+static bool is_strings(sig_type *s, type_type *t)
+{
+    while (t->kind == SV_BINDGEN_REF || t->kind == SV_BINDGEN_REFMUT ||
+           t->kind == SV_BINDGEN_LONGREF || t->kind == SV_BINDGEN_SEQ_MODE)
+        t = &s->types[t->inner];
+    if (t->kind != SV_BINDGEN_SLICE && t->kind != SV_BINDGEN_VECTOR)
+        return false;
+    t = &s->types[t->inner];
+    return t->kind == SV_BINDGEN_STRING ||
+           (t->kind == SV_BINDGEN_NAMED_EXTERNREF && t->name_len == 6 &&
+            memcmp(s->names + t->name, "string", 6) == 0);
+}
+
 /* ---- Parameters ---- */
 
 static own ssvm_error *push_u32(struct sv_typed *t, uint32_t v)
@@ -138,8 +152,8 @@ static own ssvm_error *push_value(struct sv_typed *t, size_t arg)
     return e ? e : push_u32(t, handle);
 }
 
-static own ssvm_error *push_sequence(struct sv_typed *t, size_t arg, sig_type *s, int elem,
-                                     bool mutable)
+static own ssvm_error *push_sequence(struct sv_typed *t, size_t arg, sig_type *s, type_type *type,
+                                     int elem, bool mutable)
 {
     ssvm_error *e;
     struct sv_typed_buffer *b;
@@ -148,7 +162,7 @@ static own ssvm_error *push_sequence(struct sv_typed *t, size_t arg, sig_type *s
         return sv_typed_text(t, arg, 0);
     if (elem == SV_BINDGEN_CLAMPED)
         return sv_typed_json(t, arg);
-    e = sv_typed_array(t, arg, (unsigned)elem, mutable);
+    e = sv_typed_array(t, arg, is_strings(s, type) ? SV_BINDGEN_STRING : (unsigned)elem, mutable);
     if (e || !mutable || s->version < SINCE_MUT_HANDLE)
         return e;
     b = &t->buffers[t->nbuffers - 1];
@@ -168,7 +182,7 @@ static own ssvm_error *push_option(struct sv_typed *t, size_t arg, sig_type *s, 
     none = sv_typed_is_none(t, arg, elem == SV_BINDGEN_STRING || elem == SV_BINDGEN_U8);
     if (elem >= 0) {
         if (!none)
-            return push_sequence(t, arg, s, elem, false);
+            return push_sequence(t, arg, s, inner, elem, false);
         e = push_u32(t, 0);
         return e ? e : push_u32(t, 0);
     }
@@ -211,7 +225,7 @@ static own ssvm_error *push_param(struct sv_typed *t, size_t arg, sig_type *s, u
     int elem = elements(s, p, &mutable);
 
     if (elem >= 0)
-        return push_sequence(t, arg, s, elem, mutable);
+        return push_sequence(t, arg, s, p, elem, mutable);
     if (sv_typed_kind_size(p->kind) > 0)
         return push_scalar(t, arg, s, p->kind);
     switch (p->kind) {

@@ -24,6 +24,39 @@ static bool skip_string(struct sv_json *j)
     return false;
 }
 
+/* At least one digit. */
+static bool skip_digits(struct sv_json *j)
+{
+    const char *from = j->at;
+
+    while (j->at < j->end && *j->at >= '0' && *j->at <= '9')
+        j->at++;
+    return j->at > from;
+}
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? */
+static bool skip_number(struct sv_json *j)
+{
+    const char *from;
+
+    if (*j->at == '-')
+        j->at++;
+    from = j->at;
+    if (!skip_digits(j) || (*from == '0' && j->at > from + 1))
+        return false;
+    if (j->at < j->end && *j->at == '.') {
+        j->at++;
+        if (!skip_digits(j))
+            return false;
+    }
+    if (j->at == j->end || (*j->at | 0x20) != 'e')
+        return true;
+    j->at++;
+    if (j->at < j->end && (*j->at == '+' || *j->at == '-'))
+        j->at++;
+    return skip_digits(j);
+}
+
 /* An array or object: brackets are balanced; what stands between them is checked when it is used.
  */
 static bool skip_nested(struct sv_json *j)
@@ -65,9 +98,7 @@ enum sv_json_kind sv_json_next(struct sv_json *j, struct sv_str *ret)
     } else if (*from == '[' || *from == '{') {
         kind = !skip_nested(j) ? SV_JSON_BAD : *from == '[' ? SV_JSON_ARRAY : SV_JSON_OBJECT;
     } else if (*from == '-' || (*from >= '0' && *from <= '9')) {
-        while (j->at < j->end && *j->at != '\0' && strchr("+-.eE0123456789", *j->at))
-            j->at++;
-        kind = SV_JSON_NUMBER;
+        kind = skip_number(j) ? SV_JSON_NUMBER : SV_JSON_BAD;
     } else {
         for (unsigned i = 0; i < SV_COUNT(words); i++) {
             size_t len = strlen(words[i].word);

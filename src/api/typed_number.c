@@ -9,7 +9,7 @@
 #include "api/typed.h"
 
 #define NUMBER_TEXT_MAX 400          /* longer texts are no numbers */
-#define EXACT_MAX 9007199254740992.0 /* 2^53: whole floats up to here are exact integers */
+#define EXACT_END 9007199254740992.0 /* 2^53: whole floats below are exact integers */
 
 /* min and max as text, for messages; signed minimum and unsigned maximum. */
 static const struct {
@@ -107,7 +107,10 @@ bool sv_typed_from_float(unsigned kind, double v, union sv_slot *ret, const char
     if (is_float(kind))
         return put_float(kind, v, ret, ret_why);
     *ret_why = "is not a whole number";
-    if (!(fabs(v) <= EXACT_MAX) || v != floor(v))
+    if (!isfinite(v) || v != floor(v))
+        return false;
+    *ret_why = "is too large to be exact: write all its digits";
+    if (fabs(v) >= EXACT_END)
         return false;
     return put_int(kind, v < 0, (uint64_t)fabs(v), ret, ret_why);
 }
@@ -148,7 +151,8 @@ static bool scan_int(const char *s, size_t len, bool *ret_negative, uint64_t *re
     return true;
 }
 
-static bool scan_float(const char *s, size_t len, double *ret)
+/* *ret_over: it is one, larger than any. */
+static bool scan_float(const char *s, size_t len, double *ret, bool *ret_over)
 {
     char copy[NUMBER_TEXT_MAX + 1];
     char *end;
@@ -166,7 +170,8 @@ static bool scan_float(const char *s, size_t len, double *ret)
     copy[len] = '\0';
     errno = 0;
     *ret = strtod(copy, &end);
-    return *end == '\0' && end != copy && !(errno == ERANGE && isinf(*ret));
+    *ret_over = errno == ERANGE && isinf(*ret);
+    return *end == '\0' && end != copy;
 }
 
 /* One character. */
@@ -206,7 +211,7 @@ static bool parse_bool(const char *s, size_t len, union sv_slot *ret)
 bool sv_typed_parse(unsigned kind, const char *text, size_t len, union sv_slot *ret,
                     const char **ret_why)
 {
-    bool negative, fits;
+    bool negative, fits, over = false;
     uint64_t v;
     double d;
 
@@ -218,11 +223,14 @@ bool sv_typed_parse(unsigned kind, const char *text, size_t len, union sv_slot *
     if (!is_float(kind) && scan_int(text, len, &negative, &v, &fits))
         return fits && put_int(kind, negative, v, ret, ret_why);
     *ret_why = "is not a number";
-    if (!scan_float(text, len, &d)) {
+    if (!scan_float(text, len, &d, &over)) {
         if (!scan_int(text, len, &negative, &v, &fits) || !fits)
             return false;
         d = negative ? -(double)v : (double)v;
     }
+    *ret_why = kinds[kind].range;
+    if (over)
+        return false;
     return sv_typed_from_float(kind, d, ret, ret_why);
 }
 

@@ -36,12 +36,15 @@ static bool is_value(sv_valtype v)
 /* ---- Which arguments are strings ---- */
 
 /* A text that reads as a number is one; `string:42` is the text. */
-static bool is_string(const ssvm_arg *a)
+static bool is_string(const struct sv_typed *t, size_t arg)
 {
     static const uint8_t kinds[] = {SV_BINDGEN_F64, SV_BINDGEN_U64, SV_BINDGEN_BOOLEAN};
+    const ssvm_arg *a = &t->args[arg];
     union sv_slot v;
     const char *why;
 
+    if (sv_typed_is_json_number(t, arg))
+        return false;
     if (a->kind == SSVM_ARG_TEXT) {
         for (unsigned i = 0; i < SV_COUNT(kinds); i++) {
             if (sv_typed_parse(kinds[i], a->bytes, a->len, &v, &why))
@@ -110,7 +113,7 @@ static own ssvm_error *find_shape(const struct sv_typed *t, struct shape *s)
 
     *s = (struct shape){.area = false};
     for (size_t i = 0; i < t->nargs; i++)
-        s->string[i] = is_string(&t->args[i]);
+        s->string[i] = is_string(t, i);
     if (!(no_results && wants_bytes) && fits(t, s))
         return NULL;
     if (no_results && t->want != SSVM_RESULT_NONE) {

@@ -29,6 +29,17 @@ bool sv_typed_is_wasmedge(const struct sv_typed *t)
 
 /* ---- Arguments ---- */
 
+static unsigned json_number_kind(const ssvm_arg *a)
+{
+    const char *s = a->bytes;
+
+    for (size_t i = 0; i < a->len; i++) {
+        if (s[i] == '.' || s[i] == 'e' || s[i] == 'E')
+            return SV_BINDGEN_F64;
+    }
+    return *s == '-' ? SV_BINDGEN_I64 : SV_BINDGEN_U64;
+}
+
 /* The ABI says nothing about the types of arguments: whole numbers go as 8 bytes, of which the
  * guest reads what it needs. */
 static own ssvm_error *push_arg(struct sv_typed *t, size_t arg)
@@ -40,7 +51,9 @@ static own ssvm_error *push_arg(struct sv_typed *t, size_t arg)
     union sv_slot v = {.i64 = 0};
     unsigned char *bytes;
 
-    if (a->kind == SSVM_ARG_TEXT)
+    if (sv_typed_is_json_number(t, arg))
+        kind = json_number_kind(a);
+    else if (a->kind == SSVM_ARG_TEXT)
         kind = sv_typed_prefix(a, &skip);
     if (a->kind == SSVM_ARG_STRING || (a->kind == SSVM_ARG_TEXT && kind == SV_BINDGEN_STRING))
         return sv_typed_text(t, arg, skip);

@@ -14,7 +14,11 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../state"))
+import lib  # noqa: E402
 from lib import BUILD, ROOT, SSVM, Skip, main, same, test  # noqa: E402
+from served import Server, until  # noqa: E402
+
+lib.TESTS.clear()  # those of the other file
 
 TARGET = "wasm32-wasip1"
 CRATES = ("ssvm-bindgen-macro", "ssvm-bindgen", "ssvm-state", "ssvm-tensorflow", "ssvm")
@@ -147,6 +151,104 @@ def functions_are_called(folder):
         for name, args, status, out, err in CALLS:
             r = subprocess.run([SSVM, "run", "--tier", tier, "--env", "NAME=Bob", "--invoke", name, guest, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             assert (r.returncode, r.stdout) == (status, out) and err in r.stderr, (tier, name, args, r)
+
+
+DEEP = 5000
+JSON = [("Content-Type", "application/json")]
+# (function, body, status, a part of the answer): what a client may send to a function that takes JSON.
+BODIES = [
+    ("mirror", b'{"x": 1, "y": -2}', 200, b'{"x":-1,"y":2}'),
+    ("mirror", b' {"y": -2, "x": 1, "more": [null]} ', 200, b'{"x":-1,"y":2}'),
+    ("mirror", b'{"x": "1", "y": 2}', 422, b"argument 1, 'p', of 'mirror' is not what it takes: invalid type: string"),
+    ("mirror", b'{"x": 1.5, "y": 2}', 422, b"invalid type: floating point"),
+    ("mirror", b'{"x": null, "y": 2}', 422, b"invalid type: null"),
+    ("mirror", b'{"x": 2147483648, "y": 2}', 422, b"invalid value: integer `2147483648`, expected i32"),
+    ("mirror", b'{"x": 1}', 422, b"missing field `y`"),
+    ("mirror", b'{"x": 1, "x": 2, "y": 2}', 422, b"duplicate field `x`"),
+    ("mirror", b'{"x": 99999999999999999999999999, "y": 2}', 422, b"is not what it takes"),
+    ("mirror", b'{"x": 1e999, "y": 2}', 422, b"number out of range"),
+    ("mirror", b'{"x": NaN, "y": 2}', 422, b"expected value"),
+    ("mirror", b'{"x": -0, "y": 2}', 422, b"is not what it takes"),
+    ("mirror", b'{"x": ' + b"9" * 100000 + b', "y": 2}', 422, b"is not what it takes"),
+    ("mirror", b"[" * DEEP + b"]" * DEEP, 422, b"is not what it takes"),
+    ("mirror", b'{"x":' * DEEP + b"1" + b"}" * DEEP, 422, b"is not what it takes"),
+    ("from_elsewhere", b"[" * DEEP + b"]" * DEEP, 422, b"is not what it takes"),
+    ("mirror", b'{"x": 1, "z": ' + b"[" * DEEP + b"]" * DEEP + b', "y": -2}', 200, b'{"x":-1,"y":2}'),
+    ("mirror", b"", 422, b"EOF while parsing"),
+    ("mirror", b"null", 422, b"invalid type: null"),
+    ("mirror", b'{"x": 1, "y"', 422, b"EOF while parsing"),
+    ("mirror", b'{"x": 1, "y": 2} {', 422, b"trailing characters"),
+    ("mirror", b'{"x": 1, "y": 2}\0', 422, b"trailing characters"),
+    ("mirror", b'\0{"x": 1, "y": 2}', 422, b"expected value"),
+    ("mirror", b'{"x\\u0000": 1, "y": 2}', 422, b"missing field `x`"),
+    ("mirror", b'{"x\\ud800": 1, "y": 2}', 422, b"unexpected end of hex escape"),
+    ("mirror", b'\xff\xfe{"x": 1, "y": 2}', 400, b"UTF-8"),
+    ("mirror", b'{"x": 1, "y": 2, "z": "\xed\xa0\x80"}', 400, b"UTF-8"),
+    ("mirror", b'\xef\xbb\xbf{"x": 1, "y": 2}', 422, b"expected value"),
+    # An array is the arguments, but for a function that takes one JSON value.
+    ("far", b'[{"x":0,"y":0}, [{"x":1,"y":1},{"x":-3,"y":2}]]', 200, b'{"x":-3,"y":2}'),
+    ("far", b'[{"x":0,"y":0}]', 400, b"argument 2 of 'far' is missing"),
+    ("moved", b'[null, [10, 20]]', 200, b'{"x":10,"y":20}'),
+    ("moved", b'[null, [10, null]]', 422, b"argument 2, 'by', of 'moved'"),
+    ("pair", b'[5, "five"]', 200, b'["five",5]'),
+    ("pair", b'[5, "five", 6]', 422, b"trailing characters"),
+    ("other", b'"blue"', 422, b"unknown variant `blue`"),
+    ("count", b'[["a", "b", "a"]]', 200, b'{"a":2,"b":1}'),
+    ("count", b'["a", "b"]', 400, b"takes 1 arguments, not 2"),
+    ("count", b'[["a", 1]]', 400, b"argument 1 of 'count' is wrong: element 1, '1', is not a string"),
+    ("count", b'[["a", null]]', 400, b"element 1, 'null', is not a string"),
+    ("count", b'[[["a"]]]', 400, b"is not a string"),
+    ("count", b'[["\\udc00"]]', 400, b"has a bad escape"),
+    ("count", b"[null]", 400, b"null where an array is expected"),
+    ("say", b'["Bob"]', 200, b"hello Bob"),
+    ("say", b"[5]", 400, b"argument 1 of 'say' is wrong: '5' where a string is expected"),
+    ("say", b"[null]", 400, b"null where a string is expected"),
+    ("add", b"[-9, 5, 0.5, true]", 200, b"-2.5"),
+    ("add", b"[-9, 256, 0.5, true]", 400, b"argument 2 of 'add' is wrong: '256' is out of range for u8"),
+    ("add", b"[9223372036854775808, 5, 0.5, true]", 400, b"argument 1 of 'add'"),
+    ("add", b"[9007199254740993.0, 5, 0.5, true]", 400, b"too large to be exact"),
+    ("add", b"[1, 5, 1e999, true]", 400, b"argument 3 of 'add'"),
+    ("add", b"[1, 5, NaN, true]", 400, b"argument 3 of 'add' is not JSON"),
+    ("add", b"[1, 5, 0.5, 1]", 400, b"'1' where bool is expected"),
+    ("scale", b"[[1, 2.5], 3]", 400, b"argument 1 of 'scale' is wrong: element 1, '2.5', is not a whole number"),
+    ("scale", b"[[1, [2]], 3]", 400, b"element 1, '[2]', is not a number"),
+    ("maybe", b'["ab", null]', 200, b"ab"),
+    ("maybe", b'[null, 2]', 200, b"null"),
+]
+# The same over /api/run, which has one argument, the body, and looks whether it is JSON before.
+API_BODIES = [
+    ("mirror", b'{"x": 1, "y": -2}', 200, b'{"x":-1,"y":2}'),
+    ("mirror", b'{"x": "1", "y": 2}', 422, b"argument 1, 'p', of 'mirror' is not what it takes: invalid type: string"),
+    ("mirror", b'{"x": 2147483648, "y": 2}', 422, b"expected i32"),
+    ("mirror", b'{"x": null, "y": 2}', 422, b"invalid type: null"),
+    ("mirror", b'{"x": 1}', 422, b"missing field `y`"),
+    ("mirror", b"null", 422, b"invalid type: null"),
+    ("other", b'"blue"', 422, b"unknown variant `blue`"),
+    ("pair", b'[5, "five"]', 200, b'["five",5]'),
+    *[("mirror", body, 400, b"the body is not JSON") for body in (b"", b'{"x": 1, "y"', b'{"x": 1, "y": 2} {', b'{"x": NaN, "y": 2}', b'{"x": 1, "x": 2, "y": 2}', b'{"x\\ud800": 1}',
+                                                                  b'{"x": "\xed\xa0\x80", "y": 1}', b"[" * DEEP + b"]" * DEEP)],
+]
+
+
+@test
+def json_over_http(folder):
+    """A function's caller sends JSON: it arrives as it is, or an answer says which argument is wrong and why."""
+    guest = built(folder, "functions")
+    wrong = []
+    with Server(folder, "--workers", "1") as s:
+        # With 201 it does not wait for /f/f, which is no function.
+        number = s.deploy("f", guest, status=(200, 201)) and s.admin("GET", "default/functions/f")["id"]
+        until("the worker knows it", lambda: s.ask("POST", "/f/f/mirror", BODIES[0][1], JSON)[0] == 200)
+        for name, body, status, part in BODIES:
+            got, answer = s.ask("POST", "/f/f/" + name, body, JSON)
+            if got != status or part not in answer or status != 200 and not json.loads(answer)["error"]["message"]:
+                wrong.append((name, body[:60], status, part, got, answer[:200]))
+        for name, body, status, part in API_BODIES:
+            got, answer = s.ask("POST", "/api/run/%d/%s" % (number, name), body, JSON)
+            if got != status or part not in answer:
+                wrong.append(("/api/run", name, body[:60], status, part, got, answer[:200]))
+        same(s.ask("POST", "/f/f/mirror", BODIES[0][1], JSON)[0], 200)
+    same(wrong, [])
 
 
 @test

@@ -97,6 +97,80 @@ static void kinds(void **state)
     guest_close(&g);
 }
 
+/* Nothing becomes something else on its way without a word: the argument is named. */
+static void nothing_is_bent(void **state)
+{
+    static const char *const guests[] = {"raw-100", "raw-130"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct guest g;
+
+        open_guest(&g, guests[i], NULL);
+        EXPECT_ERROR(&g, "join", EUSAGE,
+                     "argument 1 of 'join' is wrong: element 1, '1', is not a string",
+                     JSON("[\"a\",1]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "element 0, 'null', is not a string", JSON("[null]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "element 0, 'true', is not a string", JSON("[true]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "element 0, '[\"a\"]', is not a string",
+                     JSON("[[\"a\"]]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "element 0, '\"\\ud800\"', has a bad escape",
+                     JSON("[\"\\ud800\"]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "is not valid UTF-8", JSON("[\"\xed\xa0\x80\"]"));
+        EXPECT_ERROR(&g, "join", EUSAGE, "null where an array is expected", JSON("null"));
+        EXPECT_ERROR(&g, "say", EUSAGE,
+                     "argument 1 of 'say' is wrong: '1' where a string is expected", JSON("1"));
+        EXPECT_ERROR(&g, "say", EUSAGE, "null where a string is expected", JSON("null"));
+        EXPECT_ERROR(&g, "say", EUSAGE, "a JSON array where a string is expected", JSON("[\"a\"]"));
+        EXPECT_ERROR(&g, "say", EUSAGE, "is not valid UTF-8", JSON("\"\xff\""));
+        EXPECT_ERROR(&g, "reverse", EUSAGE, "'12' where an array is expected", JSON("12"));
+        EXPECT_ERROR(&g, "reverse", EUSAGE, "element 1, '256', is out of range for u8",
+                     JSON("[255,256]"));
+        EXPECT_ERROR(&g, "reverse", EUSAGE, "element 0, '[1]', is not a number", JSON("[[1]]"));
+        EXPECT_ERROR(&g, "reverse", EUSAGE, "element 0, '1.5', is not a whole number",
+                     JSON("[1.5]"));
+        EXPECT_ERROR(&g, "prefix_sums", EUSAGE, "element 0, 'null', is not a number",
+                     JSON("[null]"));
+        EXPECT_ERROR(&g, "prefix_sums", EUSAGE, "is not a JSON array", JSON("[NaN]"));
+        EXPECT_ERROR(&g, "not", EUSAGE, "'1' where bool is expected", JSON("1"));
+        EXPECT_ERROR(&g, "not", EUSAGE, "null where bool is expected", JSON("null"));
+        EXPECT_ERROR(&g, "next_char", EUSAGE, "'5' where char is expected", JSON("5"));
+        EXPECT_ERROR(&g, "next_char", EUSAGE, "'ab' is not a character", JSON("\"ab\""));
+        EXPECT_ERROR(&g, "add", EUSAGE, "'2147483648' is out of range for i32", JSON("2147483648"),
+                     INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("007"), INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("1."), INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("-"), INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("NaN"), INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("0x10"), INT(1));
+        EXPECT_ERROR(&g, "half", EUSAGE, "'1e999' is out of range for f64", JSON("1e999"));
+        EXPECT_ERROR(&g, "half32", EUSAGE, "'1e39' is out of range for f32", JSON("1e39"));
+        EXPECT_ERROR(&g, "half", EUSAGE, "null where f64 is expected", NONE);
+        EXPECT(&g, "half", FLOAT, "-0", JSON("-0"));
+        EXPECT(&g, "half", FLOAT, "-0", FLOAT(-0.0));
+        EXPECT(&g, "invert64", INT, "18437736874454810622", JSON("9007199254740993"));
+        EXPECT(&g, "invert64", INT, "0", JSON("18446744073709551615"));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "is out of range for u64",
+                     JSON("18446744073709551616"));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "is too large to be exact",
+                     JSON("9007199254740993.0"));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "is too large to be exact", FLOAT(1e17));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "is out of range for u64 (0 to", JSON("-1"));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "is not a whole number", FLOAT(__builtin_nan("")));
+        EXPECT(&g, "js_number", FLOAT, "5", JSON("5"));
+        EXPECT(&g, "js_number", FLOAT, "9007199254740992", JSON("9007199254740992"));
+        EXPECT_ERROR(&g, "js_number", EUSAGE, "is not exact as a number of JavaScript",
+                     JSON("9007199254740993"));
+        EXPECT_ERROR(&g, "js_number", EUSAGE, "is not exact as a number of JavaScript",
+                     JSON("-9007199254740993"));
+        EXPECT_ERROR(&g, "js_number", EUSAGE, "is not exact as a number of JavaScript",
+                     INT(9007199254740993));
+        EXPECT_ERROR(&g, "js_number", EUSAGE, "is not exact as a number of JavaScript",
+                     JSON("123456789012345678901234567890"));
+        guest_close(&g);
+    }
+}
+
 static void nothing_takes_nothing(void **state)
 {
     struct guest g;
@@ -343,6 +417,11 @@ static void wasmedge(void **state)
     EXPECT(&g, "mul", FLOAT, "7.5", INT(3), FLOAT(2.5));
     EXPECT(&g, "pair", JSON, "[8,\"a!\"]", STRING("a"), INT(7));
     EXPECT(&g, "check", INT, "8", INT(4));
+    EXPECT(&g, "add", INT, "-1", JSON("-3"), JSON("2"));
+    EXPECT(&g, "mul", FLOAT, "7.5", JSON("3"), JSON("2.5"));
+    EXPECT_ERROR(&g, "add", EUSAGE, "argument 2 of 'add' is wrong: null", INT(1), JSON("null"));
+    EXPECT_ERROR(&g, "add", EUSAGE, "is out of range for u64", JSON("18446744073709551616"),
+                 INT(1));
     EXPECT_ERROR(&g, "check", EGUEST, "negative", INT(-4));
     guest_close(&g);
 }
@@ -350,17 +429,12 @@ static void wasmedge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kinds),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(signatures),
-        cmocka_unit_test(no_signature),
-        cmocka_unit_test(memory_stays),
-        cmocka_unit_test(two_instances),
-        cmocka_unit_test(limits_hold),
-        cmocka_unit_test(many_arguments),
-        cmocka_unit_test(same_gas),
-        cmocka_unit_test(wasmedge),
-        cmocka_unit_test(nothing_takes_nothing),
+        cmocka_unit_test(kinds),          cmocka_unit_test(nothing_is_bent),
+        cmocka_unit_test(errors),         cmocka_unit_test(signatures),
+        cmocka_unit_test(no_signature),   cmocka_unit_test(memory_stays),
+        cmocka_unit_test(two_instances),  cmocka_unit_test(limits_hold),
+        cmocka_unit_test(many_arguments), cmocka_unit_test(same_gas),
+        cmocka_unit_test(wasmedge),       cmocka_unit_test(nothing_takes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
