@@ -88,6 +88,22 @@ static int check_commands(struct work *w, struct sv_err *err, const struct plat_
     return 0;
 }
 
+/* Likewise: a part that this server has only when it is told to. `none`: the setting's value then.
+ */
+static int check_part(struct work *w, struct sv_err *err, bool granted, const char *setting,
+                      const char *none)
+{
+    char *value = granted ? ctl_setting(w->server, setting) : NULL;
+    bool missing = value && strcmp(value, none) == 0;
+
+    sv_free(value);
+    return missing ? sv_fail(err, SV_EUSAGE, SV_NO_OFFSET,
+                             "the manifest's grants have '%s', which this server does not offer "
+                             "(its setting %s)",
+                             setting, setting)
+                   : 0;
+}
+
 static int check_manifest(struct work *w, struct sv_err *err)
 {
     struct plat_manifest m;
@@ -102,6 +118,10 @@ static int check_manifest(struct work *w, struct sv_err *err)
         snprintf(w->name_buf, sizeof w->name_buf, "%s", m.name);
     if (r == 0)
         r = check_commands(w, err, &m.grants.allow_command);
+    if (r == 0)
+        r = check_part(w, err, m.grants.nn, "nn", "none");
+    if (r == 0)
+        r = check_part(w, err, m.grants.image, "image", "off");
     if (r == 0 && m.usage_key && !w->in->no_key)
         r = ctl_uuid_new(err, w->key);
     plat_manifest_release(&m);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "control/missing.h"
 #include "control/prepare.h"
 #include "platform/jail.h"
 #include "ssvm.h"
@@ -38,6 +39,7 @@ struct child {
     bool command, initialises; /* has `_start`, `_initialize` */
     bool changed;              /* the bytes are not those that came */
     bool random;               /* the initialiser has asked for random bytes */
+    struct sv_buf missing;     /* grants that it needs and has not */
 };
 
 /* An instance of the module, as a request's. */
@@ -61,10 +63,13 @@ static void note(struct child *c, const char *text)
 }
 
 /* An error of the library as one of ours: the numbers are the same. */
-static int fail(struct sv_err *err, const char *what, own ssvm_error *error)
+static int fail(struct child *c, struct sv_err *err, const char *what, own ssvm_error *error)
 {
     int code = -(int)ssvm_error_kind_of(error);
     const char *message = ssvm_error_message(error);
+
+    if (code == SV_ELINK && c->missing.len > 0)
+        message = sv_buf_cstr(&c->missing);
 
     /* A failure of the guest's code: its author's business. */
     if (code == SV_ETRAP || code == SV_EEXIT || code == SV_EEXCEPTION || code == SV_EGUEST)
@@ -247,7 +252,13 @@ static ssvm_error *instantiate(struct child *c, const char *bytes, size_t len,
         error = forbid_random(c, g->linker);
     if (!error)
         error = define(c, g->linker, wasi);
-    return error ? error : ssvm_linker_instantiate(g->linker, g->module, &g->instance);
+    if (!error)
+        error = ssvm_linker_instantiate(g->linker, g->module, &g->instance);
+    if (error && ssvm_error_kind_of(error) == SSVM_ELINK) {
+        sv_buf_clear(&c->missing);
+        ctl_missing_grants(g->module, &c->manifest.grants, &c->missing);
+    }
+    return error;
 }
 
 /* ---- The initialiser ---- */
@@ -319,7 +330,7 @@ static int initialise(struct child *c, struct sv_err *err)
     if (!error)
         error = take_snapshot(c, &g, &bytes, &len);
     if (error)
-        r = fail(err, "its initialiser", error);
+        r = fail(c, err, "its initialiser", error);
     guest_release(&g);
     if (r == 0 && bytes) { /* it lives as long as the process */
         c->bytes = bytes;
@@ -345,7 +356,7 @@ static int add_costs(struct child *c, struct sv_err *err)
         return sv_fail_nomem(err, "a table of costs");
     error = ssvm_costs_append(c->bytes, c->len, table, (size_t)st.st_size, &c->bytes, &c->len);
     if (error)
-        return fail(err, "", error);
+        return fail(c, err, "", error);
     c->changed = true;
     return 0;
 }
@@ -470,7 +481,7 @@ static int smoke(struct child *c, struct sv_err *err)
     int r = 0;
 
     if (error)
-        r = fail(err, c->manifest.smoke.given ? "its smoke test failed" : "", error);
+        r = fail(c, err, c->manifest.smoke.given ? "its smoke test failed" : "", error);
     else if (c->manifest.smoke.given && status != c->manifest.smoke.status)
         r = sv_fail(err, SV_EGUEST, SV_NO_OFFSET, "its smoke test failed: it answered %u, not %llu",
                     status, (unsigned long long)c->manifest.smoke.status);
@@ -496,7 +507,7 @@ static int examine(struct child *c, struct sv_err *err)
     if (!error)
         error = ssvm_module_new(c->engine, c->bytes, c->len, &module);
     if (error)
-        return fail(err, "", error);
+        return fail(c, err, "", error);
     if (ssvm_module_has_costs(module))
         return sv_fail(err, SV_EINVALID, SV_NO_OFFSET,
                        "it has a section 'ssvm.costs': what instructions cost is the server's to "
@@ -551,6 +562,7 @@ int ctl_prepare_child(int argc, char **argv)
     (void)argv;
     own_folder(folder);
     plat_message_init(&c.report, PLAT_NONE);
+    sv_buf_init(&c.missing, SV_ERR_TEXT_MAX);
     r = plat_jail_enter(&err, &jail);
     if (r == 0)
         r = examine(&c, &err);

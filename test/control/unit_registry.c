@@ -54,6 +54,7 @@ static char folder[64];
 static struct plat_table *table; /* the last that was pushed */
 static unsigned tables;
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *nn_setting = "auto", *image_setting = "on";
 
 /* ---- What the registry uses of the rest ---- */
 
@@ -125,6 +126,10 @@ int ctl_pool_every(struct ctl_server *s, unsigned every_ms, void (*fn)(struct ct
 own char *ctl_setting(const struct ctl_server *s, const char *option)
 {
     (void)s;
+    if (strcmp(option, "nn") == 0)
+        return sv_strdup(nn_setting);
+    if (strcmp(option, "image") == 0)
+        return sv_strdup(image_setting);
     return strcmp(option, "max-module") == 0 ? sv_strdup("4096") : NULL;
 }
 
@@ -187,6 +192,56 @@ static void expect_failure(const char *hex, const char *manifest, int code, cons
 
     if (r != code || !strstr(err.text, text))
         fail_msg("%d '%s', not %d '%s'", r, err.text, code, text);
+}
+
+struct import {
+    const char *module, *name;
+    const char *told; /* of a manifest without grants; NULL: nothing about grants */
+};
+
+static size_t put_text(uint8_t *to, const char *text)
+{
+    size_t len = strlen(text);
+
+    to[0] = (uint8_t)len;
+    memcpy(to + 1, text, len);
+    return len + 1;
+}
+
+/* A module that imports these functions, of type () -> (). */
+static size_t make_importer(const struct import *imports, size_t n, uint8_t *ret)
+{
+    static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 2};
+    size_t at = sizeof head + 2, size;
+
+    memcpy(ret, head, sizeof head);
+    ret[at++] = (uint8_t)n;
+    for (size_t i = 0; i < n; i++) {
+        at += put_text(ret + at, imports[i].module);
+        at += put_text(ret + at, imports[i].name);
+        ret[at++] = 0;
+        ret[at++] = 0;
+    }
+    size = at - sizeof head - 2;
+    ret[sizeof head] = (uint8_t)(size & 0x7f) | 0x80;
+    ret[sizeof head + 1] = (uint8_t)(size >> 7);
+    return at;
+}
+
+static void expect_refusal(const struct import *imports, size_t n, const char *grants, int code,
+                           struct sv_err *ret)
+{
+    struct ctl_deployed done;
+    uint8_t bytes[4096];
+    char manifest[400];
+    struct ctl_deploy in = {0};
+    int r;
+
+    snprintf(manifest, sizeof manifest, "name: bad\nmodule: a.wasm\n%s", grants);
+    in.manifest = sv_str_of(manifest);
+    r = deploy_bytes(ret, &in, bytes, make_importer(imports, n, bytes), &done);
+    if (r != code)
+        fail_msg("%s: %d '%s'", imports[0].name, r, ret->text);
 }
 
 /* The table's function, with the table held. */
@@ -463,6 +518,76 @@ static void test_refused(void **state)
     assert_null(f);
 }
 
+#define NOT_GRANTED "it imports what its manifest does not grant: "
+
+/* Each grant that is missing is told before the first call, and as the manifest spells it. */
+static void test_missing_grants(void **state)
+{
+    static const struct import imports[] = {
+        {"ssvm_state", "kv_get", "kv: on (for ssvm_state.kv_get)"},
+        {"ssvm_native", "ssvm_storage_beginStoreTx", "kv: on (for ssvm_native.ssvm_storage_beg"},
+        {"wasmedge_native", "wasmedge_storage_beginStoreTx", "kv: on (for wasmedge_native."},
+        {"ssvm_state", "sql_query", "sql: on (for ssvm_state.sql_query)"},
+        {"ssvm_state", "secret_get", "secret: [NAME] (for ssvm_state.secret_get)"},
+        {"ssvm_state", "http_request", "allow-http: [HOST] (for ssvm_state.http_request)"},
+        {"ssvm_state", "queue_push", "call: [FUNCTION] (for ssvm_state.queue_push)"},
+        {"ssvm_state", "call", "call: [FUNCTION] (for ssvm_state.call)"},
+        {"ssvm_process", "ssvm_process_run", "allow-command: [NAME] (for ssvm_process."},
+        {"wasi_snapshot_preview1", "sock_open", "allow-connect: ['HOST:PORT'] or allow-listen: "},
+        {"wasi", "thread-spawn", "threads: N (for wasi.thread-spawn)"},
+        {"ssvm_image", "ssvm_image_x", "image: on (for ssvm_image.ssvm_image_x)"},
+        {"wasmedge_tensorflow", "wasmedge_tensorflow_create_session", "nn: on (for wasmedge_tens"},
+        {"ssvm_tensorflowlite", "ssvm_tensorflowlite_create_session", "nn: on (for ssvm_tensor"},
+        {"wasi_ephemeral_nn", "load", "nn: on (for wasi_ephemeral_nn.load)"},
+        {"wasi_snapshot_preview1", "sock_shutdown", NULL}, /* of another type, not of a grant */
+        {"wasi_snapshot_preview1", "no_such", NULL},
+        {"ssvm_stat", "kv_get", NULL},
+    };
+    struct sv_err err;
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(imports); i++) {
+        expect_refusal(&imports[i], 1, "", SV_ELINK, &err);
+        if (imports[i].told ? !strstr(err.text, NOT_GRANTED) || !strstr(err.text, imports[i].told)
+                            : strstr(err.text, NOT_GRANTED) || !strstr(err.text, imports[i].name))
+            fail_msg("%s: %s", imports[i].name, err.text);
+    }
+    /* All of them together, each once. */
+    expect_refusal(imports, SV_COUNT(imports), "grants: {sql: on, image: on}\n", SV_ELINK, &err);
+    for (size_t i = 0; i < SV_COUNT(imports); i++) {
+        const char *told = imports[i].told, *at;
+        char word[20];
+
+        if (!told)
+            continue;
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(told, "("), told);
+        at = strstr(err.text, word);
+        if (strncmp(told, "sql", 3) == 0 || strncmp(told, "image", 5) == 0)
+            assert_null(at);
+        else if (!at || strstr(at + 1, word))
+            fail_msg("%s: %s", word, err.text);
+    }
+    /* What is granted is of another type: that is told. */
+    expect_refusal(&imports[0], 1, "grants: {kv: on}\n", SV_ELINK, &err);
+    assert_null(strstr(err.text, NOT_GRANTED));
+}
+
+/* What the server does not offer cannot be granted. */
+static void test_not_offered(void **state)
+{
+    (void)state;
+    nn_setting = "none";
+    image_setting = "off";
+    expect_failure(SAY, "name: bad\nmodule: a.wasm\ngrants: {nn: on}\n", SV_EUSAGE,
+                   "the manifest's grants have 'nn', which this server does not offer");
+    expect_failure(SAY, "name: bad\nmodule: a.wasm\ngrants: {image: on}\n", SV_EUSAGE,
+                   "(its setting image)");
+    nn_setting = "auto";
+    expect_failure(SAY, "name: bad\nmodule: a.wasm\ngrants: {nn: on, image: on}\n", SV_EUSAGE,
+                   "'image'");
+    image_setting = "on";
+}
+
 /* A file that was lost or damaged is made anew by deploying it again. */
 static void test_damaged_blob(void **state)
 {
@@ -621,11 +746,12 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deploy),  cmocka_unit_test(test_rollback),
-        cmocka_unit_test(test_split),   cmocka_unit_test(test_alias),
-        cmocka_unit_test(test_tenants), cmocka_unit_test(test_snapshot),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_damaged_blob),
-        cmocka_unit_test(test_collect), cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_deploy),      cmocka_unit_test(test_rollback),
+        cmocka_unit_test(test_split),       cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_tenants),     cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_missing_grants),
+        cmocka_unit_test(test_not_offered), cmocka_unit_test(test_damaged_blob),
+        cmocka_unit_test(test_collect),     cmocka_unit_test(test_restart),
         cmocka_unit_test(test_many),
     };
 
