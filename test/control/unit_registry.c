@@ -64,7 +64,7 @@ void ctl_workers_push(struct ctl_server *s, struct plat_message *m)
     struct sv_err err = {0};
 
     (void)s;
-    if (m->kind != PLAT_TABLE || m->nfds != 2 || plat_table_open(&err, m->fds[0], &t) < 0)
+    if (m->kind != PLAT_TABLE || m->nfds != 1 || plat_table_open(&err, m->fds[0], &t) < 0)
         abort();
     pthread_mutex_lock(&table_lock);
     plat_table_unref(table);
