@@ -212,7 +212,7 @@ def a_server_and_a_server_that_lies(folder):
         check(ask, DNS)
         s.deploy("b", guest(folder, "-DSERVED"), "allow-connect: ['slow.test:%d']" % PORT, "limits:\n  deadline: 1s\n")
         status, answer = s.ask("POST", "/f/b", "slow.test %d\n" % PORT)
-        assert status == 504 or answer == b"error 78\n", (status, answer)  # whichever of both sees first that its time is over
+        assert status == 504 or answer.startswith(b"error "), (status, answer)  # whichever of both sees first that its time is over
         # Nothing hangs.
         served.until("others are answered", lambda: {x.strip() for x in ask("good").strip().splitlines()} == GOOD)
 
