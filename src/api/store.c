@@ -59,10 +59,11 @@ static own ssvm_error *limits_from(const ssvm_limits *limits, ssvm_limits *ret)
 own ssvm_error *ssvm_store_new(ssvm_engine *e, const ssvm_limits *limits, own ssvm_store **ret)
 {
     struct sv_store_limits l = sv_store_limits_default;
-    struct sv_err err = {0};
+    struct sv_err err;
     ssvm_error *error;
     ssvm_store *s;
 
+    sv_err_init(&err);
     if (!e || !ret)
         return sv_api_error(SSVM_EUSAGE,
                             "ssvm_store_new needs an engine and a place for the store");

@@ -175,10 +175,11 @@ static own ssvm_error *instantiate(const ssvm_template *t, ssvm_store *s, const 
                                    struct sv_extern *imports, struct sv_instance **ret)
 {
     ssvm_error *error = NULL;
-    struct sv_err err = {0};
+    struct sv_err err;
     void *state = NULL, *host_states[SV_API_HOSTS_MAX];
     int r;
 
+    sv_err_init(&err);
     if (t->has_wasi)
         error = open_wasi(s, wasi, &state);
     if (!error && t->has_bindgen && !s->bindgen) {

@@ -216,10 +216,11 @@ static own ssvm_error *finish(struct sv_typed *t, ssvm_result *ret)
 static own ssvm_error *run(struct sv_typed *t, ssvm_result *ret)
 {
     struct sv_extern x;
-    struct sv_err err = {0};
+    struct sv_err err;
     uint32_t index = 0;
     ssvm_error *e;
 
+    sv_err_init(&err);
     e = bindgen_of(t->store, &t->bindgen);
     if (e)
         return e;

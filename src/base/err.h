@@ -16,13 +16,22 @@ enum sv_code {
 
 #define SV_ERR_TEXT_MAX 2000
 
-/* The caller's, fixed size, so that failing needs no memory. Zero-initialise. */
+/* The caller's, fixed size, so that failing needs no memory. Zero-initialise, or sv_err_init. */
 struct sv_err {
     int code;        /* an sv_code, 0 = none */
     bool has_offset; /* `offset` means something */
     uint64_t offset; /* byte offset in the module file */
     char text[SV_ERR_TEXT_MAX];
 };
+
+/* As zeroes would: without writing the whole text, which costs what a small call does. */
+static inline void sv_err_init(struct sv_err *err)
+{
+    err->code = 0;
+    err->has_offset = false;
+    err->offset = 0;
+    err->text[0] = '\0';
+}
 
 /* "No offset" for the `offset` argument of sv_fail. */
 #define SV_NO_OFFSET UINT64_MAX
