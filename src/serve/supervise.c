@@ -731,8 +731,6 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     *s->server = *server;
     server->config = (struct srv_config){0}; /* moved */
     srv_upgrade_take(s);
-    if (!s->tally) /* the program before has left none */
-        s->tally = srv_tally_new(s->nworkers, &s->tally_fd);
     if (!srv_worker_open_root(s->server) || !srv_listen_open(s->server) ||
         !srv_data_open(s->server, &s->user, s->control_program[0]))
         return SRV_STATUS_ERROR;
@@ -742,6 +740,8 @@ int srv_supervise(struct srv_server *server, int argc, char **argv)
     }
     open_watch(s);
     s->has_control = s->server->data[0];
+    if (!s->tally && s->has_control) /* the program before has left none */
+        s->tally = srv_tally_new(s->nworkers, &s->tally_fd);
     if (s->has_control)
         srv_rings_take(s);
     if (s->control.pid > 0)

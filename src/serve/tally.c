@@ -20,7 +20,6 @@
     0x31796c6c61745653ULL /* the form of this memory: another program may have made it             \
                            */
 #define PROBES 32
-#define SLOTS_LEAST 64
 #define SLOTS_MORE 8 /* than two generations */
 #define TRIES 64     /* of workers that want the last place at the same moment */
 #define TURN_MS 20   /* who does not take his turn for so long has lost it */
@@ -33,7 +32,6 @@
 struct srv_place {
     _Atomic uint64_t due_ns;
     _Atomic uint64_t turn; /* slot + 1, and 16 bits above it the ms since; 0: nobody's */
-    uint64_t rest[6];
     _Atomic uint64_t
         words[]; /* by slot; two workers' may share a line: with limits there are few */
 };
@@ -99,8 +97,6 @@ own struct srv_tally *srv_tally_new(unsigned workers, own int *ret_fd)
     struct srv_tally *t = NULL;
 
     *ret_fd = -1;
-    if (slots < SLOTS_LEAST)
-        slots = SLOTS_LEAST;
     /* A worker must not be able to take memory away that others have mapped. */
     if (fd >= 0 && ftruncate(fd, (off_t)all_bytes(slots)) == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
