@@ -122,6 +122,22 @@ def built(scratch):
         check(f"{tier} std without room", ["--tier", tier, "--threads", "2", std], 134, None, "failed to spawn thread")
 
 
+def sockets(scratch):
+    """Descriptors closed under others' poll, accept, receive and send, and the end of all in the middle of it. All threads may come to wait for each
+    other, and a busy machine may not come to the end in time: the time limit ends it then, too."""
+    try:
+        guest = c_guest(HERE / "guest/sockets.c", scratch / "sockets.wasm")
+    except Missing:
+        return  # `built` has said it
+    grants = ["--threads", "8", "--allow-connect=127.0.0.1:*", "--allow-listen=127.0.0.1:*"]
+    for tier in TIERS:
+        for how, limit, status, err in (("exit", 60000, 7, ""), ("trap", 60000, 134, "unreachable"), ("stay", 700, 134, "deadline")):
+            for seed in "123":
+                got = run(["--tier", tier, *grants, "--time-limit", str(limit), guest, how, seed])
+                good = got[0] == status and err in got[2] or got[0] == 134 and "deadline" in got[2]
+                report(f"{tier} sockets {how} {seed}", None if good else f"got {got}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
@@ -144,6 +160,7 @@ def main():
             for i, (text, err) in enumerate(NOT_FOR_THREADS):
                 check(f"{tier} not for threads {i}", [*common, wat(text, scratch / f"not{i}.wasm")], 134, "", err)
         built(scratch)
+        sockets(scratch)
         check("no grant", ["--invoke", "sum", guest, "1"], 1, "", "--threads N")
         check("no grant for the memory", ["--invoke", "sum", guest, "1"], 1, "", "'env.memory' (memory 1..64 shared)")
         for n in ("0", "1025", "x"):
