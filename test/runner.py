@@ -5,6 +5,7 @@ shows the last two kinds again where its output ends.
 """
 import os
 import random
+import signal
 import time
 import traceback
 
@@ -72,6 +73,32 @@ def run(tests, names=(), call=None):
                 failed -= 1
     print("%d passed, %d failed, %d skipped" % (len(tests) - skipped - failed, failed, skipped), flush=True)
     return failed != 0
+
+
+def stop(pid, patience=120):
+    """Stop a process, and wait until it stands still: each of its threads does so when it next runs, which may be late."""
+    os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + patience
+    while True:
+        states = set()
+        for task in os.listdir("/proc/%d/task" % pid):
+            try:
+                with open("/proc/%d/task/%s/stat" % (pid, task)) as f:
+                    states.add(f.read().rpartition(") ")[2][0])
+            except OSError:
+                pass  # the thread has ended
+        if states <= set("TtXZ"):
+            return
+        assert time.monotonic() < end, "process %d does not stop: its threads are in %s" % (pid, states)
+        time.sleep(0.005)
+
+
+def nothing_waits(port, client):
+    """The server of 127.0.0.1:`port` has read what a connection brought: nothing waits at its end or, not yet acknowledged, at ours."""
+    ends = ["0100007F:%04X" % port, "0100007F:%04X" % client.getsockname()[1]]
+    with open("/proc/net/tcp") as f:
+        queues = [words[4] for words in map(str.split, f) if sorted(words[1:3]) == sorted(ends)]
+    return len(queues) == 2 and set(queues) == {"00000000:00000000"}
 
 
 def renamed(call, f):

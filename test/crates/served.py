@@ -202,11 +202,13 @@ def waiting_for_control_ends_with_the_client(folder):
     with with_function(folder, "allow-command: [sh]\nkv: on", "--allow-command", "sh", "--call-time", "1000s") as s:
         key = s.words("a", "store", 7).strip()
         control = s.find("ssvm-control")
-        os.kill(control, signal.SIGSTOP)
+        lib.runner.stop(control)
         try:
             body = "load\n%s\n" % key
             client = socket.create_connection(("127.0.0.1", s.port))
             client.sendall(("POST /f/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)).encode())
+            # A reset takes with it what has not been read: then there is no request.
+            until("the request is read", lambda: lib.runner.nothing_waits(s.port, client))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
             until("the call has ended", lambda: any(x.get("lost") for x in s.log()))

@@ -240,7 +240,7 @@ def handed_on():
                 c = Client(s)
                 same(c.request("POST", ALONE + "hello/say", b"x").status, 200)  # its loop has a connection that waits
                 pid = s.own()[0]
-                stand_still(pid)
+                base.runner.stop(pid)
                 chunked = path != "hello/say" and size < 20001
                 c.send(b"POST /t/alone/f/%s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" %
                        (path.encode(), b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size))
@@ -268,7 +268,7 @@ class Impostor:
     def __init__(self, s):
         same(s.hello()[0], 200)
         self.pid = s.own()[0]
-        stand_still(self.pid)
+        base.runner.stop(self.pid)
         argument = [a for a in open("/proc/%d/cmdline" % self.pid).read().split("\0") if a.startswith("--role=")][0]
         self.door = socket.socket(fileno=take_fds(self.pid, [int(argument.split(":")[4])])[0])
         self.since = time.time()
@@ -661,7 +661,7 @@ class Channel:
         self.pid = pid
         argument = [a for a in open("/proc/%d/cmdline" % pid).read().split("\0") if a.startswith("--role=")][0]
         numbers = [int(n) for n in re.findall(r":(\d+)", argument)]
-        stand_still(pid)
+        base.runner.stop(pid)
         try:
             self.sock = socket.socket(fileno=take_fds(pid, [numbers[1 if number is None else number]])[0])
         except Skip:

@@ -254,10 +254,10 @@ def all_killed():
     """Nobody has had the time to count anything: control is stopped, then all are killed."""
     def kill(server, load):
         control = server.processes("ssvm-control")[0]
-        os.kill(control, signal.SIGSTOP)
+        runner.stop(control)
         answered = sum(load.answered.values())
         until("there is more", lambda: sum(load.answered.values()) > answered + REQUESTS // 16)
-        os.kill(server.process.pid, signal.SIGSTOP)  # it starts nobody in the meantime
+        runner.stop(server.process.pid)  # it starts nobody in the meantime
         for pid in server.processes("ssvm-worker") + [control]:
             os.kill(pid, signal.SIGKILL)
 

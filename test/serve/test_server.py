@@ -288,17 +288,6 @@ def until(what, f, pause=0.05):
     raise AssertionError("never: %s%s" % (what, " (%r)" % broken if broken else ""))
 
 
-def nothing_waits(s, c):
-    """The server has read what a connection brought."""
-    client = "0100007F:%04X" % c.s.getsockname()[1]
-    for line in open("/proc/net/tcp"):
-        words = line.split()
-        if words[1:3] == ["0100007F:%04X" % s.port, client] or words[1:3] == [client, "0100007F:%04X" % s.port]:
-            if words[4] != "00000000:00000000":
-                return False
-    return True
-
-
 def best_of(n, f):
     """f() without a failed assertion, once in n times: for what must be done before something else is, and a busy machine may be late with."""
     for i in range(n):
@@ -559,7 +548,7 @@ def memory_for_bodies_is_bounded():
         s.function("wordcount")
         body = b"x" * 3000000
         first = Client(s).send(b"POST /f/wordcount HTTP/1.1\r\nHost: a\r\nContent-Length: 3000001\r\n\r\n" + body)
-        until("it is read", lambda: nothing_waits(s, first))
+        until("it is read", lambda: runner.nothing_waits(s.port, first.s))
         answer = s.call("POST", "/f/wordcount", body)
         same((answer.status, answer["retry-after"]), (503, "1"))
         same(first.send(b"x").reply().status, 200)
