@@ -253,6 +253,7 @@ SSVM_API own ssvm_error *ssvm_module_new(ssvm_engine *, const void *bytes, size_
 SSVM_API own ssvm_error *ssvm_module_open(ssvm_engine *, const char *path, own ssvm_module **ret);
 SSVM_API void ssvm_module_delete(own ssvm_module *);
 
+#define SSVM_COSTS_MAX (1 << 20) /* bytes of a table of costs */
 /* The module of `len` bytes with a table of costs as its last section: lines "INSTRUCTION COST" and
  * "import MODULE.NAME COST" (doc/format/costs.md). Nothing is looked at here: ssvm_module_new of an
  * engine with config.module_costs refuses a wrong table, with its line. *ret is the caller's, for

@@ -6,7 +6,6 @@
 
 #define NAME_LEN (sizeof SV_COSTS_SECTION - 1)
 #define HEAD (1 + 5 + 1 + NAME_LEN)
-#define TABLE_MAX ((size_t)1 << 20)
 #define JOINED_MAX ((size_t)1 << 31)
 
 own ssvm_error *ssvm_costs_append(const void *bytes, size_t len, const char *table,
@@ -17,7 +16,7 @@ own ssvm_error *ssvm_costs_append(const void *bytes, size_t len, const char *tab
     struct sv_buf buf;
     bool ok;
 
-    if (!bytes || !table || !ret || !ret_len || table_len > TABLE_MAX)
+    if (!bytes || !table || !ret || !ret_len || table_len > SSVM_COSTS_MAX)
         return sv_api_error(SSVM_EUSAGE, "ssvm_costs_append needs a module, a table of at most "
                                          "1 MiB and a place for the result");
     for (int i = 0; i < 5; i++)

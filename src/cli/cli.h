@@ -198,9 +198,9 @@ struct cli_values {
 bool cli_values_read(char **argv, int argc, struct cli_values *ret);
 void cli_values_release(struct cli_values *);
 #define CLI_FILE_MAX (1ull << 30) /* bytes that are read whole */
-/* The whole of a file; `fd` is closed unless it is standard input. *ret: to free. False = reported.
- */
-bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len);
+/* The whole of a file, of `max` bytes at most; `fd` is closed unless it is standard input. *ret: to
+ * free. False = reported. */
+bool cli_read_all(const char *name, int fd, size_t max, own char **ret, size_t *ret_len);
 
 /* The module, with the costs of --gas-table: of that file, of its own (CLI_COSTS_OF_MODULE), or as
  * usual (NULL); an engine with module_costs is needed but for the last. 0, or the exit status of a

@@ -149,7 +149,7 @@ static int read_module(const struct compile *c, ssvm_engine *engine, const char 
     if (strcmp(file, "-") != 0)
         return cli_module_open(engine, file, c->costs, ret);
     /* A jail may let us read it, but not open it anew by a name. */
-    if (!cli_read_all("standard input", STDIN_FILENO, &bytes, &len))
+    if (!cli_read_all("standard input", STDIN_FILENO, CLI_FILE_MAX, &bytes, &len))
         return CLI_STATUS_ERROR;
     error = ssvm_module_new(engine, bytes, len, ret);
     free(bytes);

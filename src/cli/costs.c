@@ -6,10 +6,10 @@
 
 #include "cli/cli.h"
 
-static bool read_file(const char *path, own char **ret, size_t *ret_len)
+static bool read_file(const char *path, size_t max, own char **ret, size_t *ret_len)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    bool ok = fd >= 0 && cli_read_all(path, fd, ret, ret_len);
+    bool ok = fd >= 0 && cli_read_all(path, fd, max, ret, ret_len);
 
     if (fd < 0)
         cli_message("cannot read '%s': %s", path, strerror(errno));
@@ -25,7 +25,8 @@ int cli_module_open(ssvm_engine *engine, const char *file, const char *costs, ow
     if (!costs || strcmp(costs, CLI_COSTS_OF_MODULE) == 0) {
         e = ssvm_module_open(engine, file, ret);
     } else {
-        bool ok = read_file(costs, &table, &table_len) && read_file(file, &bytes, &len);
+        bool ok = read_file(costs, SSVM_COSTS_MAX, &table, &table_len) &&
+                  read_file(file, CLI_FILE_MAX, &bytes, &len);
 
         if (ok)
             e = ssvm_costs_append(bytes, len, table, table_len, &joined, &joined_len);

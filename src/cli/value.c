@@ -8,22 +8,28 @@
 
 #include "cli/cli.h"
 
-bool cli_read_all(const char *name, int fd, own char **ret, size_t *ret_len)
+bool cli_read_all(const char *name, int fd, size_t max, own char **ret, size_t *ret_len)
 {
     char *data = NULL;
     size_t len = 0, cap = 0;
     ssize_t n = 0;
 
     for (;;) {
-        if (len == cap) {
+        if (len == cap && len <= max) {
             char *more;
+
             cap = cap ? cap * 2 : 65536;
-            more = cap <= CLI_FILE_MAX ? realloc(data, cap) : NULL;
+            cap = cap > max ? max + 1 : cap;
+            more = realloc(data, cap);
             if (!more) {
-                cli_message("'%s': too large", name);
+                cli_message("'%s': out of memory", name);
                 goto fail;
             }
             data = more;
+        }
+        if (len > max) {
+            cli_message("'%s': larger than %zu bytes", name, max);
+            goto fail;
         }
         n = read(fd, data + len, cap - len);
         if (n < 0 && errno == EINTR)
@@ -53,7 +59,7 @@ static bool read_arg(const char *name, int fd, ssvm_arg *ret)
     char *data;
     size_t len;
 
-    if (!cli_read_all(name, fd, &data, &len))
+    if (!cli_read_all(name, fd, CLI_FILE_MAX, &data, &len))
         return false;
     *ret = (ssvm_arg){.kind = SSVM_ARG_BYTES, .bytes = data, .len = len};
     return true;

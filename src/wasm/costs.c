@@ -5,6 +5,7 @@
 
 #define COST_MAX 255 /* a block's sum, of at most limits.h's bytes, stays below 2^32 */
 #define IMPORT_COST_MAX 1000000000
+#define LINES_MAX 4096 /* each is looked for among all instructions, or all imports of a module */
 
 struct table {
     struct sv_err *err;
@@ -20,16 +21,16 @@ static int fail(const struct table *t, const char *what, struct sv_str word)
 
 static int read_cost(const struct table *t, struct sv_str word, uint32_t max, uint32_t *ret)
 {
-    uint32_t n = 0;
+    uint64_t n = 0;
 
     for (size_t i = 0; i < word.len; i++) {
         if (word.ptr[i] < '0' || word.ptr[i] > '9' || n > max)
             return fail(t, "no cost in this range:", word);
-        n = 10 * n + (uint32_t)(word.ptr[i] - '0');
+        n = 10 * n + (uint64_t)(word.ptr[i] - '0');
     }
     if (word.len == 0 || n > max)
         return fail(t, "no cost in this range:", word);
-    *ret = n;
+    *ret = (uint32_t)n;
     return 0;
 }
 
@@ -145,9 +146,10 @@ int sv_costs_read(struct sv_err *err, struct sv_module *m)
     p = (const char *)m->bytes + section->offset;
     for (end = p + section->len; p < end && r == 0;) {
         const char *newline = memchr(p, '\n', (size_t)(end - p));
+        struct sv_str line = {p, (size_t)((newline ? newline : end) - p)};
 
-        t.line++;
-        r = read_line(&t, (struct sv_str){p, (size_t)((newline ? newline : end) - p)});
+        r = ++t.line > LINES_MAX ? fail(&t, "one more than there may be:", line)
+                                 : read_line(&t, line);
         p = newline ? newline + 1 : end;
     }
     return r;

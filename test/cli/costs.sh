@@ -46,6 +46,22 @@ refused "too many words" 'call 1 2 3 4 5' "line 1: there is no instruction 'call
 refused "a word of nothing" 'import 1' "line 1: there is no instruction 'import'"
 refused "an import without its module" 'import fd_write 1' "line 1: imports are MODULE.NAME, not 'fd_write'"
 refused "an import that costs too much" 'import a.b 1000000001' "line 1: no cost in this range"
+# Numbers that would be small ones if they went round in 32 bits (0 and 8) or in 64.
+for n in 4294967296 8589934600 18446744073709551616 10000000000000000000000000000000; do
+    refused "a cost that goes round: $n" "import a.b $n" "line 1: no cost in this range: '$n'"
+    refused "of an instruction: $n" "call $n" "line 1: no cost in this range: '$n'"
+done
+# As many lines as there may be, and one more; the last of two lines for the same holds.
+seq 1 4095 | sed 's/.*/local.get 7/' >lines.gas
+printf 'local.get 5\n' >>lines.gas
+printf 'local.get 5\n' >one.gas
+line "$(turns --tier interp --gas-table one.gas)" "4,096 lines" turns --tier interp --gas-table lines.gas
+printf 'local.get 5\n' >>lines.gas
+check "4,097 lines" 1 "" "table of costs, line 4097: one more than there may be: 'local.get 5'" turns --gas-table lines.gas
+# What is larger is not read on: the second has no end.
+head -c 1048577 /dev/zero | tr '\0' '#' >large.gas
+check "a large table" 1 "" "'large.gas': larger than 1048576 bytes" turns --gas-table large.gas
+check "one without an end" 1 "" "'/dev/zero': larger than 1048576 bytes" turns --gas-table /dev/zero
 refused "no text" 'call\0 1' "line 1: there is no instruction 'call"
 check "no table" 1 "" "cannot read 'nothing.gas'" turns --gas-table nothing.gas
 check "no module" 1 "" "not a wasm file" "$SSVM" --gas-table a.gas a.gas
