@@ -278,16 +278,20 @@ static const struct row *find_row(const char *name, size_t len)
 static const char *join_list(struct srv_config *config, const struct plat_yaml *list,
                              const struct plat_yaml **bad)
 {
-    const char *all = NULL;
+    size_t len = 0;
+    char *all, *p;
 
     for (const struct plat_yaml *node = list->first; node; node = node->next) {
         if (node->kind != PLAT_YAML_SCALAR || !*node->text || strchr(node->text, ',')) {
             *bad = node;
             return NULL;
         }
-        all = all ? join(&config->arena, all, node->text) : node->text;
-        if (!all)
-            return NULL;
+        len += strlen(node->text) + 1;
+    }
+    p = all = sv_arena_alloc(&config->arena, len + 1);
+    for (const struct plat_yaml *node = list->first; all && node; node = node->next) {
+        p = stpcpy(p, node->text);
+        *p++ = node->next ? ',' : '\0';
     }
     return all;
 }

@@ -140,6 +140,26 @@ static void file_refusals(void **state)
     srv_config_release(&config);
 }
 
+/* As many values as a file may have take the memory of a few copies of them. */
+static void long_list(void **state)
+{
+    enum { VALUES = 9000, VALUE_LEN = 40 };
+    size_t line = VALUE_LEN + 3, head = sizeof "allow-command:\n" - 1;
+    char *text = calloc(1, head + VALUES * line + 1), *at = text + head;
+    struct srv_config config;
+
+    (void)state;
+    assert_non_null(text);
+    memcpy(text, "allow-command:\n", head);
+    for (int i = 0; i < VALUES; i++)
+        at += sprintf(at, "- %0*d\n", VALUE_LEN, i);
+    assert_int_equal(read_file(&config, text, ".", "--calls=9"), SRV_CONFIG_RUN);
+    assert_int_equal(strlen(config.allow_command), VALUES * (VALUE_LEN + 1) - 1);
+    assert_memory_equal(config.allow_command + VALUES * (VALUE_LEN + 1) - 5, "8999", 5);
+    srv_config_release(&config);
+    free(text);
+}
+
 /* What is printed is a settings file that gives the same again. */
 static void printed(void **state)
 {
@@ -171,9 +191,9 @@ static void printed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(units), cmocka_unit_test(refusals),
-                                       cmocka_unit_test(file), cmocka_unit_test(file_refusals),
-                                       cmocka_unit_test(printed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(units),     cmocka_unit_test(refusals),
+                                       cmocka_unit_test(file),      cmocka_unit_test(file_refusals),
+                                       cmocka_unit_test(long_list), cmocka_unit_test(printed)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
