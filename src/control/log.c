@@ -23,6 +23,7 @@
 #define FILE_DAYS 14
 #define WRITE_MS 100
 #define TEXT_BYTES (64U << 10) /* of a message */
+#define NAME_BYTES 128         /* of a tenant, a function, a request */
 #define LINE_BYTES (6 * TEXT_BYTES + 4096)
 #define SCAN_BYTES (64U << 20) /* looked through for one answer */
 #define PIECE_BYTES (256U << 10)
@@ -436,6 +437,15 @@ void ctl_log_record(struct ctl_server *server, const struct plat_record *r)
     pthread_mutex_unlock(&log->lock);
 }
 
+/* Of a message: no name of the server's is longer. */
+static struct sv_str name_of(const struct plat_message *m, enum plat_tag tag)
+{
+    struct sv_str name = plat_get(m, tag);
+
+    name.len = name.len < NAME_BYTES ? name.len : NAME_BYTES;
+    return name;
+}
+
 int ctl_log_note(struct ctl_server *server, struct sv_err *err, struct plat_message *m,
                  struct plat_message *ret)
 {
@@ -448,8 +458,8 @@ int ctl_log_note(struct ctl_server *server, struct sv_err *err, struct plat_mess
         memcpy(event, name.ptr, name.len);
         event[name.len] = '\0';
     }
-    put_line(server->log, CTL_LOG_INFO, event, plat_get(m, PLAT_TAG_TENANT),
-             plat_get(m, PLAT_TAG_FUNCTION), plat_get(m, PLAT_TAG_REQUEST_ID),
+    put_line(server->log, CTL_LOG_INFO, event, name_of(m, PLAT_TAG_TENANT),
+             name_of(m, PLAT_TAG_FUNCTION), name_of(m, PLAT_TAG_REQUEST_ID),
              plat_get(m, PLAT_TAG_TEXT));
     return 0;
 }
@@ -505,7 +515,7 @@ struct reader {
     struct sv_buf *out;
     own char *piece; /* of a file, and the line that it ends in */
     unsigned lines, max;
-    size_t scanned;
+    size_t scanned, most; /* bytes that were looked at, that may be */
 };
 
 static void put_answer(struct reader *r, const char *line, size_t len)
@@ -519,7 +529,7 @@ static void put_answer(struct reader *r, const char *line, size_t len)
  */
 static void read_file(struct reader *r, int fd, uint64_t *at, uint64_t end)
 {
-    while (*at < end && r->lines < r->max && r->scanned < SCAN_BYTES) {
+    while (*at < end && r->lines < r->max && r->scanned < r->most) {
         size_t want =
             end - *at < PIECE_BYTES + LINE_BYTES ? (size_t)(end - *at) : PIECE_BYTES + LINE_BYTES;
         ssize_t n = pread(fd, r->piece, want, (off_t)*at);
@@ -562,7 +572,7 @@ static void read_on(struct ctl_log *log, struct reader *r, struct place *place, 
             close(fd);
         }
         whole = fd < 0 || place->at >= bytes ||
-                (place->at == before && r->lines < r->max && r->scanned < SCAN_BYTES);
+                (place->at == before && r->lines < r->max && r->scanned < r->most);
         if (!whole || place->file == end.file)
             return;
         place->file++;
@@ -576,7 +586,7 @@ static uint64_t read_back(struct reader *r, int fd, uint64_t end, unsigned *left
 {
     uint64_t line_end = end, at = end;
 
-    while (at > 0 && *left > 0 && r->scanned < SCAN_BYTES) {
+    while (at > 0 && *left > 0 && r->scanned < r->most) {
         size_t want =
             line_end < PIECE_BYTES + LINE_BYTES ? (size_t)line_end : PIECE_BYTES + LINE_BYTES;
         uint64_t from = line_end - want;
@@ -619,10 +629,12 @@ static struct place find_tail(struct ctl_log *log, struct reader *r, struct plac
             place.at = read_back(r, fd, place.at, &left);
             close(fd);
         }
-        if (left == 0 || place.file <= first || r->scanned >= SCAN_BYTES)
+        if (left == 0 || place.file <= first || r->scanned >= r->most)
             break;
         place.file--;
     }
+    /* Reading on from there comes to the end, or the last lines would be missing. */
+    r->most = r->scanned < r->most ? r->most : r->scanned + 1;
     r->scanned = 0;
     return place;
 }
@@ -673,7 +685,8 @@ int ctl_log_read(struct ctl_server *server, struct sv_err *err, const struct ctl
     bool follow = q->cursor && q->cursor[0];
     unsigned wait_ms = q->wait_ms < WAIT_MS_MAX ? q->wait_ms : WAIT_MS_MAX;
     uint64_t due = sv_clock_ns() + (uint64_t)wait_ms * 1000000, now;
-    struct reader r = {.query = q, .out = ret, .max = q->max ? q->max : LINES_DEFAULT};
+    struct reader r = {
+        .query = q, .out = ret, .max = q->max ? q->max : LINES_DEFAULT, .most = SCAN_BYTES};
     struct place place, end;
 
     if (r.max > LINES_MAX)
@@ -693,7 +706,7 @@ int ctl_log_read(struct ctl_server *server, struct sv_err *err, const struct ctl
     for (;;) {
         read_on(log, &r, &place, end);
         now = sv_clock_ns();
-        if (r.lines > 0 || !follow || now >= due || r.scanned >= SCAN_BYTES)
+        if (r.lines > 0 || !follow || now >= due || r.scanned >= r.most)
             break;
         pthread_mutex_lock(&log->lock);
         wait_more(log, place, (unsigned)((due - now) / 1000000));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "control/state_tenant.h"
 #include "platform/record.h"
 
 #define JOBS_MAX 10000 /* of a tenant */
@@ -110,9 +111,10 @@ int ctl_queue_push(struct ctl_server *server, struct sv_err *err, struct plat_me
     int r;
 
     (void)plat_get_u64(request, PLAT_TAG_TTL_MS, &delay);
-    if (!tenant || !function || !*function || strlen(function) > NAME_MAX_BYTES ||
-        (path && strlen(path) > PATH_MAX_BYTES))
-        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a job names no function");
+    if (!tenant || strlen(tenant) > CTL_TENANT_MAX || !function || !*function ||
+        strlen(function) > NAME_MAX_BYTES || strlen(text(path)) > PATH_MAX_BYTES ||
+        strlen(text(type)) > NAME_MAX_BYTES || strlen(text(trace)) > NAME_MAX_BYTES)
+        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "a job names no function, or says too much");
     else
         r = ctl_queue_add(server, err, &job, delay > CTL_JOB_DELAY_MAX_MS ? -1 : (int64_t)delay,
                           &id);

@@ -41,9 +41,16 @@ static void put(json_t *object, const char *name, own json_t *value)
         json_object_set_new(object, name, value);
 }
 
+/* A worker that was taken over may say more than any other does. */
+static struct sv_str cut(struct sv_str s)
+{
+    s.len = s.len < CTL_WHY_TEXT_MAX ? s.len : CTL_WHY_TEXT_MAX;
+    return s;
+}
+
 static json_t *text_of(struct sv_str s)
 {
-    size_t len = s.len < CTL_WHY_TEXT_MAX ? s.len : CTL_WHY_TEXT_MAX;
+    size_t len = cut(s).len;
     struct sv_buf clean;
     json_t *ret = NULL;
 
@@ -104,10 +111,12 @@ static json_t *limits_of(const char *text)
     json_t *limits = json_object();
 
     while (*text) {
-        size_t len = strcspn(text, "\n"), name = strcspn(text, " ");
+        size_t len = strcspn(text, "\n");
+        const char *space = memchr(text, ' ', len);
+        size_t name = space ? (size_t)(space - text) : len;
         char key[40];
 
-        if (name < len && name < sizeof key) {
+        if (space && name < sizeof key) {
             memcpy(key, text, name);
             key[name] = '\0';
             put(limits, key, json_integer(strtoll(text + name + 1, NULL, 10)));
@@ -145,10 +154,17 @@ static void put_text(json_t *object, const char *name, const struct plat_message
     put(object, name, text_of(plat_get(m, tag)));
 }
 
+static own char *take_lines(const struct plat_message *m, enum plat_tag tag)
+{
+    struct sv_str s = cut(plat_get(m, tag));
+
+    return sv_strndup(s.ptr, s.len);
+}
+
 static own char *detail_of(const struct plat_record *r, const struct plat_message *m)
 {
-    char *backtrace = plat_get_text(m, PLAT_TAG_BACKTRACE);
-    char *limits = plat_get_text(m, PLAT_TAG_LIMITS), *hosts = plat_get_text(m, PLAT_TAG_HOSTS);
+    char *backtrace = take_lines(m, PLAT_TAG_BACKTRACE);
+    char *limits = take_lines(m, PLAT_TAG_LIMITS), *hosts = take_lines(m, PLAT_TAG_HOSTS);
     json_t *detail = json_object();
     char *ret;
 
@@ -178,14 +194,6 @@ static own char *detail_of(const struct plat_record *r, const struct plat_messag
     return ret;
 }
 
-static void end_strings(struct plat_record *r)
-{
-    r->id[sizeof r->id - 1] = r->trace[sizeof r->trace - 1] = '\0';
-    r->tenant[sizeof r->tenant - 1] = r->function[sizeof r->function - 1] = '\0';
-    r->digest[sizeof r->digest - 1] = r->code[sizeof r->code - 1] = '\0';
-    r->method[sizeof r->method - 1] = '\0';
-}
-
 int ctl_why_note(struct ctl_server *server, struct sv_err *err, struct plat_message *m,
                  struct plat_message *ret)
 {
@@ -196,8 +204,7 @@ int ctl_why_note(struct ctl_server *server, struct sv_err *err, struct plat_mess
     (void)ret;
     if (bytes.len != sizeof failure.record)
         return sv_fail(err, SV_EMALFORMED, SV_NO_OFFSET, "a failure without its record");
-    memcpy(&failure.record, bytes.ptr, bytes.len);
-    end_strings(&failure.record);
+    plat_record_read(&failure.record, bytes.ptr);
     failure.detail = detail_of(&failure.record, m);
     pthread_mutex_lock(&why->lock);
     if (failure.detail && why->npending < PENDING_MAX) {

@@ -201,13 +201,12 @@ static void correct_text(char *text, size_t size)
     }
 }
 
-/* A writer is not trusted: its strings are such, and its numbers no larger than can be added up. */
-static void copy_record(const struct slot *slot, struct plat_record *ret)
+void plat_record_read(struct plat_record *ret, const void *bytes)
 {
     uint64_t *const numbers[] = {&ret->wall_ns, &ret->wait_ns,     &ret->run_ns,   &ret->cpu_ns,
                                  &ret->gas,     &ret->memory_peak, &ret->bytes_in, &ret->bytes_out};
 
-    memcpy(ret, slot->record, sizeof *ret);
+    memcpy(ret, bytes, sizeof *ret);
     correct_text(ret->id, sizeof ret->id);
     correct_text(ret->trace, sizeof ret->trace);
     correct_text(ret->tenant, sizeof ret->tenant);
@@ -298,7 +297,7 @@ size_t plat_ring_read(struct plat_ring *ring, uint64_t *position, struct plat_re
         if (!is_at(word, at))
             break;
         if (state_of(word) == DONE)
-            copy_record(slot, &ret[count++]);
+            plat_record_read(&ret[count++], slot->record);
         else if (state_of(word) == WRITING && !pass_over(slot, word, at))
             break;
     }

@@ -77,9 +77,12 @@ bool plat_ring_host_read(const struct plat_ring *, unsigned number,
  * still is, and nothing was written. A writer that is killed in the middle leaves a record that the
  * reader passes over. */
 bool plat_ring_write(struct plat_ring *, const struct plat_record *, unsigned wait_ms);
+/* What the bytes of a record say. A writer is not trusted: strings become such, and UTF-8, which
+ * databases take; numbers no larger than can be added up. */
+void plat_record_read(struct plat_record *ret, const void *bytes);
 /* Copy at most n records from *position on (a count since the ring's birth, 0 first) to `ret`, and
- * move *position behind them. Strings are UTF-8, whatever was written. One reader. Does not free
- * their places. */
+ * move *position behind them. As plat_record_read does it. One reader. Does not free their
+ * places. */
 size_t plat_ring_read(struct plat_ring *, uint64_t *position, struct plat_record *ret, size_t n);
 /* All writers are dead, and there are none yet: what they have not finished is passed over. */
 void plat_ring_settle(struct plat_ring *);

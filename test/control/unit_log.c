@@ -156,6 +156,14 @@ static void rotates(void **state)
     text = read_log((struct ctl_log_query){.tenant = "rotate", .function = "tenth", .max = 100});
     assert_int_equal(lines_of(text), 100);
     sv_free(text);
+    /* Whose lines are few finds the last ones behind more of others' than are looked through. */
+    for (unsigned i = 0; i < 20; i++) {
+        event("rotate", "f", big);
+        event("few", "f", "the last");
+        text = read_log((struct ctl_log_query){.tenant = "few"});
+        assert_int_equal(lines_of(text), i + 1);
+        sv_free(text);
+    }
 }
 
 static void disk_is_full(void **state)
@@ -185,6 +193,33 @@ static void disk_is_full(void **state)
     sv_free(text);
 }
 
+/* Of a worker that was taken over: names are cut, and the line is one that readers find. */
+static void long_names(void **state)
+{
+    size_t len = 16 << 20;
+    char *name = malloc(len), *text;
+    struct plat_message m;
+    struct sv_err err = {0};
+
+    (void)state;
+    assert_non_null(name);
+    memset(name, '"', len); /* at its longest when escaped */
+    plat_message_init(&m, PLAT_LOG);
+    plat_put_str(&m, PLAT_TAG_NAME, "long");
+    plat_put_str(&m, PLAT_TAG_TENANT, "names");
+    plat_put(&m, PLAT_TAG_FUNCTION, name, len);
+    plat_put(&m, PLAT_TAG_REQUEST_ID, name, len);
+    plat_put(&m, PLAT_TAG_TEXT, name, len);
+    assert_int_equal(ctl_log_note(&server, &err, &m, NULL), 0);
+    plat_message_release(&m);
+    event("names", "f", "behind it");
+    text = read_log((struct ctl_log_query){.tenant = "names"});
+    assert_int_equal(lines_of(text), 2);
+    sv_free(text);
+    assert_int_equal(ctl_log_lost(&server), 0);
+    free(name);
+}
+
 /* The next process goes on where this one was, in the middle of a line or not. */
 static void starts_again(void **state)
 {
@@ -207,8 +242,9 @@ static void starts_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(filters),      cmocka_unit_test(follows),      cmocka_unit_test(rotates),
-        cmocka_unit_test(disk_is_full), cmocka_unit_test(starts_again),
+        cmocka_unit_test(filters),    cmocka_unit_test(follows),
+        cmocka_unit_test(rotates),    cmocka_unit_test(disk_is_full),
+        cmocka_unit_test(long_names), cmocka_unit_test(starts_again),
     };
     struct sv_err err = {0};
     char command[80];

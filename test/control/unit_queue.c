@@ -578,6 +578,37 @@ static void never_comes(void **unused)
     stop(&s);
 }
 
+/* Of a worker that was taken over: no job is larger than those that others push. */
+static void says_too_much(void **unused)
+{
+    static const enum plat_tag tags[] = {PLAT_TAG_TENANT, PLAT_TAG_FUNCTION, PLAT_TAG_PATH,
+                                         PLAT_TAG_TEXT, PLAT_TAG_TRACE};
+    char *large = calloc(1, 1 << 20);
+    struct plat_message m, ret;
+    uint64_t n[CTL_JOB_STATE_COUNT];
+    struct ctl_server s;
+    struct sv_err err = {0};
+
+    (void)unused;
+    assert_non_null(large);
+    memset(large, 'x', (1 << 20) - 1);
+    start_empty(&s, "a");
+    for (unsigned i = 0; i <= SV_COUNT(tags); i++) { /* the last has nothing that is too large */
+        plat_message_init(&m, PLAT_QUEUE_PUSH);
+        plat_message_init(&ret, PLAT_QUEUE_PUSH);
+        for (unsigned k = 0; k < SV_COUNT(tags); k++)
+            plat_put_str(&m, tags[k], k == i ? large : "t");
+        plat_put_u64(&m, PLAT_TAG_TTL_MS, 3600000);
+        assert_int_equal(ctl_queue_push(&s, &err, &m, &ret), i < SV_COUNT(tags) ? SV_EUSAGE : 0);
+        plat_message_release(&m);
+        plat_message_release(&ret);
+    }
+    assert_int_equal(ctl_queue_count(&s, &err, "t", NULL, n), 0);
+    assert_int_equal(n[CTL_JOB_WAITING], 1);
+    stop(&s);
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +616,7 @@ int main(void)
         cmocka_unit_test(fails),          cmocka_unit_test(waits_for_workers),
         cmocka_unit_test(is_fair),        cmocka_unit_test(once_on_two_nodes),
         cmocka_unit_test(missed),         cmocka_unit_test(never_comes),
+        cmocka_unit_test(says_too_much),
     };
     char command[80];
     int r;

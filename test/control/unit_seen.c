@@ -316,12 +316,63 @@ static void keeps_the_last(void **state)
     assert_int_equal(ctl_why_list(&server, &err, "a", NULL, "x", 0, &list), SV_EUSAGE);
 }
 
+/* Of a worker that was taken over: the work is that of the part that is kept, and what is written
+ * is text that every database takes. */
+static void says_too_much(void **state)
+{
+    struct plat_record r = record_of("a", "much");
+    size_t len = 16 << 20, at = 0;
+    char *lines = malloc(len);
+    struct plat_message m, answer;
+    struct sv_err err = {0};
+    json_t *why = NULL;
+
+    (void)state;
+    assert_non_null(lines);
+    snprintf(r.id, sizeof r.id, "much");
+    memset(r.method, 0xff, sizeof r.method);
+    memset(r.code, 0xff, sizeof r.code);
+    r.gas = UINT64_MAX;
+    plat_message_init(&m, PLAT_FAILURE);
+    plat_message_init(&answer, PLAT_FAILURE);
+    plat_put(&m, PLAT_TAG_RECORD, &r, sizeof r);
+    for (unsigned i = 0; at + 16 < len; i++)
+        at += (size_t)sprintf(lines + at, "%x 1\n", i);
+    plat_put(&m, PLAT_TAG_LIMITS, lines, at);
+    memset(lines, '\n', len);
+    plat_put(&m, PLAT_TAG_BACKTRACE, lines, len);
+    plat_put(&m, PLAT_TAG_TEXT, lines, len);
+    assert_int_equal(ctl_why_note(&server, &err, &m, &answer), 0);
+    plat_message_release(&m);
+    /* Nothing but ends of lines: looking for a blank behind each would take the square. */
+    snprintf(r.id, sizeof r.id, "lines");
+    plat_message_init(&m, PLAT_FAILURE);
+    plat_put(&m, PLAT_TAG_RECORD, &r, sizeof r);
+    plat_put(&m, PLAT_TAG_LIMITS, lines, len);
+    assert_int_equal(ctl_why_note(&server, &err, &m, &answer), 0);
+    plat_message_release(&m);
+    plat_message_release(&answer);
+    free(lines);
+    assert_int_equal(ctl_why_get(&server, &err, "much", "a", &why), 0); /* not written yet */
+    json_decref(why);
+    assert_int_equal(ctl_why_list(&server, &err, "a", "much", NULL, 0, &why), 0); /* written */
+    assert_int_equal(json_array_size(json_object_get(why, "failures")), 2);
+    json_decref(why);
+    assert_int_equal(ctl_why_get(&server, &err, "much", "a", &why), 0);
+    assert_string_equal(text_at(why, "method"), "???????");
+    assert_string_equal(text_at(why, "code"), "???????????????????????????????");
+    assert_int_equal(json_integer_value(json_object_get(why, "gas")), PLAT_RECORD_NUMBER_MAX);
+    assert_in_range(json_object_size(json_object_get(why, "limits")), 1, CTL_WHY_TEXT_MAX / 4);
+    assert_int_equal(strlen(text_at(why, "message")), CTL_WHY_TEXT_MAX);
+    json_decref(why);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_are_bounded), cmocka_unit_test(series_count),
         cmocka_unit_test(live_is_ones_own),    cmocka_unit_test(tells_why),
-        cmocka_unit_test(keeps_the_last),
+        cmocka_unit_test(keeps_the_last),      cmocka_unit_test(says_too_much),
     };
     struct sv_err err = {0};
     char url[80], command[80];
