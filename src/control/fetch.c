@@ -116,6 +116,11 @@ struct out_names *ctl_fetch_names(const struct ctl_server *server)
     return server->fetches->names;
 }
 
+uint64_t ctl_fetch_asker(struct sv_str tenant)
+{
+    return sv_hash_seeded(tenant.ptr ? tenant.ptr : "", tenant.len, 0) | 1;
+}
+
 /* An address that the operator allows counts only where the function's grant names it, too. */
 static size_t name_private(const struct ctl_server *server, const struct out_rule *granted,
                            size_t n, struct out_rule *ret)
@@ -142,7 +147,8 @@ int ctl_fetch_run(struct ctl_server *server, struct sv_err *err, const struct ct
                                   .body = r->body,
                                   .deadline_ns = sv_clock_ns() + ms * NS_PER_MS,
                                   .stopped = r->cancelled ? is_cancelled : NULL,
-                                  .data = (void *)r->cancelled};
+                                  .data = (void *)r->cancelled,
+                                  .asker = ctl_fetch_asker(sv_str_of(r->tenant))};
     struct out_rule *rules = NULL, private[PRIVATE_MAX];
     struct out_sink sink = {put_field, put_body, NULL};
     struct out_rules all = {.private = private};

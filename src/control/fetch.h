@@ -19,6 +19,8 @@ int ctl_fetch(struct ctl_server *, struct sv_err *, struct plat_message *request
               struct plat_message *ret);
 /* Does the operator allow all the private addresses that the rule names? */
 bool ctl_fetch_covers(const struct ctl_server *, const struct out_rule *);
+/* Whose questions for names those of a tenant are (out_wait's asker). */
+uint64_t ctl_fetch_asker(struct sv_str tenant);
 /* What names were found to mean. */
 struct out_names *ctl_fetch_names(const struct ctl_server *);
 /* The same for control's own parts (callbacks of /api). */

@@ -126,8 +126,7 @@ static int64_t run(struct ctl_server *server, const struct out_net *net,
     struct out_wait wait = {.fn = wait_for_name,
                             .arg = &waiting,
                             .deadline_ns = UINT64_MAX,
-                            .asker =
-                                sv_hash_seeded(tenant.ptr ? tenant.ptr : "", tenant.len, 0) | 1};
+                            .asker = ctl_fetch_asker(tenant)};
     struct sockaddr_storage sa = {0};
     socklen_t len = (socklen_t)to.len;
     uint64_t a = 0, b = 0, ms = 0;

@@ -1,16 +1,26 @@
 /* libcurl under the guard: the URL is parsed once, by curl itself, and what it resolves to is
- * looked at where the socket is made, so that what was checked is what is connected to. */
+ * looked at where the socket is made, so that what was checked is what is connected to. Names are
+ * resolved before: curl would wait for its resolver however late it is. */
 #include "outbound/client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "base/clock.h"
+#include "outbound/resolve.h"
 
 #define NS_PER_MS 1000000
 #define LINE_MAX_BYTES 16384
+#define ADDRESSES_MAX 16 /* of one name that are tried */
+#define LOOK_MS 100      /* between two looks at whether anybody still waits */
+#ifndef CURLU_PUNYCODE   /* before 7.88: such names are refused below */
+#define CURLU_PUNYCODE 0
+#endif
 
 /* Fields that are the client's own to say. */
 static const char *const own_fields[] = {
@@ -62,6 +72,11 @@ static bool is_one_of(const char *name, size_t len, const char *const *names, si
     return false;
 }
 
+static int too_late(const struct fetch *f)
+{
+    return sv_fail(f->err, SV_EEXIT, SV_NO_OFFSET, "'%s' took too long", f->host);
+}
+
 /* ---- Where to ---- */
 
 static bool host_allowed(const struct fetch *f)
@@ -89,7 +104,7 @@ static int look_at_url(struct fetch *f)
         sv_fail(f->err, r, SV_NO_OFFSET, "the URL has a user's name: send a field");
         goto fail;
     }
-    if (curl_url_get(f->url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+    if (curl_url_get(f->url, CURLUPART_HOST, &host, CURLU_PUNYCODE) != CURLUE_OK ||
         curl_url_get(f->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK) {
         sv_fail(f->err, r, SV_NO_OFFSET, "the URL has no host");
         goto fail;
@@ -106,8 +121,13 @@ static int look_at_url(struct fetch *f)
         sv_fail(f->err, r, SV_NO_OFFSET, "the URL's host is too long, or has a zone");
         goto fail;
     }
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] & 0x80) {
+            sv_fail(f->err, r, SV_NO_OFFSET, "the URL's host is not ASCII: write it as xn--...");
+            goto fail;
+        }
         f->host[i] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 'a' - 'A' : p[i]);
+    }
     f->host[len] = '\0';
     f->port = (uint16_t)strtoul(port, NULL, 10);
     f->scheme_port = strcmp(scheme, "https") == 0 ? 443 : 80;
@@ -130,6 +150,70 @@ static bool address_allowed(const struct fetch *f, const struct sockaddr *sa)
         if (out_rule_names(&f->rules->private[i], sa, f->scheme_port))
             return true;
     return false;
+}
+
+/* ---- Names ---- */
+
+static bool is_over(const struct out_request *r)
+{
+    return sv_clock_ns() >= r->deadline_ns || (r->stopped && r->stopped(r->data));
+}
+
+static int wait_for_name(void *data, int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    while (!is_over(data)) {
+        if (poll(&p, 1, LOOK_MS) > 0)
+            return 0;
+    }
+    return ETIMEDOUT;
+}
+
+static int no_name(const struct fetch *f, int code)
+{
+    if (code == -ETIMEDOUT)
+        return too_late(f);
+    if (code == -EAGAIN)
+        return sv_fail(f->err, SV_EIO, SV_NO_OFFSET, "'%s': its name cannot be looked up now",
+                       f->host);
+    return sv_fail(f->err, SV_EIO, SV_NO_OFFSET, "'%s': %s", f->host,
+                   curl_easy_strerror(CURLE_COULDNT_RESOLVE_HOST));
+}
+
+/* What curl is to take for the name's addresses, "HOST:PORT:ADDRESS,..."; nothing for a number. */
+static int resolve(struct fetch *f, struct curl_slist **ret)
+{
+    const struct out_wait wait = {
+        .fn = wait_for_name, .arg = (void *)f->request, .asker = f->request->asker};
+    const struct out_query query = {.node = f->host, .family = AF_UNSPEC};
+    struct sockaddr_storage found[ADDRESSES_MAX];
+    char line[sizeof f->host + (ADDRESSES_MAX + 1) * INET6_ADDRSTRLEN];
+    uint8_t number[16];
+    size_t at;
+    int n;
+
+    if (inet_pton(AF_INET, f->host, number) == 1 || inet_pton(AF_INET6, f->host, number) == 1)
+        return 0;
+    n = out_resolve(&wait, &query, found, ADDRESSES_MAX);
+    if (n < 0)
+        return no_name(f, n);
+    /* As the entry has it: without capitals, or a dot at its end. */
+    if (curl_url_set(f->url, CURLUPART_HOST, f->host, 0) != CURLUE_OK)
+        return sv_fail_nomem(f->err, "request");
+    at = (size_t)snprintf(line, sizeof line, "%s:%u:", f->host, f->port);
+    for (int i = 0; i < n; i++) {
+        const void *bytes = found[i].ss_family == AF_INET6
+                                ? (const void *)&((struct sockaddr_in6 *)&found[i])->sin6_addr
+                                : (const void *)&((struct sockaddr_in *)&found[i])->sin_addr;
+
+        if (i > 0)
+            line[at++] = ',';
+        if (inet_ntop(found[i].ss_family, bytes, line + at, (socklen_t)(sizeof line - at)))
+            at += strlen(line + at);
+    }
+    *ret = curl_slist_append(NULL, line);
+    return *ret ? 0 : sv_fail_nomem(f->err, "request");
 }
 
 /* The address is the one that will be connected to: nobody resolves again behind it. */
@@ -218,8 +302,7 @@ static int progress(void *data, curl_off_t a, curl_off_t b, curl_off_t c, curl_o
     const struct fetch *f = data;
 
     (void)a, (void)b, (void)c, (void)d;
-    return sv_clock_ns() >= f->request->deadline_ns ||
-           (f->request->stopped && f->request->stopped(f->request->data));
+    return is_over(f->request);
 }
 
 /* ---- One hop ---- */
@@ -311,7 +394,7 @@ static void set_options(CURL *curl, struct fetch *f, struct curl_slist *fields, 
 
 static int hop(struct fetch *f)
 {
-    struct curl_slist *fields = NULL;
+    struct curl_slist *fields = NULL, *addresses = NULL;
     CURL *curl = curl_easy_init();
     char method[32];
     CURLcode code;
@@ -325,18 +408,23 @@ static int hop(struct fetch *f)
         r = sv_fail(f->err, SV_EUSAGE, SV_NO_OFFSET, "the request's fields are no fields");
         goto fail;
     }
+    r = resolve(f, &addresses);
+    if (r < 0)
+        goto fail;
     set_options(curl, f, fields, method);
+    curl_easy_setopt(curl, CURLOPT_RESOLVE, addresses);
     code = left_ms(f->request) > 0 ? curl_easy_perform(curl) : CURLE_OPERATION_TIMEDOUT;
     if (f->code != 0)
         r = f->code;
     else if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_ABORTED_BY_CALLBACK)
-        r = sv_fail(f->err, SV_EEXIT, SV_NO_OFFSET, "'%s' took too long", f->host);
+        r = too_late(f);
     else if (code != CURLE_OK)
         r = sv_fail(f->err, SV_EIO, SV_NO_OFFSET, "'%s': %s", f->host, curl_easy_strerror(code));
 fail:
-    curl_slist_free_all(fields);
     if (curl)
         curl_easy_cleanup(curl);
+    curl_slist_free_all(fields);
+    curl_slist_free_all(addresses);
     return r;
 }
 

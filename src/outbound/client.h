@@ -23,6 +23,7 @@ struct out_request {
     uint64_t deadline_ns;                    /* CLOCK_MONOTONIC; at most OUT_TIME_MAX_MS away */
     bool (*stopped)(void *data);             /* give up? may be NULL */
     void *data;
+    uint64_t asker;      /* of names, as out_wait (resolve.h) has it */
     const char *ca_file; /* NULL: the system's */
 };
 
