@@ -312,6 +312,7 @@ static void set_isolated(struct ctl_publish *p, own char *names)
 /* Tables for the workers of one tenant each. */
 static void push_isolated(struct ctl_server *server)
 {
+    uint8_t secret[SV_SHA256_LEN];
     char tenant[CTL_TENANT_SIZE];
     struct plat_message message;
     struct sv_err err = {0};
@@ -321,6 +322,8 @@ static void push_isolated(struct ctl_server *server)
         plat_message_init(&message, PLAT_TABLE);
         if (make_table(server, &err, tenant, &fd, NULL) == 0) {
             plat_put_fd(&message, fd);
+            ctl_workers_secret(server, sv_str_of(tenant), secret);
+            plat_put(&message, PLAT_TAG_KEY, secret, sizeof secret);
             ctl_workers_push_isolated(server, tenant, &message);
         } else {
             fprintf(stderr, "ssvm-control: %s\n", err.text);

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,10 +44,11 @@ struct ctl_workers {
     pthread_mutex_t lock;
     pthread_cond_t fewer; /* a reading thread, or a message's handler, has ended */
     struct slot slots[SLOTS_MAX];
-    unsigned turn;             /* whom to ask next */
-    unsigned readers;          /* threads */
-    unsigned running;          /* handlers of messages */
-    struct plat_message table; /* the last one; kind NONE: none yet */
+    unsigned turn;                 /* whom to ask next */
+    unsigned readers;              /* threads */
+    unsigned running;              /* handlers of messages */
+    struct plat_message table;     /* the last one; kind NONE: none yet */
+    uint8_t secret[SV_SHA256_LEN]; /* of which tenants' are made */
 };
 
 /* ---- References ---- */
@@ -436,6 +439,28 @@ static struct worker *choose(struct ctl_workers *workers)
     return w;
 }
 
+void ctl_workers_secret(struct ctl_server *server, struct sv_str tenant, uint8_t ret[SV_SHA256_LEN])
+{
+    plat_pass_secret(server->workers->secret, tenant, 0, ret);
+}
+
+/* A worker of all tenants carries it to the tenant's own. */
+static void put_pass(struct ctl_server *server, struct plat_message *m, uint64_t until_ns)
+{
+    struct sv_str tenant = plat_get(m, PLAT_TAG_TENANT), function = plat_get(m, PLAT_TAG_FUNCTION);
+    const char *at = memchr(function.ptr, '@', function.len);
+    uint8_t secret[SV_SHA256_LEN];
+    char pass[PLAT_PASS_LEN + 1];
+
+    if (!ctl_publish_is_isolated(server, tenant))
+        return;
+    if (at)
+        function.len = (size_t)(at - function.ptr);
+    ctl_workers_secret(server, tenant, secret);
+    plat_pass_write(secret, function, until_ns, pass);
+    plat_put_str(m, PLAT_TAG_PASS, pass);
+}
+
 int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_message *m,
                     uint64_t deadline_ns, struct plat_message *ret)
 {
@@ -444,6 +469,8 @@ int ctl_workers_ask(struct ctl_server *server, struct sv_err *err, struct plat_m
 
     if (!w)
         return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "no worker is there");
+    if (m->kind == PLAT_ASK_INVOKE)
+        put_pass(server, m, deadline_ns);
     r = plat_channel_call(w->channel, err, m, deadline_ns, ret);
     put_ref(server->workers, w);
     return r;
@@ -483,6 +510,10 @@ int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
 
     if (!workers)
         return sv_fail_nomem(err, "the workers");
+    if (getrandom(workers->secret, sizeof workers->secret, 0) != sizeof workers->secret) {
+        sv_free(workers);
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no random bytes");
+    }
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->fewer, NULL);
     plat_message_init(&workers->table, PLAT_NONE);

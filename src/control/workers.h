@@ -5,6 +5,7 @@
 
 #include "control/control.h"
 #include "platform/manifest.h"
+#include "platform/pass.h"
 #include "platform/record.h"
 
 #define CTL_TENANT_SIZE (PLAT_NAME_MAX + 1)
@@ -19,6 +20,8 @@ void ctl_workers_ring_tenant(struct ctl_server *, const struct plat_ring *,
                              char ret[CTL_TENANT_SIZE]);
 /* A tenant whose worker has no table, or an old one. */
 bool ctl_workers_wanting(struct ctl_server *, char ret[CTL_TENANT_SIZE]);
+/* What that tenant's worker knows a pass by (platform/pass.h). */
+void ctl_workers_secret(struct ctl_server *, struct sv_str tenant, uint8_t ret[SV_SHA256_LEN]);
 void ctl_workers_push_isolated(struct ctl_server *, const char *tenant, struct plat_message *table);
 /* How many workers there are. */
 unsigned ctl_workers_count(struct ctl_server *);

@@ -59,8 +59,9 @@ static void set_number(struct env *env, const char *name, uint64_t n)
 static bool field_name(const char *name, size_t len, char ret[256])
 {
     static const char *const hidden[] = {
-        "proxy",  "content-length", "content-type", "connection", "transfer-encoding",
-        "expect", "keep-alive",     "te",           "upgrade",    "traceparent"};
+        "proxy",    "content-length", "content-type", "connection", "transfer-encoding",
+        "expect",   "keep-alive",     "te",           "upgrade",    "traceparent",
+        "ssvm-pass"};
 
     if (len > 240 || srv_http_is_of(name, len, hidden, sizeof hidden / sizeof hidden[0]))
         return false;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "platform/pass.h"
 #include "platform/record.h"
 #include "serve/function.h"
 #include "serve/virtual.h"
@@ -111,8 +112,8 @@ static void refuse(const struct asked *a, int code, const char *why)
 void srv_invoke_ask(struct srv_server *server, struct plat_channel *channel, struct plat_message *m)
 {
     struct sv_str fields = plat_get(m, PLAT_TAG_FIELDS), body = plat_get(m, PLAT_TAG_BODY);
-    struct sv_str trace = plat_get(m, PLAT_TAG_TRACE);
-    char target[SRV_INVOKE_TARGET_MAX], lines[FIELDS_MAX + 128];
+    struct sv_str trace = plat_get(m, PLAT_TAG_TRACE), pass = plat_get(m, PLAT_TAG_PASS);
+    char target[SRV_INVOKE_TARGET_MAX], lines[FIELDS_MAX + 256];
     struct asked now = {channel, m->id, ANSWER_MAX}, *later = malloc(sizeof *later);
     char *method = plat_get_text(m, PLAT_TAG_METHOD);
     struct srv_virtual v = {.method = method ? method : "POST", .target = target, .fields = lines};
@@ -132,6 +133,9 @@ void srv_invoke_ask(struct srv_server *server, struct plat_channel *channel, str
     if (trace.len > 0)
         v.nfields += (size_t)snprintf(lines + v.nfields, sizeof lines - v.nfields,
                                       "traceparent: %.*s\r\n", (int)trace.len, trace.ptr);
+    if (pass.len == PLAT_PASS_LEN)
+        v.nfields += (size_t)snprintf(lines + v.nfields, sizeof lines - v.nfields,
+                                      PLAT_PASS_FIELD ": %.*s\r\n", (int)pass.len, pass.ptr);
     v.trigger = (int)trigger;
     v.body = malloc(body.len + 1);
     v.body_len = body.len;

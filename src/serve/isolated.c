@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fds.h"
+#include "platform/pass.h"
 #include "platform/record.h"
 #include "platform/table.h"
 #include "serve/link.h"
@@ -195,6 +196,33 @@ static bool take_head(struct srv_conn *conn)
                                   : flags & SRV_INNER_OLD ? 2
                                                           : 0][(flags & SRV_INNER_WHOLE) != 0];
     return true;
+}
+
+void srv_isolated_trust(struct srv_server *server, struct sv_str secret)
+{
+    uint64_t words[SV_COUNT(server->trusted)];
+
+    if (secret.len != sizeof words)
+        return;
+    memcpy(words, secret.ptr, sizeof words);
+    for (size_t i = 0; i < SV_COUNT(words); i++)
+        atomic_store(&server->trusted[i], words[i]);
+}
+
+bool srv_isolated_may_call(const struct srv_conn *conn, struct sv_str function)
+{
+    const struct srv_server *server = conn->loop->server;
+    const struct srv_work *work = conn->work;
+    uint64_t secret[SV_COUNT(server->trusted)];
+    size_t len = 0;
+    const char *pass;
+
+    if (conn->transport->headed != take_head)
+        return true;
+    for (size_t i = 0; i < SV_COUNT(secret); i++)
+        secret[i] = atomic_load(&server->trusted[i]);
+    pass = srv_http_field(&work->http, work->in, PLAT_PASS_FIELD, &len);
+    return pass && plat_pass_is((const uint8_t *)secret, function, srv_clock_ns(), pass, len);
 }
 
 void srv_isolated_tell(struct srv_conn *conn)

@@ -15,6 +15,7 @@
 
 #include <signal.h>
 
+#include "base/str.h"
 #include "serve/conn.h"
 #include "serve/server.h"
 
@@ -39,6 +40,10 @@ own int srv_isolated_accept(const struct srv_listener *, own int *ret_token);
 bool srv_isolated_begin(struct srv_conn *, own int token);
 /* The request's function is about to begin. False: the request is not ours any more. */
 bool srv_isolated_start(const struct srv_conn *);
+/* What passes are known by from now on; of another length: nothing. */
+void srv_isolated_trust(struct srv_server *, struct sv_str secret);
+/* Is a request that is no client's for this function the tenant's own, or control's? */
+bool srv_isolated_may_call(const struct srv_conn *, struct sv_str function);
 /* Add what the other side's log tells of the call. */
 void srv_isolated_tell(struct srv_conn *);
 /* Wait for a signal, its number; 0: nobody has asked for anything for a while. */

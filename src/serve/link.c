@@ -8,6 +8,7 @@
 
 #include "platform/table.h"
 #include "serve/invoke.h"
+#include "serve/isolated.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
 
@@ -41,6 +42,7 @@ static void take_table(struct srv_server *server, const struct plat_message *m)
 
     if (m->nfds == 0)
         return;
+    srv_isolated_trust(server, plat_get(m, PLAT_TAG_KEY));
     if (plat_table_open(&err, m->fds[0], &table) == 0)
         srv_registry_set(server, table);
     else

@@ -8,6 +8,7 @@
 #include "platform/record.h"
 #include "serve/call.h"
 #include "serve/faas.h"
+#include "serve/isolated.h"
 #include "serve/link.h"
 #include "serve/loop.h"
 #include "serve/registry.h"
@@ -68,9 +69,11 @@ static bool has_key(const struct srv_conn *conn)
     size_t len = 0;
     const char *key;
 
-    if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED) ||
-        !conn->listener) /* not a client's: the tenant's own */
+    if (!request->registered || !(request->registered->flags & PLAT_FUNCTION_KEYED))
         return true;
+    if (!conn->listener) /* not a client's */
+        return srv_isolated_may_call(conn,
+                                     plat_table_text(request->table, request->registered->name));
     key = srv_http_field(&conn->work->http, conn->work->in, "SSVM-Usage-Key", &len);
     sv_sha256(key ? key : "", len, digest);
     return sv_secret_eq(digest, request->registered->key, sizeof digest);

@@ -67,6 +67,7 @@ struct srv_server {
     _Atomic bool draining;
     _Atomic bool cancelled;        /* what still runs is not waited for */
     const char *tenant;            /* whose guests this worker runs, and no others'; NULL: all */
+    _Atomic uint64_t trusted[4];   /* isolated.h: what it knows control's passes by */
     char data[PATH_MAX];           /* the data folder; "" = none */
     char cache[PATH_MAX];          /* of native code */
     int data_lock;                 /* the supervisor's */

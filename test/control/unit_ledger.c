@@ -27,7 +27,8 @@ static char folder[] = "/tmp/ssvm-ledger-XXXXXX";
 static char url[512];
 static struct ctl_server server;
 static struct plat_ring *rings[2];
-static uint64_t counted; /* records told to the metrics */
+static const char *tenant_of_second = ""; /* who alone writes in the second ring; "": all */
+static uint64_t counted;                  /* records told to the metrics */
 
 /* ---- What the ledger is connected with ---- */
 
@@ -49,8 +50,7 @@ void ctl_workers_ring_tenant(struct ctl_server *s, const struct plat_ring *ring,
                              char ret[CTL_TENANT_SIZE])
 {
     (void)s;
-    (void)ring;
-    ret[0] = '\0';
+    snprintf(ret, CTL_TENANT_SIZE, "%s", ring == rings[1] ? tenant_of_second : "");
 }
 
 void ctl_metrics_count(struct ctl_server *s, const struct plat_record *r)
@@ -332,6 +332,39 @@ static void hostile_records(void **state)
     sv_free(text);
 }
 
+/* The worker of one tenant, in its guest's hands, writes what others are said to have used. */
+static void foreign_records(void **state)
+{
+    static const char *const names[] = {"foreign", "", "min", "mine ", "mine\0x", "default"};
+    uint64_t before;
+    struct plat_record r;
+
+    (void)state;
+    tenant_of_second = "mine";
+    expect((struct ctl_usage){.tenant = "foreign"}, "{\"usage\":[]}");
+    before = counted;
+    for (size_t i = 0; i < SV_COUNT(names); i++) {
+        char *text;
+
+        r = record_of(names[i], "f", 300);
+        write_record(1, &r);
+        r = record_of("mine", "f", 300);
+        write_record(1, &r);
+        r = record_of("others", "f", 300); /* that ring may have all */
+        write_record(0, &r);
+        text = export((struct ctl_usage){.tenant = "others", .step = CTL_LEDGER_ALL});
+        sv_free(text);
+    }
+    /* "mine", NUL, "x" is its own name with something behind it. */
+    assert_int_equal(counted - before, 2 * SV_COUNT(names) + 1);
+    tenant_of_second = "";
+    for (size_t i = 0; i < SV_COUNT(names); i++) {
+        if (i != 4)
+            expect((struct ctl_usage){.tenant = names[i], .from_s = 300 * 60, .until_s = 301 * 60},
+                   "{\"usage\":[]}");
+    }
+}
+
 struct hostile_row {
     int64_t minute, number;
 };
@@ -535,6 +568,7 @@ int main(void)
         cmocka_unit_test(two_at_once),     cmocka_unit_test(folds),
         cmocka_unit_test(reads_times),     cmocka_unit_test(hostile_rows),
         cmocka_unit_test(host_calls),      cmocka_unit_test(host_calls_are_bounded),
+        cmocka_unit_test(foreign_records),
     };
     char command[80];
     int r;

@@ -80,6 +80,13 @@ bool ctl_workers_wanting(struct ctl_server *s, char ret[CTL_TENANT_SIZE])
     return false;
 }
 
+void ctl_workers_secret(struct ctl_server *s, struct sv_str tenant, uint8_t ret[SV_SHA256_LEN])
+{
+    (void)s;
+    (void)tenant;
+    memset(ret, 0, SV_SHA256_LEN);
+}
+
 void ctl_workers_push_isolated(struct ctl_server *s, const char *tenant, struct plat_message *m)
 {
     (void)s;

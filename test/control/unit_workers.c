@@ -61,6 +61,12 @@ void ctl_publish_note_isolated(struct ctl_server *server)
     (void)server;
 }
 
+bool ctl_publish_is_isolated(struct ctl_server *server, struct sv_str tenant)
+{
+    (void)server, (void)tenant;
+    return false;
+}
+
 void ctl_log_event(struct ctl_server *server, enum ctl_log_level level, const char *event,
                    const char *tenant, const char *function, const char *request_id,
                    const char *text)

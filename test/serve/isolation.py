@@ -672,14 +672,21 @@ class Channel:
 
     def ask(self, kind, *values):
         """The answer: whether it is an error, its text; its descriptors are closed."""
+        refused, data, fds = self.ask_for(kind, *values)
+        for fd in fds:
+            os.close(fd)
+        return refused, data
+
+    def ask_for(self, kind, *values):
+        """With its descriptors."""
         self.sock.send(message(self.kinds, kind, *values))
         while True:
             data, fds, _, _ = socket.recv_fds(self.sock, 1 << 17, 4)
-            for fd in fds:
-                os.close(fd)
             _, _, number = struct.unpack_from("<HHQ", data)
             if number == 7:
-                return b"it is not for this worker" in data or b"no process has this" in data, data
+                return b"it is not for this worker" in data or b"no process has this" in data, data, fds
+            for fd in fds:
+                os.close(fd)
 
     def __enter__(self):
         return self
@@ -733,6 +740,58 @@ def forbidden_messages():
             pid = c.pid
         until("there is another worker", lambda: s.workers() not in ([], [pid]))
         same(s.hello("other"), (200, b"hello, you"))
+
+
+@test
+def lies_of_a_worker():
+    """A worker of all tenants in its guest's hands speaks to the process itself, and lies about the client: that is all that it can lie about."""
+    with Isolated("--workers", "1") as s:
+        s.deploy("small", read("hello"), "name: small\nlimits:\n  body: 100\n", tenant="alone")
+        key = s.ask("PUT", "/v1/tenants/alone/functions/hello/key")["usage_key"]
+        same(s.hello()[0], 401)
+        # Control's own calls need no key, and come by workers all the same.
+        token = [("Authorization", "Bearer " + s.token)]
+        same(s.call("POST", "/v1/tenants/alone/functions/hello/invoke?path=/say", b"you", token).body, b"hello, you")
+        s.ask("POST", "/v1/tenants/alone/functions/hello/jobs?path=/say", b"you", status=202)
+
+        def calls():
+            rows = {x["function"]: x["calls"] - x["errors"] for x in s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"]}
+            return rows.get("hello")
+        until("the queue's job is done", lambda: calls() == 2)
+
+        def lie(path, flags=0, trigger=1, body=b"x", fields=b"", peer=b"192.0.2.1"):
+            """On a connection of its own, which the supervisor gives to any worker."""
+            with Channel(s, s.workers()[0], 0) as c:
+                _, _, fds = c.ask_for("ASK_ISOLATED", ("TENANT", b"alone"))
+                with socket.socket(fileno=fds[1]) as to:
+                    os.write(fds[0], (1).to_bytes(8, sys.byteorder))
+                    to.setblocking(True)
+                    to.settimeout(PATIENCE)
+                    to.sendall(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%sSSVM-Inner: 0123456789abcdef %s 1 80 %d %d 0 0\r\n\r\n%s" %
+                               (path, len(body), fields, peer, flags, trigger, body))
+                    got = b""
+                    while b"\r\n\r\n" not in got:
+                        got += to.recv(65536)
+                os.close(fds[0])
+                worker = c.pid
+            until("there is another worker", lambda: s.workers() not in ([], [worker]))
+            return int(got.split()[1])
+        hello = b"/t/alone/f/hello/say"
+        for flags in (0, 1):  # nobody outside, or a client
+            for trigger in range(3):
+                same(lie(hello, flags, trigger), 401, (flags, trigger))
+        for wrong in (b"", b"0" * 80, b"f" * 80, b"7fffffffffffffff" + b"0" * 64):
+            same(lie(hello, fields=b"SSVM-Pass: %s\r\n" % wrong), 401, wrong)
+        same(lie(hello, 1, fields=b"SSVM-Usage-Key: %s\r\n" % key.encode()), 200)
+        same(lie(b"/t/other/f/hello/say"), 404)  # another tenant's functions are not there
+        same(lie(b"/f/hello/say"), 404)
+        same(lie(b"/t/alone/f/none/say"), 404)
+        same(lie(b"/v1/tenants", 1), 405)  # nor is control: a path of files, of which there are none
+        same(lie(b"/t/alone/f/small/say"), 200)  # as any client's: it has no key
+        same(lie(b"/t/alone/f/small/say", body=b"x" * 101), 413)  # the process knows the limits
+        same(lie(b"/t/alone/f/small/say", trigger=99), 400)
+        same(lie(b"/t/alone/f/small/say", peer=b"nowhere"), 400)
+        same(calls(), 3)
 
 
 if __name__ == "__main__":
