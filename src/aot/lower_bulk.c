@@ -4,8 +4,10 @@
 
 #include "aot/lower.h"
 
-/* Longest copy or fill that is done in place; what a unit of gas pays for. */
+/* Longest copy or fill of constant length that is done in place. */
 #define INLINE_BYTES 64
+/* What a unit of gas pays for. */
+#define UNIT_BYTES 64
 /* Widest piece of it, a vector. */
 #define PIECE_BYTES 16
 #define PIECES (INLINE_BYTES / PIECE_BYTES)
@@ -124,15 +126,17 @@ static void fill_inline(struct lower *l, LLVMValueRef dst, LLVMValueRef byte, co
         store_piece(l, v, dst, c, i);
 }
 
-/* As the runtime does: after the bounds, a unit if there is anything to do. */
-static void charge(struct lower *l, uint32_t len)
+/* As the runtime does: after the bounds, a unit for each UNIT_BYTES begun. */
+static void charge(struct lower *l, LLVMValueRef len)
 {
-    LLVMValueRef left;
+    LLVMValueRef left, units;
 
-    if (!l->metered || len == 0)
+    if (!l->metered)
         return;
+    units = LLVMBuildAdd(l->b, len, lower_i64(l, UNIT_BYTES - 1), "");
+    units = LLVMBuildUDiv(l->b, units, lower_i64(l, UNIT_BYTES), "");
     left = LLVMBuildLoad2(l->b, l->t->i64, l->gas_slot, "");
-    left = LLVMBuildSub(l->b, left, lower_i64(l, 1), "");
+    left = LLVMBuildSub(l->b, left, units, "");
     lower_trap_if(l, LLVMBuildICmp(l->b, LLVMIntSLT, left, lower_i64(l, 0), ""), SV_TRAP_GAS);
     LLVMBuildStore(l->b, left, l->gas_slot);
     l->gas_noted = false;
@@ -152,39 +156,34 @@ static bool inline_length(const struct lower *l, uint32_t *ret)
 }
 
 /* A copy (of memories x to y) or a fill (y NULL) of any length: few bytes by the image's own
- * function, others by the runtime, which is also who charges for them. */
+ * function, others by the runtime, which charges for them. */
 static void any_length(struct lower *l, enum sv_native_helper h, uint32_t x, const uint32_t *y)
 {
     LLVMValueRef n = lower_wide(l, lower_pop(l)), b = lower_wide(l, lower_pop(l)),
                  to = lower_wide(l, lower_pop(l)), args[4], call;
-    LLVMBasicBlockRef few, many, join = NULL;
+    LLVMBasicBlockRef few = lower_block_new(l, "few"), many = lower_block_new(l, "many"),
+                      join = lower_block_new(l, "");
 
-    if (!l->metered) {
-        few = lower_block_new(l, "few");
-        many = lower_block_new(l, "many");
-        join = lower_block_new(l, "");
-        LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntULE, n, lower_i64(l, LOWER_SMALL_MAX), ""),
-                        few, many);
-        LLVMPositionBuilderAtEnd(l->b, few);
-        args[0] = checked_address(l, x, to, n);
-        args[1] = y ? checked_address(l, *y, b, n)
-                    : LLVMBuildMul(l->b, LLVMBuildAnd(l->b, b, lower_i64(l, 0xff), ""),
-                                   lower_i64(l, UINT64_C(0x0101010101010101)), "");
-        args[2] = n;
-        call = y ? l->u->copy : l->u->fill;
-        LLVMBuildCall2(l->b, LLVMGlobalGetValueType(call), call, args, 3, "");
-        LLVMBuildBr(l->b, join);
-        LLVMPositionBuilderAtEnd(l->b, many);
-    }
+    LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntULE, n, lower_i64(l, LOWER_SMALL_MAX), ""),
+                    few, many);
+    LLVMPositionBuilderAtEnd(l->b, few);
+    args[0] = checked_address(l, x, to, n);
+    args[1] = y ? checked_address(l, *y, b, n)
+                : LLVMBuildMul(l->b, LLVMBuildAnd(l->b, b, lower_i64(l, 0xff), ""),
+                               lower_i64(l, UINT64_C(0x0101010101010101)), "");
+    args[2] = n;
+    charge(l, n);
+    call = y ? l->u->copy : l->u->fill;
+    LLVMBuildCall2(l->b, LLVMGlobalGetValueType(call), call, args, 3, "");
+    LLVMBuildBr(l->b, join);
+    LLVMPositionBuilderAtEnd(l->b, many);
     args[0] = y ? pair(l, x, *y) : lower_i64(l, x);
     args[1] = to;
     args[2] = b;
     args[3] = n;
     lower_helper(l, h, args, 4);
-    if (!l->metered) {
-        LLVMBuildBr(l->b, join);
-        LLVMPositionBuilderAtEnd(l->b, join);
-    }
+    LLVMBuildBr(l->b, join);
+    LLVMPositionBuilderAtEnd(l->b, join);
 }
 
 static void memory_copy(struct lower *l, uint32_t dst, uint32_t src)
@@ -203,7 +202,7 @@ static void memory_copy(struct lower *l, uint32_t dst, uint32_t src)
     c = cut_of(len);
     to = checked_address(l, dst, to, lower_i64(l, len));
     from = checked_address(l, src, from, lower_i64(l, len));
-    charge(l, len);
+    charge(l, lower_i64(l, len));
     copy_inline(l, to, from, &c);
 }
 
@@ -222,7 +221,7 @@ static void memory_fill(struct lower *l, uint32_t memory)
     to = lower_wide(l, lower_pop(l));
     c = cut_of(len);
     to = checked_address(l, memory, to, lower_i64(l, len));
-    charge(l, len);
+    charge(l, lower_i64(l, len));
     fill_inline(l, to, byte, &c);
 }
 

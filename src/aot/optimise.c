@@ -109,5 +109,7 @@ int sv_aot_optimise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineR
 
     if (r == 0)
         sv_aot_keep_bases(u);
+    if (r == 0 && u->opts->metered)
+        sv_aot_pin_counter(u);
     return r;
 }

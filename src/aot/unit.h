@@ -58,6 +58,9 @@ bool sv_aot_wants_scalars(LLVMValueRef f);
 /* bases.c: what the collector must see, after all passes over the IR. */
 void sv_aot_keep_bases(struct lower_unit *u);
 
+/* counter.c: what code generation must not do with the counter of gas. */
+void sv_aot_pin_counter(struct lower_unit *u);
+
 /* optimise.c: passes over a unit's functions. */
 int sv_aot_optimise(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm);
 

@@ -14,11 +14,25 @@ ask() { # TIER OPTION... -- FUNCTION ARG...
     done
     "$SSVM" --tier "$tier" --cache none "${options[@]}" --invoke "$2" "$wasm" "${@:3}"
 }
+move() { # ADDRESS OPTION...: bytes by a function
+    "$SSVM" --tier "$tier" --cache none "${@:2}" --invoke "$what" "$file" "$1" "$bytes"
+}
 for tier in $tiers; do
     line 10 "$tier: a call's cost" ask "$tier" -- second
     line 9999990 "$tier: used and left are the limit" ask "$tier" --gas-limit 10000000 -- sum
     line 41 "$tier: six instructions a turn, one and ten for the call" ask "$tier" -- turns 5
     line 600011 "$tier: many turns" ask "$tier" -- turns 100000
+    file=$wasm
+    [ "$tier" = interp ] || file=compiled.wasm
+    for bytes in 0 1 64 65 256 257 6400; do
+        units=$(((bytes + 63) / 64))
+        for what in copied filled; do
+            line $((15 + units)) "$tier: $bytes bytes $what" move 8 --gas-limit $((15 + units))
+            [ "$bytes" = 0 ] && continue
+            check "$tier: $bytes bytes $what for less" 134 "" "gas exhausted" move 8 --gas-limit $((4 + units))
+            check "$tier: $bytes bytes $what outside" 134 "" "out of bounds memory access" move 65536 --gas-limit 5
+        done
+    done
     line 555501 "$tier: a guest stops itself" ask "$tier" --gas-limit 10000000 -- until 1000
     line "[65536,262144,262144]" "$tier: memory" ask "$tier" -- memory
     line 1048576 "$tier: the limit of memory" ask "$tier" --memory-page-limit 16 -- memory_limit

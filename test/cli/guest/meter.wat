@@ -26,6 +26,13 @@
       (local.set $i (i32.sub (local.get $i) (i32.const 1)))
       (br_if $more (local.get $i)))
     (call $gas_used))
+  ;; A copy and a fill, and the gas of all: five instructions, ten for the call, and the bytes.
+  (func (export "copied") (param $to i32) (param $n i32) (result i64)
+    (memory.copy (local.get $to) (i32.const 0) (local.get $n))
+    (call $gas_used))
+  (func (export "filled") (param $to i32) (param $n i32) (result i64)
+    (memory.fill (local.get $to) (i32.const 7) (local.get $n))
+    (call $gas_used))
   ;; Stops by itself when less than so much is left; the number of turns.
   (func (export "until") (param $left i64) (result i64)
     (local $n i64)
