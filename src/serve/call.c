@@ -91,6 +91,12 @@ void srv_call_broke(struct srv_conn *conn, own ssvm_error *error, bool expired)
     ssvm_error_delete(error);
 }
 
+static void fail_starved(struct srv_conn *conn)
+{
+    srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+    srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+}
+
 void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
 {
     const char *message = ssvm_error_message(error);
@@ -124,8 +130,7 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
         srv_conn_fail(conn, 404, "no_function", "there is no such function");
         break;
     case SSVM_ENOMEM:
-        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
-        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        fail_starved(conn);
         break;
     case SSVM_ELIMIT:
         srv_conn_fail(conn, 500, "limit", "the function went over a limit of this server");
@@ -143,7 +148,9 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
 static void fail_broken(struct srv_conn *conn, const struct srv_version *version)
 {
     note(&conn->work->request, version->broken);
-    if (version->writing) {
+    if (version->starved) {
+        fail_starved(conn);
+    } else if (version->writing) {
         srv_conn_fail(conn, 503, "function_incomplete",
                       "the function is being written; try again shortly");
         srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
@@ -499,8 +506,7 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
         return SRV_STEP_NEXT;
     }
     if (!srv_pool_begin(pool, conn)) {
-        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
-        srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
+        fail_starved(conn);
         return SRV_STEP_REPLY;
     }
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);

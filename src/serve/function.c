@@ -64,7 +64,7 @@ static own char *read_file(const struct srv_functions *fs, int fd, struct srv_ve
     size = (size_t)version->id.size;
     bytes = malloc(size + 1);
     if (!bytes) {
-        srv_version_set_broken(version, "out of memory", "");
+        srv_version_set_starved(version);
         return NULL;
     }
     while (n < size) {
@@ -159,7 +159,7 @@ static void load_module(struct srv_functions *fs, struct srv_version *version, c
         use_snapshot(fs, version, name, bytes);
     free(bytes);
     if (error)
-        srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
+        srv_version_set_refused(version, error);
     else
         srv_version_link(version, fs->engine, fs->grant, SRV_GRANT_ALL);
     ssvm_error_delete(error);
@@ -197,8 +197,10 @@ static own struct srv_version *read_version(struct srv_functions *fs, const char
     load_module(fs, version, name, fd);
     close(fd);
     clock_gettime(CLOCK_REALTIME, &now);
+    if (version->starved)
+        version->id = (struct srv_file_id){0}; /* the file is as good as new when next looked at */
     version->writing =
-        version->broken &&
+        version->broken && !version->starved &&
         ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec - version->id.mtime_ns) / NS_PER_MS <
             SRV_FUNCTION_WRITING_MS;
     return version;
@@ -219,14 +221,16 @@ own struct srv_version *srv_function_load(struct srv_functions *fs, struct srv_f
     }
     version = read_version(fs, f->name);
     if (version && version->broken)
-        srv_log_event(fs->log, version->writing ? "function_incomplete" : "function_broken",
+        srv_log_event(fs->log,
+                      version->writing || version->starved ? "function_incomplete"
+                                                           : "function_broken",
                       f->name, version->broken);
     else if (version && old)
         srv_log_event(fs->log, "function_changed", f->name, "the new version is in use");
     if (version && version->module && ssvm_module_refusal(version->module))
         srv_log_event(fs->log, "function_not_native", f->name,
                       ssvm_module_refusal(version->module));
-    if (version && version->writing && old && !old->broken) {
+    if (version && (version->writing || version->starved) && old && !old->broken) {
         srv_version_unref(version); /* go on with the old one, and look again */
         pthread_mutex_unlock(&f->loading);
         return old;

@@ -55,6 +55,7 @@ struct srv_version {
     own ssvm_template *template; /* with its imports resolved */
     own char *broken;            /* why it cannot be called, for the log; NULL = it can */
     bool writing;                /* perhaps because it is being written */
+    bool starved;                /* because there was no memory: no fault of its own */
     bool command;                /* has `_start` */
     bool threads;                /* its calls may start some */
     uint32_t nexports, nhosts;
@@ -123,6 +124,9 @@ own struct srv_version *srv_version_ref(struct srv_version *);
 void srv_version_unref(own struct srv_version *);
 /* It cannot be called: "WHAT" or "WHAT: WHY". */
 void srv_version_set_broken(struct srv_version *, const char *what, const char *why);
+void srv_version_set_starved(struct srv_version *);
+/* By what the library says of its module. */
+void srv_version_set_refused(struct srv_version *, const ssvm_error *);
 /* With its module loaded: resolve its imports against WASI and these parts (enum srv_grant_part) of
  * what the server grants, and list its exports. It may be broken then. */
 void srv_version_link(struct srv_version *, ssvm_engine *, const struct srv_grant *,

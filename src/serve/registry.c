@@ -260,7 +260,7 @@ static own struct srv_version *read_version(struct srv_server *server,
     error = ssvm_module_new(server->engine, bytes, len, &version->module);
     free(bytes);
     if (error)
-        srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
+        srv_version_set_refused(version, error);
     else
         srv_version_link(version, server->engine, &server->grant, parts);
     ssvm_error_delete(error);

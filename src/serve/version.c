@@ -40,6 +40,18 @@ void srv_version_set_broken(struct srv_version *version, const char *what, const
     version->broken = strdup(text);
 }
 
+void srv_version_set_starved(struct srv_version *version)
+{
+    srv_version_set_broken(version, "out of memory", "");
+    version->starved = true;
+}
+
+void srv_version_set_refused(struct srv_version *version, const ssvm_error *error)
+{
+    srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
+    version->starved = ssvm_error_kind_of(error) == SSVM_ENOMEM;
+}
+
 /* `type` is the text of one parameter in a signature. */
 static enum srv_param read_param(const char *type, size_t len)
 {
@@ -204,9 +216,9 @@ void srv_version_link(struct srv_version *version, ssvm_engine *engine,
     ssvm_error *error = make_template(engine, grant, parts, version);
 
     if (error)
-        srv_version_set_broken(version, "not a module that runs here", ssvm_error_message(error));
+        srv_version_set_refused(version, error);
     else if (!list_exports(version) || !list_hosts(version))
-        srv_version_set_broken(version, "out of memory", "");
+        srv_version_set_starved(version);
     version->threads = parts >> SRV_GRANT_THREADS != 0;
     ssvm_error_delete(error);
 }

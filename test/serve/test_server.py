@@ -700,6 +700,32 @@ def little_address_space():
 
 
 @test
+def no_memory_to_load_a_function():
+    """An old file that there was no memory for is not taken for a broken one: it is loaded when there is memory again."""
+    if SANITIZED:
+        raise Skip("sanitizers want address space")
+    with Server("--data", "none", "--workers", "1") as s:
+        s.function("hello")
+        until("it serves", lambda: s.get("/f/hello/say?x=1").status == 200)
+        with open(guest("hello"), "rb") as f:
+            module = f.read()
+        section = b"\x01x" + bytes(80 << 20) # more than a heap of a thread may grow to
+        size = bytes([len(section) & 0x7F | 0x80, len(section) >> 7 & 0x7F | 0x80, len(section) >> 14 & 0x7F | 0x80, len(section) >> 21])
+        path = s.write("large.wasm", module + b"\0" + size + section)
+        os.utime(path, (1000000000, 1000000000))
+        os.rename(path, s.dir + "/functions/large.wasm")
+        worker, = s.processes("ssvm-worker")
+        with open("/proc/%d/statm" % worker) as f:
+            used = int(f.read().split()[0]) * resource.getpagesize()
+        before = resource.prlimit(worker, resource.RLIMIT_AS, (used + (8 << 20), resource.RLIM_INFINITY))
+        reply = s.get("/f/large/say?x=1")
+        assert (reply.status, reply["Retry-After"]) == (503, "1"), (reply.status, reply.body)
+        resource.prlimit(worker, resource.RLIMIT_AS, before)
+        until("it is loaded", lambda: s.get("/f/large/say?x=1").status == 200)
+        assert s.get("/f/hello/say?x=1").status == 200
+
+
+@test
 def rubbish():
     """Random and mutated bytes: no crash, no leak of descriptors, and the server still answers."""
     r = random.Random(7)
