@@ -33,7 +33,7 @@ struct srv_place {
     _Atomic uint64_t due_ns;
     _Atomic uint64_t turn; /* slot + 1, and 16 bits above it the ms since; 0: nobody's */
     _Atomic uint64_t
-        words[]; /* by slot; two workers' may share a line: with limits there are few */
+        words[]; /* by slot; workers share lines, places too: functions with limits are few */
 };
 
 struct memory {
