@@ -468,7 +468,8 @@ def upgrade():
                 same(load.failed, [])
                 os.kill(before[0], signal.SIGKILL)  # of the running program, not of what has its name
                 load.stop = True
-                until("there is another", lambda: len(s.processes("ssvm-worker")) == len(before) and before[0] not in s.processes("ssvm-worker"))
+                until("its end is seen", lambda: "worker (process %d) was ended by signal 9" % before[0] in output(s))
+                until("there is another", lambda: len(s.processes("ssvm-worker")) == len(before))
                 same(s.get("/f/hello/say?x=1").status, 200)
             until("there is one control", lambda: len(s.processes("ssvm-control")) == 1)
     finally:
