@@ -12,6 +12,7 @@
 #include "ssvm_process.h"
 
 #define OUTPUT_MAX ((uint64_t)16 << 20)
+#define BEHIND_MS 1000         /* a command that its call ends, behind the call */
 #define PATIENCE_NS 5000000000 /* for control to end a command whose time is over */
 
 static const struct srv_session_kind codes = {.denied = SV_EINVALID,
@@ -33,6 +34,15 @@ static void give(ssvm_process_run *r, bool error, struct sv_str bytes)
         (void)r->put(r, error, bytes.ptr, bytes.len);
 }
 
+/* What control gives the command. The end of the call cuts our wait and cancels the run, and must
+ * be the first: a guest that hears of the command's end just before its own could begin a reply. */
+static uint64_t time_ms(uint64_t now, uint64_t until, uint64_t run_until)
+{
+    uint64_t ms = until > now ? (until - now) / 1000000 : 0;
+
+    return until < run_until ? ms + BEHIND_MS : ms;
+}
+
 static void run(void *data, void *store_data, ssvm_process_run *r)
 {
     uint64_t now = srv_clock_ns(), until, code = 0, status = 200;
@@ -52,7 +62,7 @@ static void run(void *data, void *store_data, ssvm_process_run *r)
     for (size_t i = 0; r->env[i]; i++)
         plat_put_str(&m, PLAT_TAG_KEY, r->env[i]);
     plat_put(&m, PLAT_TAG_BODY, r->input, r->input_len);
-    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, until > now ? (until - now) / 1000000 : 0);
+    plat_put_u64(&m, PLAT_TAG_TIMEOUT_MS, time_ms(now, until, r->deadline_ns));
     plat_put_u64(&m, PLAT_TAG_LIMIT, OUTPUT_MAX);
     srv_session_put_grants(&s, &m, "allow-command", PLAT_TAG_ALLOW);
     if (srv_session_ask(&s, &err, &m, until, &answer) != 0)
