@@ -170,11 +170,12 @@ int out_resolve(const struct out_wait *wait, const struct out_query *query,
     size_t node_len = query->node ? strlen(query->node) + 1 : 0;
     size_t service_len = query->service ? strlen(query->service) + 1 : 0;
     struct question *q = sv_alloc_zero(sizeof *q + node_len + service_len);
-    char *text = (char *)(q + 1);
+    char *text;
     int r = 0;
 
     if (!q)
         return -ENOMEM;
+    text = (char *)(q + 1);
     q->refs = 1;
     q->asker = wait->asker;
     q->hints.ai_family = query->family;

@@ -288,7 +288,7 @@ static const char *join_list(struct srv_config *config, const struct plat_yaml *
         }
         len += strlen(node->text) + 1;
     }
-    p = all = sv_arena_alloc(&config->arena, len + 1);
+    p = all = sv_arena_zero(&config->arena, len + 1); /* of no values: empty */
     for (const struct plat_yaml *node = list->first; all && node; node = node->next) {
         p = stpcpy(p, node->text);
         *p++ = node->next ? ',' : '\0';
