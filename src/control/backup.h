@@ -13,9 +13,8 @@ int ctl_backup_write(struct ctl_server *, struct sv_err *, const char *path, boo
                      bool without_sql);
 /* Is it whole? */
 int ctl_backup_verify(struct sv_err *, const char *path);
-/* Into a data folder and a database that have nothing yet; the database may be of the other kind.
- */
-/* Tenants' SQL databases go into the same kind only; `without_sql`: they are left out. */
+/* Into a data folder and a database that have nothing yet; the database may be of the other kind,
+ * but tenants' SQL databases go into the same kind only. `without_sql`: they are left out. */
 int ctl_backup_restore(struct ctl_server *, struct sv_err *, const char *path, bool without_sql);
 
 /* Where sections go. */

@@ -6,12 +6,12 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/dispatch.h"
 #include "control/isolated.h"
+#include "control/key.h"
 #include "control/log.h"
 #include "control/part.h"
 #include "control/publish.h"
@@ -507,12 +507,14 @@ void ctl_workers_ask_all(struct ctl_server *server, struct plat_message *m, uint
 int ctl_workers_start(struct ctl_server *server, struct sv_err *err)
 {
     struct ctl_workers *workers = sv_alloc_zero(sizeof *workers);
+    int r;
 
     if (!workers)
         return sv_fail_nomem(err, "the workers");
-    if (getrandom(workers->secret, sizeof workers->secret, 0) != sizeof workers->secret) {
+    r = ctl_random(err, workers->secret, sizeof workers->secret);
+    if (r < 0) {
         sv_free(workers);
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no random bytes");
+        return r;
     }
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->fewer, NULL);
