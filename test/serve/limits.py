@@ -44,6 +44,24 @@ def manifest(name, concurrency, queue, deadline="5s"):
     return "name: %s\nlimits:\n  concurrency: %d\n  queue: %d\n  deadline: %s\n" % (name, concurrency, queue, deadline)
 
 
+def ask_at_once(s, count, begin=lambda: None):
+    """The replies to so many clients; `begin`: what each does before it asks."""
+    replies, lock = [], threading.Lock()
+
+    def one():
+        begin()
+        r = s.get("/f/hold/run")
+        with lock:
+            replies.append(r)
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return replies
+
+
 def most_at_once(begins, us):
     """Of intervals of that length."""
     ends, most = [], 0
@@ -54,15 +72,15 @@ def most_at_once(begins, us):
     return most
 
 
-class Calls:
+class Calls(base.Clients):
     """Clients that call a path again and again, over a connection for each call, so that all workers have some."""
 
     def __init__(self, s, path, clients):
-        self.s, self.path, self.stop, self.lock = s, path, False, threading.Lock()
+        self.s, self.path, self.lock = s, path, threading.Lock()
         self.begins, self.other, self.broken = [], [], 0
-        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+        super().__init__(clients)
 
-    def run(self):
+    def run(self, _):
         while not self.stop:
             try:
                 r = self.s.get(self.path)
@@ -76,16 +94,6 @@ class Calls:
                     self.begins.append(int(r.body))
                 else:
                     self.other.append((r.status, r.code()))
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        for t in self.threads:
-            t.join()
 
     def more(self, n):
         wanted = len(self.begins) + n
@@ -129,18 +137,7 @@ def queue():
     us = 1000000
 
     def at_once():
-        replies, lock = [], threading.Lock()
-
-        def one():
-            r = s.get("/f/hold/run")
-            with lock:
-                replies.append(r)
-
-        threads = [threading.Thread(target=one) for _ in range(12)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        replies = ask_at_once(s, 12)
         good = [int(r.body) for r in replies if r.status == 200]
         refused = [r for r in replies if r.status == 503]
         same(len(good) + len(refused), 12)
@@ -160,19 +157,7 @@ def the_last_place():
     with Registry("--workers", "4") as s:
         s.deploy("hold", hold(1000), manifest("hold", 1, 1))
         for _ in range(40):
-            replies, lock, begin = [], threading.Lock(), threading.Barrier(4)
-
-            def one():
-                begin.wait()
-                r = s.get("/f/hold/run")
-                with lock:
-                    replies.append(r)
-
-            threads = [threading.Thread(target=one) for _ in range(4)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join()
+            replies = ask_at_once(s, 4, begin=threading.Barrier(4).wait)
             good = [int(r.body) for r in replies if r.status == 200]
             assert good, [r.status for r in replies]
             same(most_at_once(good, 1000), 1)

@@ -46,14 +46,14 @@ def stand_still(pid):
     until("it stands still", all_stopped, pause=0.001)
 
 
-class Load:
+class Load(base.Clients):
     """Clients that keep their connections and ask for hello all the time. `failed` has what went wrong: an answer that is not the right
     one, or a connection that ends without the reply before having said so."""
 
     def __init__(self, server, clients=6, path="/f/hello/say", pause=0.0):
         self.server, self.path, self.pause = server, path, pause
-        self.failed, self.done, self.stop = [], 0, False
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
+        self.failed, self.done = [], 0
+        super().__init__(clients)
 
     def run(self, number):
         c = None
@@ -80,16 +80,6 @@ class Load:
             time.sleep(self.pause)
         if c:
             c.close()
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        for t in self.threads:
-            t.join()
 
     def runs(self):
         """Everybody has been answered once more, at least on the whole."""

@@ -109,16 +109,16 @@ class Registry(Server):
         return self.processes("ssvm-worker")
 
 
-class Load:
+class Load(base.Clients):
     """Clients that keep their connections and call a path all the time; `bodies` counts the answers, `failed` has the others."""
 
     def __init__(self, server, path, clients=4, method="GET", body=None):
         self.server, self.path, self.method, self.body = server, path, method, body
-        self.bodies, self.failed, self.stop, self.lock = {}, [], False, threading.Lock()
+        self.bodies, self.failed, self.lock = {}, [], threading.Lock()
         self.times = []
-        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+        super().__init__(clients)
 
-    def run(self):
+    def run(self, _):
         c = Client(self.server)
         while not self.stop:
             try:
@@ -134,16 +134,6 @@ class Load:
                 self.failed.append(repr(e))
                 c = Client(self.server)
         c.close()
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        for t in self.threads:
-            t.join()
 
 
 # ---- Versions

@@ -129,6 +129,24 @@ class Client:
         self.s.close()
 
 
+class Clients:
+    """Threads, each in run(its number), from `with` on until `stop`."""
+
+    def __init__(self, count):
+        self.stop = False
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(count)]
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+
 class Server:
     def __init__(self, *options, wait=True, **popen):
         self.dir = tempfile.mkdtemp(prefix="ssvm-serve-")
