@@ -4,6 +4,8 @@
 #include "api/api.h"
 #include "api/tier.h"
 #include "interp/interp.h"
+#include "runtime/pool.h"
+#include "runtime/store.h"
 #include "runtime/trap.h"
 
 const char *ssvm_version(void)
@@ -101,6 +103,12 @@ own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_engine **ret
 fail:
     ssvm_engine_delete(e);
     return error;
+}
+
+void ssvm_engine_trim(ssvm_engine *e)
+{
+    sv_store_delete_pooled(e->engine);
+    sv_pool_trim(e->engine->pool);
 }
 
 void ssvm_engine_delete(own ssvm_engine *e)

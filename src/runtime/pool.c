@@ -32,16 +32,6 @@ own struct sv_pool *sv_pool_new(void)
     return p;
 }
 
-void sv_pool_delete(own struct sv_pool *p)
-{
-    if (!p)
-        return;
-    for (unsigned i = 0; i < p->nmemories; i++)
-        sv_region_delete(p->memories[i]);
-    pthread_mutex_destroy(&p->lock);
-    sv_free(p);
-}
-
 /* ---- Memories, under the lock ---- */
 
 static own struct sv_region *remove_memory(struct sv_pool *p, unsigned i)
@@ -129,6 +119,23 @@ static own struct sv_region *make_memory(struct sv_pool *p, uint64_t reserved, b
         r = sv_region_new(reserved);
     }
     return r;
+}
+
+void sv_pool_trim(struct sv_pool *p)
+{
+    struct sv_region *r;
+
+    while ((r = take_any(p, true)))
+        sv_region_delete(r);
+}
+
+void sv_pool_delete(own struct sv_pool *p)
+{
+    if (!p)
+        return;
+    sv_pool_trim(p);
+    pthread_mutex_destroy(&p->lock);
+    sv_free(p);
 }
 
 own struct sv_region *sv_pool_take_memory(struct sv_pool *p, const void *owner,

@@ -15,6 +15,9 @@ own struct sv_pool *sv_pool_new(void);
 /* Its stores must have been taken out. */
 void sv_pool_delete(own struct sv_pool *);
 
+/* Its memories go back to the system. Any thread. */
+void sv_pool_trim(struct sv_pool *);
+
 /* A clean, started region of `reserved` bytes, `size` of them accessible (whole pages), with the
  * image mapped when there is one. One that the owner had before, if there is one. `need`: where
  * address space is short, what waits here goes first. NULL: there is none. Any thread. */

@@ -91,8 +91,9 @@ void srv_call_broke(struct srv_conn *conn, own ssvm_error *error, bool expired)
     ssvm_error_delete(error);
 }
 
-static void fail_starved(struct srv_conn *conn)
+void srv_call_starve(struct srv_conn *conn)
 {
+    ssvm_engine_trim(conn->loop->server->engine);
     srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
     srv_reply_field_str(&conn->work->reply, "Retry-After", "1");
 }
@@ -130,7 +131,7 @@ void srv_call_fail(struct srv_conn *conn, own ssvm_error *error, bool expired)
         srv_conn_fail(conn, 404, "no_function", "there is no such function");
         break;
     case SSVM_ENOMEM:
-        fail_starved(conn);
+        srv_call_starve(conn);
         break;
     case SSVM_ELIMIT:
         srv_conn_fail(conn, 500, "limit", "the function went over a limit of this server");
@@ -149,7 +150,7 @@ static void fail_broken(struct srv_conn *conn, const struct srv_version *version
 {
     note(&conn->work->request, version->broken);
     if (version->starved) {
-        fail_starved(conn);
+        srv_call_starve(conn);
     } else if (version->writing) {
         srv_conn_fail(conn, 503, "function_incomplete",
                       "the function is being written; try again shortly");
@@ -491,7 +492,7 @@ static void answer_site(struct srv_conn *conn)
     if (site)
         srv_site_answer(site, conn, request->mount);
     else
-        srv_conn_fail(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+        srv_call_starve(conn);
 }
 
 /* On the loop's own thread, as long as the watch lets us have it. */
@@ -506,7 +507,7 @@ enum srv_step srv_call_stage(struct srv_conn *conn)
         return SRV_STEP_NEXT;
     }
     if (!srv_pool_begin(pool, conn)) {
-        fail_starved(conn);
+        srv_call_starve(conn);
         return SRV_STEP_REPLY;
     }
     srv_loop_set_timer(loop, conn, SRV_TIMER_NONE);

@@ -34,6 +34,9 @@ void srv_call_queued(struct srv_conn *);
 own ssvm_store *srv_call_store(struct srv_conn *);
 /* Make the reply for a call that failed (takes the error); `expired`: by the deadline. */
 void srv_call_fail(struct srv_conn *, own ssvm_error *, bool expired);
+/* Answer that there is no memory. What deleted instances left for the next ones is given back, for
+ * the client's next try. */
+void srv_call_starve(struct srv_conn *);
 /* Note why a call failed whose reply has begun (takes the error). */
 void srv_call_broke(struct srv_conn *, own ssvm_error *, bool expired);
 /* Add the fields that replies of functions have; `whole`: the call is over. */

@@ -462,8 +462,7 @@ void srv_cgi_run(struct srv_conn *conn)
     if (!store) {
         free(env);
         if (!request->code)
-            srv_conn_fail(conn, 503, "overloaded",
-                          "the server is out of memory; try again shortly");
+            srv_call_starve(conn);
         return;
     }
     fill_env(env, conn);

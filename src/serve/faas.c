@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "platform/multipart.h"
+#include "serve/call.h"
 #include "serve/faas_outbound.h"
 #include "serve/loop.h"
 
@@ -206,7 +207,8 @@ static int read_reserved(struct srv_conn *conn, struct sv_str *body, json_t **re
     faas->text = json_dumps(faas->body, JSON_COMPACT);
     if (!faas->text) {
         json_decref(callback);
-        return refuse(conn, 503, "overloaded", "the server is out of memory");
+        srv_call_starve(conn);
+        return -1;
     }
     *body = sv_str_of(faas->text);
     if (callback && faas->callback) /* the header's counts */
@@ -424,7 +426,7 @@ static void call_back(struct srv_conn *conn, const json_t *callback, const char 
     if (!answer || !srv_faas_send(conn, callback, &body, type,
                                   srv_clock_ns() + patience_ns(&conn->work->request), answer)) {
         if (!answer)
-            refuse(conn, 503, "overloaded", "the server is out of memory; try again shortly");
+            srv_call_starve(conn);
         free(answer);
         return;
     }

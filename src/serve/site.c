@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "serve/call.h"
 #include "serve/loop.h"
 
 #define NS_PER_MS 1000000U
@@ -257,8 +258,8 @@ static unsigned find_variants(const struct srv_site *site, const char *path)
     return variants;
 }
 
-/* All of a small file; what is read may be less than fstat said when it is being written. NULL: not
- * worth it, or it failed. */
+/* All of a small file. NULL with errno ENOMEM, or EAGAIN: there is less of it than fstat said, as
+ * it is being written. */
 static struct srv_site_file *read_small(const struct srv_site *site, int fd, const struct stat *st,
                                         const char *path, enum coding coding)
 {
@@ -279,6 +280,7 @@ static struct srv_site_file *read_small(const struct srv_site *site, int fd, con
     }
     if (n < size) {
         free(file);
+        errno = EAGAIN;
         return NULL;
     }
     file->refs = 1;
@@ -488,22 +490,23 @@ static void answer_file(struct srv_work *work, struct srv_site_file *file, int f
     }
 }
 
-/* A large file: described for this reply alone, and sent from the disk. */
-static void answer_large(const struct srv_site *site, struct srv_work *work, int fd,
+/* A large file, or one that there is no memory for: described for this reply alone, and sent from
+ * the disk. */
+static void answer_large(const struct srv_site *site, struct srv_conn *conn, int fd,
                          const struct stat *st, const char *path, enum coding coding)
 {
     struct srv_site_file *file = malloc(sizeof *file);
 
     if (!file) {
         close(fd);
-        work->reply.status = 503;
+        srv_call_starve(conn);
         return;
     }
     file->st = *st;
     file->coding = coding;
     file->variants = coding == CODING_NONE ? find_variants(site, path) : 0;
     describe(site, file, path);
-    answer_file(work, file, fd);
+    answer_file(conn->work, file, fd);
     free(file);
 }
 
@@ -610,6 +613,7 @@ static bool answer_from_disk(struct srv_site *site, struct srv_conn *conn, const
     struct srv_site_file *file;
     enum coding better;
     struct stat st;
+    bool small;
     int fd = site_dir(site, conn->loop->now_ns) >= 0 ? open_beneath(site->dir, path + 1) : -1;
 
     *ret_error = site->dir < 0 ? ENOENT : errno;
@@ -620,20 +624,23 @@ static bool answer_from_disk(struct srv_site *site, struct srv_conn *conn, const
         *ret_error = S_ISDIR(st.st_mode) ? EISDIR : ENOENT;
         return false;
     }
-    if (st.st_size > SRV_SITE_FILE_MAX ||
-        (uint64_t)st.st_size + sizeof *file > site->options.max_bytes) {
+    small = st.st_size <= SRV_SITE_FILE_MAX &&
+            (uint64_t)st.st_size + sizeof *file <= site->options.max_bytes;
+    file = small ? read_small(site, fd, &st, path, coding) : NULL;
+    if (!file && small && errno != ENOMEM) {
+        *ret_error = errno;
+        close(fd);
+        return false;
+    }
+    if (!file) {
         better = coding == CODING_NONE ? choose(work, find_variants(site, path)) : CODING_NONE;
         if (better != CODING_NONE && answer_variant(site, conn, path, better))
             close(fd);
         else
-            answer_large(site, work, fd, &st, path, coding);
+            answer_large(site, conn, fd, &st, path, coding);
         return true;
     }
-    file = read_small(site, fd, &st, path, coding);
     close(fd);
-    *ret_error = EAGAIN;
-    if (!file)
-        return false;
     /* A file that has just changed may change again without its times showing it. */
     if (conn->loop->wall - st.st_mtim.tv_sec >= SOME_TIME)
         keep(site, file, place, conn->loop->now_ns);

@@ -687,9 +687,9 @@ def little_address_space():
     if SANITIZED:
         raise Skip("sanitizers want address space")
 
-    def under(megabytes, strict):
+    def under(kilobytes, strict):
         def limit():
-            resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+            resource.setrlimit(resource.RLIMIT_AS, (kilobytes << 10, kilobytes << 10))
 
         replies = []
 
@@ -708,13 +708,13 @@ def little_address_space():
                 c.start()
             for c in clients:
                 c.join()
-            assert set(replies) <= ({200} if strict else {200, 503, "closed"}), (megabytes, replies)
+            assert set(replies) <= ({200} if strict else {200, 503, "closed"}), (kilobytes, replies)
             for path in ("/f/hello/say?x=1", "/a.txt", "/f/env"):
-                until("%s with %d MB" % (path, megabytes), lambda: s.get(path).status == 200)
+                until("%s with %d KB" % (path, kilobytes), lambda: s.get(path).status == 200)
 
-    under(512, True)
-    for megabytes in (32, 64):
-        under(megabytes, False)
+    under(512 << 10, True)
+    for kilobytes in (31 << 10, 63 << 9, 32 << 10, 64 << 10):  # one instance fits, and a hundred KB beside it, or two
+        under(kilobytes, False)
 
 
 @test

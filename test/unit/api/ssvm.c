@@ -985,6 +985,47 @@ static void test_memory_limit(void **state)
     close_world(&w);
 }
 
+/* Bytes of this process's address space. */
+static uint64_t address_space(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%llu", &pages), 1);
+    fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A deleted store leaves its memory's reservation for the next, until somebody wants it back. */
+static void test_trim(void **state)
+{
+    uint64_t before = address_space(), live;
+    ssvm_instance *again;
+    ssvm_store *second;
+    ssvm_linker *linker;
+    struct world w;
+
+    (void)state;
+    open_kitchen(&w, NULL);
+    ok(ssvm_store_new(w.engine, NULL, &second));
+    ok(ssvm_linker_new(second, &linker));
+    ok(ssvm_linker_instantiate(linker, w.module, &again));
+    live = address_space();
+    ssvm_linker_delete(linker);
+    ssvm_store_delete(second);
+    ssvm_engine_trim(w.engine);
+    assert_true(live - address_space() >= (uint64_t)4 << 30);
+    ssvm_linker_delete(w.linker);
+    ssvm_store_delete(w.store);
+    ssvm_engine_trim(w.engine);
+    assert_true(address_space() < before + ((uint64_t)1 << 30));
+    ok(ssvm_store_new(w.engine, NULL, &w.store));
+    ok(ssvm_linker_new(w.store, &w.linker));
+    ok(ssvm_linker_instantiate(w.linker, w.module, &w.instance));
+    close_world(&w);
+}
+
 /* Modules and stores outlive the engine that they came from, instances their module. */
 static void test_lifetimes(void **state)
 {
@@ -1092,6 +1133,7 @@ int main(void)
         cmocka_unit_test(test_two_threads),
         cmocka_unit_test(test_gas),
         cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(test_lifetimes),
         cmocka_unit_test(test_exports),
         cmocka_unit_test(test_profile),
