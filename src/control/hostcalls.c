@@ -248,8 +248,8 @@ int ctl_hostcalls_get(struct ctl_server *server, struct sv_err *err, const char 
         calls += sums[i].calls;
     }
     sv_free(sums);
-    *ret = json_pack("{s:o, s:I, s:o}", "since", ctl_json_time(h->since_ms), "calls",
-                     (json_int_t)calls, "functions", list);
+    *ret = json_pack("{s:s, s:o, s:I, s:o}", "node", server->node, "since",
+                     ctl_json_time(h->since_ms), "calls", (json_int_t)calls, "functions", list);
     return *ret ? 0 : sv_fail_nomem(err, "the calls of the host");
 }
 

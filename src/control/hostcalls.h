@@ -21,8 +21,8 @@ void ctl_hostcalls_translate(struct ctl_server *, const struct plat_ring *, uint
                              struct plat_record *);
 /* A record with our numbers. */
 void ctl_hostcalls_count(struct ctl_server *, const struct plat_record *);
-/* {"since": TIME, "calls": N, "functions": [{"name": ..., "calls": N, "gas": N}]}, what was called
- * most first. */
+/* {"node": ID, "since": TIME, "calls": N, "functions": [{"name": ..., "calls": N, "gas": N}]}, what
+ * was called most first. */
 int ctl_hostcalls_get(struct ctl_server *, struct sv_err *, const char *tenant,
                       const char *function, own json_t **ret);
 /* Lines for Prometheus, one a host function, of the functions of all tenants together, or of this

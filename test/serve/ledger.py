@@ -439,6 +439,13 @@ def host_calls():
         got, r = told("default")
         assert r["calls"] == before + 21 and got["other"] == 4, r
         assert server.ask("/v1/tenants/default/functions/none/host-calls").status == 404
+        # Who counted, and since when: a control process that starts begins anew.
+        with open(server.data + "/node") as f:
+            assert f.read().startswith(r["node"]) and len(r["node"]) == 16, r
+        for pid in server.processes("ssvm-control"):
+            os.kill(pid, signal.SIGKILL)
+        again = until("control is back", lambda: (lambda a: a.status == 200 and json.loads(a.body))(server.ask("/v1/tenants/default/functions/hosts/host-calls")))
+        assert again["node"] == r["node"] and again["since"] >= r["since"] and again["calls"] == 0 and again["functions"] == [], (again, r)
 
 
 def follows():

@@ -1,7 +1,7 @@
 // The pages. Each is {title, show(app, argument)}, which gives the parts to put under the heading.
 import { Refused, send } from './api.js';
 import { chart, short } from './chart.js';
-import { bytes, card, confirmed, count, el, ms, status, table, wide, when } from './view.js';
+import { bytes, card, confirmed, count, el, fill, ms, status, table, wide, when } from './view.js';
 
 const SERIES_MS = 5000, LIVE_MS = 2000, LOG_LINES = 1000, LOG_WAIT_S = 20, ANSWER_MAX = 65536;
 
@@ -30,11 +30,23 @@ function liveCard(app, name) {
   app.every(LIVE_MS, async () => {
     const live = await app.get('/v1/live' + app.query({ tenant: app.tenant }));
     const rows = live.requests.filter((r) => !name || r.function === name);
-    box.replaceChildren(table('Requests that run now', ['Request', 'Function', 'Path', { num: 'For' }],
+    fill(box, table('Requests that run now', ['Request', 'Function', 'Path', { num: 'For' }],
       rows.map((r) => [el('span', { class: 'mono' }, r.id), functionLink(r.function), `${r.method} ${r.path}`, { num: ms(r.ms) }]),
       'Nothing runs at this moment.'));
   });
   return card('Running now', box);
+}
+
+// What its calls asked of the host. Counted by this node since its control process began, as metrics are.
+function hostCard(app, name) {
+  const box = el('div');
+  app.every(SERIES_MS, async () => {
+    const h = await app.get(at(app.tenant, 'functions', name, 'host-calls'));
+    fill(box, el('p', { class: 'soft' }, `${count(h.calls)} on node ${h.node} since ${when(h.since)}, in finished requests.`),
+      table('Calls of host functions', ['Host function', { num: 'Calls' }, { num: 'Gas' }],
+        h.functions.map((f) => [el('code', {}, f.name), { num: count(f.calls) }, { num: count(f.gas) }]), 'None were called.'));
+  });
+  return card('Calls of the host', box);
 }
 
 function processCard(app) {
@@ -42,7 +54,7 @@ function processCard(app) {
   app.every(SERIES_MS, async () => {
     const live = await app.get('/v1/live');
     const figure = (name, value) => el('div', {}, el('b', {}, value), el('span', { class: 'soft' }, name));
-    box.replaceChildren(el('div', { class: 'figures' },
+    fill(box, el('div', { class: 'figures' },
       figure('version', live.node.version), figure('up', live.node.uptime_s >= 7200 ? Math.round(live.node.uptime_s / 3600) + ' h' : Math.round(live.node.uptime_s / 60) + ' min'),
       figure('connections', count(live.processes.reduce((n, p) => n + (p.connections || 0), 0))),
       figure('memory', bytes(live.processes.reduce((n, p) => n + (p.rss_bytes || 0), 0)))),
@@ -56,7 +68,7 @@ function processCard(app) {
 
 async function overview(app) {
   const failures = el('div');
-  app.every(SERIES_MS, async () => failures.replaceChildren(failureTable(await app.get('/v1/failures' + app.query({ tenant: app.tenant, limit: 8 })))));
+  app.every(SERIES_MS, async () => fill(failures, failureTable(await app.get('/v1/failures' + app.query({ tenant: app.tenant, limit: 8 })))));
   return [...charts(app), liveCard(app), wide(card('Last failures', failures)), app.tenant ? null : wide(processCard(app))].filter(Boolean);
 }
 
@@ -172,7 +184,7 @@ async function oneFunction(app, name) {
   }
   const about = card('Address', el('p', {}, el('a', { href: f.url }, f.url), f.keyed ? el('span', { class: 'soft' }, ' (callers need a key)') : null),
     el('p', { class: 'soft' }, 'serves ' + (targetText(f) || 'nothing')));
-  const parts = [wide(about), ...charts(app, name), liveCard(app, name), wide(versionsCard(app, f, list.versions))];
+  const parts = [wide(about), ...charts(app, name), liveCard(app, name), wide(hostCard(app, name)), wide(versionsCard(app, f, list.versions))];
   if (app.may('invoke')) parts.push(tryCard(app, name, (list.versions.find((v) => v.weight > 0) || list.versions[0])?.exports ?? []));
   if (app.may('deploy')) parts.push(deployCard(app, name));
   parts.push(wide(logCard(app, name)));
@@ -251,7 +263,7 @@ async function oneFailure(app, id) {
   const f = await app.get('/v1/failures/' + encodeURIComponent(id) + app.query({ tenant: app.tenant }));
   const facts = [['Time', when(f.time)], ['Function', functionLink(f.function)], ['Version', el('code', {}, f.digest || 'a file')],
     ['Request', `${f.method} ${f.path}`], ['Status', status(f.status)], ['Took', `${ms(f.wall_ms)}, in the sandbox ${ms(f.run_ms)}, CPU ${ms(f.cpu_ms)}`],
-    ['Gas', count(f.gas)], ['Memory', bytes(f.memory_peak)], ['Bytes', `${count(f.bytes_in)} in, ${count(f.bytes_out)} out`],
+    ['Gas', count(f.gas)], ['Calls of the host', (f.host_calls || []).map((h) => `${h.name}: ${count(h.calls)}`).join(', ') || 'none'], ['Memory', bytes(f.memory_peak)], ['Bytes', `${count(f.bytes_in)} in, ${count(f.bytes_out)} out`],
     ['Input', el('code', {}, f.input_sha256)], ['Trace', el('code', {}, f.trace || 'none')]];
   return [
     wide(card(f.code, el('p', { class: 'error' }, f.message))),

@@ -27,6 +27,14 @@ export function table(caption, heads, rows, empty) {
       el('tbody', {}, rows.map((row) => el('tr', {}, row.map((c) => cell(c, 'td')))))));
 }
 
+// New content for a box. Who is in it with the keyboard stays there, where there still is such a thing.
+export function fill(box, ...parts) {
+  const name = (e) => e.getAttribute('aria-label') || e.href;
+  const held = box.contains(document.activeElement) ? name(document.activeElement) : undefined;
+  box.replaceChildren(...parts);
+  if (held) [...box.querySelectorAll('[tabindex], a')].find((e) => name(e) === held)?.focus({ preventScroll: true });
+}
+
 export function bytes(n) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let i = 0;

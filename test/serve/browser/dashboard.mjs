@@ -96,6 +96,19 @@ async function looks({ page, check, shot, problems }) {
     await shot(place.replace('/', '-'));
     check(`${place} says ${words}`, true);
   }
+  await open(page, 'functions/asker');
+  const asked = () => page.evaluate(() => [...document.querySelectorAll('[aria-label="Calls of host functions"] tbody tr')].map((row) => [...row.cells].slice(0, 2).map((c) => c.textContent).join(' ')).join());
+  const wanted = 'wasi_snapshot_preview1.sched_yield 15,wasi_snapshot_preview1.random_get 3';
+  await until('the calls of the host are shown', async () => await asked() === wanted);
+  check('calls of the host are as many as the guest made', true);
+  await page.focus('[aria-label="Calls of host functions"]');
+  check('and their table can be reached', await page.evaluate(() => document.activeElement.getAttribute('role') === 'region'));
+  await page.evaluate(() => { window.first = document.activeElement; });
+  await until('the table is made anew', () => page.evaluate(() => !window.first.isConnected));
+  check('who is in it stays in it when it is made anew', await page.evaluate(() => document.activeElement.getAttribute('aria-label') === 'Calls of host functions'));
+  await shot('function-asker');
+  await open(page, 'functions/made');
+  await until('a function that asked nothing says so', async () => (await text(page, '[aria-label="Calls of the host"]').catch(() => '')).includes('None were called'));
   await open(page, 'failures');
   await page.click('main table a.mono');
   await page.waitForFunction(() => document.querySelector('main')?.textContent.includes('Limits in force'));
@@ -199,6 +212,10 @@ async function gone({ page, check, problems }) {
   problems.length = 0; // what the browser itself says of all this
 }
 
+// "five" calls sched_yield five times and random_get once.
+const asker = Buffer.from('0061736d01000000010e036000017f60027f7f017f600000024a0216776173695f736e617073686f745f70726576696577310b73636865645f7969656c64000016776173695f736e6170'
+  + '73686f745f70726576696577310a72616e646f6d5f6765740001030201020503010001071102066d656d6f72790200046669766500020a1a01180010001a10001a10001a10001a10001a4100410810011a0b', 'hex');
+
 // (module (func (export "trap") unreachable))
 writeFileSync(join(scratch, 'app/functions/broken.wasm'), Buffer.from('0061736d0100000001040160000003020100070801047472617000000a05010300000b', 'hex'));
 await start();
@@ -210,6 +227,9 @@ try {
     await fetch(url + '/f/hello/say', { method: 'POST', body: 'x' });
   }
   await fetch(url + '/f/broken/trap');
+  await api('PUT', '/v1/tenants/default/functions/asker', asker, 'application/wasm');
+  let asked = 0; // workers hear of it a little later
+  await until('three calls of asker', async () => (asked += (await fetch(url + '/f/asker/five')).ok ? 1 : 0) === 3);
   for (const scheme of ['light', 'dark']) await run(scheme, looks);
   await run('light', keyboard);
   await run('dark', markup);
