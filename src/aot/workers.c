@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/write.h"
 
 #define JOBS_MAX 64
 /* LLVM recurses over deep expressions. */
@@ -91,19 +92,7 @@ static void confine(const struct sv_workers *w, uint32_t part, pid_t parent)
 
 static bool send_all(int fd, const void *bytes, size_t len)
 {
-    const uint8_t *p = bytes;
-
-    while (len > 0) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
+    return sv_write_all(fd, bytes, len) == len;
 }
 
 static void work(const struct sv_workers *w, uint32_t part, int fd, pid_t parent)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "api/tier.h"
+#include "base/write.h"
 
 extern char **environ;
 
@@ -49,16 +50,7 @@ static int open_stream(void)
 
 static bool write_module(int fd, const struct sv_module *m)
 {
-    size_t at = 0;
-
-    while (at < m->wasm_len) {
-        ssize_t n = write(fd, m->bytes + at, m->wasm_len - at);
-
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return lseek(fd, 0, SEEK_SET) == 0;
+    return sv_write_all(fd, m->bytes, m->wasm_len) == m->wasm_len && lseek(fd, 0, SEEK_SET) == 0;
 }
 
 static bool open_child(struct child *c, const struct sv_module *m)

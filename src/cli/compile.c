@@ -179,24 +179,6 @@ static int compile_file(struct compile *c, ssvm_engine *engine, const char *file
     return status;
 }
 
-/* To whoever started us. */
-static int send_image(const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, bytes, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            cli_message("cannot write the image: %s", strerror(errno));
-            return CLI_STATUS_ERROR;
-        }
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* In a process that ssvm started for it. */
 static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
 {
@@ -215,8 +197,8 @@ static int fill_cache(struct compile *c, ssvm_engine *engine, const char *file)
         status = check(file, ssvm_module_fill_cache(module,
                                                     (unsigned)c->form & ~(unsigned)SSVM_FORM_COSTS,
                                                     c->func, c->loop, &image, &len));
-    if (status == 0 && image)
-        status = send_image(image, len);
+    if (status == 0 && image && !cli_write(image, len)) /* to whoever started us */
+        status = CLI_STATUS_ERROR;
     ssvm_string_delete(image);
     ssvm_module_delete(module);
     return status;

@@ -22,17 +22,18 @@ static void clean(char *s, bool keep_newlines)
     }
 }
 
-static void put(int fd, const char *s, size_t len)
+static bool put(int fd, const char *s, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, s, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return; /* nowhere left to say it */
+            return false;
         s += n;
         len -= (size_t)n;
     }
+    return true;
 }
 
 static void vmessage(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
@@ -136,20 +137,11 @@ static void output_failed(void)
 
 bool cli_write(const void *bytes, size_t len)
 {
-    const char *p = bytes;
+    bool done = put(STDOUT_FILENO, bytes, len);
 
-    while (len > 0) {
-        ssize_t n = write(STDOUT_FILENO, p, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            output_failed();
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
+    if (!done)
+        output_failed();
+    return done;
 }
 
 int cli_finish(int status)

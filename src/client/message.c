@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/write.h"
 #include "client/client.h"
 #include "platform/unit.h"
 
@@ -157,19 +158,10 @@ bool cln_read_file(const char *path, size_t max, struct sv_buf *ret)
 bool cln_write_file(const char *path, const void *bytes, size_t len, unsigned mode)
 {
     char temporary[PATH_MAX];
-    const char *p = bytes;
-    size_t left = len;
     bool ok = (size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) < sizeof temporary;
     int fd = ok ? mkstemp(temporary) : -1;
 
-    ok = fd >= 0 && fchmod(fd, mode) == 0;
-    while (ok && left > 0) {
-        ssize_t n = write(fd, p, left);
-
-        ok = n > 0 || (n < 0 && errno == EINTR);
-        p += n > 0 ? n : 0;
-        left -= n > 0 ? (size_t)n : 0;
-    }
+    ok = fd >= 0 && fchmod(fd, mode) == 0 && sv_write_all(fd, bytes, len) == len;
     ok = ok && fsync(fd) == 0 && rename(temporary, path) == 0;
     if (!ok) {
         cln_message("cannot write '%s': %s", path, strerror(errno));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/sha256.h"
+#include "base/write.h"
 #include "control/site.h"
 
 #define FOLDER "blobs"
@@ -85,21 +86,6 @@ static bool is_whole(struct ctl_server *server, const char *name, const void *by
     return same;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 static bool sync_folder(struct ctl_server *server)
 {
     int fd = openat(server->data_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -127,7 +113,7 @@ int ctl_blob_write(struct ctl_server *server, struct sv_err *err, const void *by
                 0600);
     if (fd < 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot write a module: %s", strerror(errno));
-    ok = write_all(fd, bytes, len) && fsync(fd) == 0;
+    ok = sv_write_all(fd, bytes, len) == len && fsync(fd) == 0;
     close(fd);
     ok = ok && renameat(server->data_fd, temporary, server->data_fd, name) == 0 &&
          sync_folder(server);

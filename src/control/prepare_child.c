@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/write.h"
 #include "control/missing.h"
 #include "control/prepare.h"
 #include "platform/jail.h"
@@ -265,17 +266,7 @@ static ssvm_error *instantiate(struct child *c, const char *bytes, size_t len,
 
 static bool send_ready(const char *bytes, size_t len)
 {
-    while (len > 0) {
-        ssize_t n = write(READY_FD, bytes, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
+    return sv_write_all(READY_FD, bytes, len) == len;
 }
 
 static ssvm_error *run_initialiser(struct child *c, struct guest *g)
@@ -532,18 +523,8 @@ static void own_folder(char path[PATH_MAX])
 
 static bool write_report(const struct plat_message *report)
 {
-    size_t at = 0;
-
-    while (at < report->values.len) {
-        ssize_t n = write(STDOUT_FILENO, report->values.data + at, report->values.len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
+    return sv_write_all(STDOUT_FILENO, report->values.data, report->values.len) ==
+           report->values.len;
 }
 
 int ctl_prepare_child(int argc, char **argv)

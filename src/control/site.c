@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/write.h"
 #include "control/blob.h"
 
 #define NAME_MAX_BYTES 255 /* of one segment of a path, as file systems have it */
@@ -140,14 +141,7 @@ static bool write_file(int root, struct sv_str path, struct sv_str bytes)
     if (!make_folders(root, name))
         return false;
     fd = openat(root, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    good = fd >= 0;
-    while (good && bytes.len > 0) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-        good = n > 0 || (n < 0 && errno == EINTR);
-        bytes.ptr += n > 0 ? n : 0;
-        bytes.len -= n > 0 ? (size_t)n : 0;
-    }
+    good = fd >= 0 && sv_write_all(fd, bytes.ptr, bytes.len) == bytes.len;
     if (fd >= 0)
         close(fd);
     return good;

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fds.h"
+#include "base/write.h"
 
 #define HEAD_BYTES 12 /* u16 kind, u16 flags, u64 id */
 #define ANSWER 1U     /* flags: to the receiver's call of that id */
@@ -122,24 +123,14 @@ void plat_channel_reset(struct plat_channel *channel)
 /* A memfd with the values, for a message that does not fit a packet. Negative: failed. */
 static int put_aside(struct sv_err *err, const struct sv_buf *values)
 {
-    int fd = memfd_create("ssvm-message", MFD_CLOEXEC);
-    size_t at = 0;
+    int fd = memfd_create("ssvm-message", MFD_CLOEXEC), r;
 
-    if (fd < 0)
-        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no memory for a message: %s", strerror(errno));
-    while (at < values->len) {
-        ssize_t n = write(fd, values->data + at, values->len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            close(fd);
-            return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no memory for a message: %s",
-                           strerror(errno));
-        }
-        at += (size_t)n;
-    }
-    return fd;
+    if (fd >= 0 && sv_write_all(fd, values->data, values->len) == values->len)
+        return fd;
+    r = sv_fail(err, SV_EIO, SV_NO_OFFSET, "no memory for a message: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return r;
 }
 
 /* Milliseconds for poll. */

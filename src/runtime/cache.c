@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/write.h"
 #include "runtime/cache_index.h"
 
 #define OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK)
@@ -250,19 +251,8 @@ static int open_temp(struct sv_err *err, int dir, struct temp *ret)
 static int write_all(struct sv_err *err, int fd, const struct iovec *iov, int count)
 {
     for (int i = 0; i < count; i++) {
-        const char *p = iov[i].iov_base;
-        size_t left = iov[i].iov_len;
-
-        while (left) {
-            ssize_t n = write(fd, p, left < SSIZE_MAX ? left : SSIZE_MAX);
-
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                return io_fail(err, "cannot write", n < 0 ? errno : ENOSPC);
-            p += n;
-            left -= (size_t)n;
-        }
+        if (sv_write_all(fd, iov[i].iov_base, iov[i].iov_len) < iov[i].iov_len)
+            return io_fail(err, "cannot write", errno);
     }
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/write.h"
 #include "platform/table.h"
 #include "serve/loop.h"
 
@@ -72,31 +73,15 @@ size_t srv_log_waiting(struct srv_log *log)
     return len;
 }
 
-/* How many bytes were written: fewer on a full disk or a closed pipe. Serving goes on then. */
-static size_t write_all(int fd, const char *bytes, size_t len)
-{
-    size_t at = 0;
-
-    while (at < len) {
-        ssize_t n = write(fd, bytes + at, len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        at += (size_t)n;
-    }
-    return at;
-}
-
-/* Whole lines, as far as possible. How many were not written whole. */
+/* Whole lines, as far as possible: not on a full disk or into a closed pipe. Serving goes on then.
+ * How many were not written whole. */
 static uint64_t write_lines(struct srv_log *log, const char *bytes, size_t len)
 {
     uint64_t lost = 0;
     size_t at = 0;
 
-    if (len > 0 && (!log->torn || write_all(log->fd, "\n", 1) == 1)) {
-        at = write_all(log->fd, bytes, len);
+    if (len > 0 && (!log->torn || sv_write_all(log->fd, "\n", 1) == 1)) {
+        at = sv_write_all(log->fd, bytes, len);
         log->torn = at > 0 && bytes[at - 1] != '\n';
     }
     for (; at < len; at++)
