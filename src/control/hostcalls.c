@@ -68,11 +68,10 @@ static unsigned find_name(struct ctl_hostcalls *h, const char *text, uint32_t co
     return sv_map_put(&h->by_name, bytes, name) ? h->nnames++ : 0;
 }
 
-/* A worker that is not ours any more says what it likes. */
 static void clean(char *text)
 {
     for (; *text; text++) {
-        if (*text <= ' ' || *text > '~' || *text == '"' || *text == '\\')
+        if (!plat_record_in_name(*text))
             *text = '?';
     }
 }

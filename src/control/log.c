@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/write.h"
 #include "control/part.h"
 
 #define BUFFER_BYTES (4U << 20) /* that may wait to be written */
@@ -154,15 +155,8 @@ static uint64_t write_lines(struct ctl_log *log, const unsigned char *bytes, siz
         ready = write(log->fd, "\n", 1) == 1;
         done += ready;
     }
-    while (ready && at < len) {
-        ssize_t n = write(log->fd, bytes + at, len - at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        at += (size_t)n;
-    }
+    if (ready)
+        at = sv_write_all(log->fd, bytes, len);
     if (at > 0)
         log->torn = bytes[at - 1] != '\n';
     done += at;
@@ -338,13 +332,13 @@ static void put_ms(struct line *l, uint64_t ns)
     put(l, decimals, sizeof decimals);
 }
 
-/* A name. Those of the server's making have nothing to escape; what has becomes a '?'. */
+/* A name; a byte that none has becomes a '?'. */
 static void put_name(struct line *l, const char *s)
 {
     while (*s) {
         size_t n = 0;
 
-        while (s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+        while (plat_record_in_name(s[n]))
             n++;
         put(l, s, n);
         s += n;

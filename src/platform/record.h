@@ -59,6 +59,13 @@ _Static_assert(sizeof(struct plat_record) <= PLAT_RECORD_BYTES, "a record fits i
 /* All calls of host functions that it tells of. */
 uint64_t plat_record_host_calls(const struct plat_record *);
 
+/* May this byte stand in a name of a record? Those of the server's making have nothing that JSON or
+ * Prometheus would escape; a worker that is not ours any more says what it likes. */
+static inline bool plat_record_in_name(char c)
+{
+    return c > ' ' && c <= '~' && c != '"' && c != '\\';
+}
+
 struct plat_ring; /* in shared memory */
 
 /* Bytes of a ring. */
