@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -17,7 +16,6 @@
 #define NS_PER_MS 1000000
 #define LINE_MAX_BYTES 16384
 #define ADDRESSES_MAX 16 /* of one name that are tried */
-#define LOOK_MS 100      /* between two looks at whether anybody still waits */
 #ifndef CURLU_PUNYCODE   /* before 7.88: such names are refused below */
 #define CURLU_PUNYCODE 0
 #endif
@@ -159,17 +157,6 @@ static bool is_over(const struct out_request *r)
     return sv_clock_ns() >= r->deadline_ns || (r->stopped && r->stopped(r->data));
 }
 
-static int wait_for_name(void *data, int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    while (!is_over(data)) {
-        if (poll(&p, 1, LOOK_MS) > 0)
-            return 0;
-    }
-    return ETIMEDOUT;
-}
-
 static int no_name(const struct fetch *f, int code)
 {
     if (code == -ETIMEDOUT)
@@ -184,8 +171,10 @@ static int no_name(const struct fetch *f, int code)
 /* What curl is to take for the name's addresses, "HOST:PORT:ADDRESS,..."; nothing for a number. */
 static int resolve(struct fetch *f, struct curl_slist **ret)
 {
-    const struct out_wait wait = {
-        .fn = wait_for_name, .arg = (void *)f->request, .asker = f->request->asker};
+    const struct out_wait wait = {.deadline_ns = f->request->deadline_ns,
+                                  .stopped = f->request->stopped,
+                                  .arg = f->request->data,
+                                  .asker = f->request->asker};
     const struct out_query query = {.node = f->host, .family = AF_UNSPEC};
     struct sockaddr_storage found[ADDRESSES_MAX];
     char line[sizeof f->host + (ADDRESSES_MAX + 1) * INET6_ADDRSTRLEN];

@@ -19,6 +19,7 @@
 #define STACK_BYTES (256 * 1024)
 #define RESULTS_MAX 64
 #define NS_PER_MS 1000000U
+#define LOOK_MS 100 /* between two looks at whether anybody still waits */
 
 /* Resolvers of the whole process: a guest that ends does not end its question. */
 static _Atomic unsigned running, running_of[ASKERS];
@@ -137,17 +138,17 @@ static int start(struct question *q)
     return 0;
 }
 
-static int wait_here(int fd, uint64_t deadline_ns)
+static int wait_here(int fd, const struct out_wait *wait)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
 
     for (;;) {
-        uint64_t now = sv_clock_ns(), ms = 1000;
+        uint64_t now = sv_clock_ns(), ms = wait->stopped ? LOOK_MS : 1000;
 
-        if (now >= deadline_ns)
+        if (now >= wait->deadline_ns || (wait->stopped && wait->stopped(wait->arg)))
             return ETIMEDOUT;
-        if ((deadline_ns - now) / NS_PER_MS < ms)
-            ms = (deadline_ns - now) / NS_PER_MS + 1;
+        if ((wait->deadline_ns - now) / NS_PER_MS < ms)
+            ms = (wait->deadline_ns - now) / NS_PER_MS + 1;
         if (poll(&p, 1, (int)ms) > 0)
             return 0;
     }
@@ -193,7 +194,7 @@ int out_resolve(const struct out_wait *wait, const struct out_query *query,
     } else if (r == 0) {
         r = start(q);
         if (r == 0)
-            r = -(wait->fn ? wait->fn(wait->arg, q->done) : wait_here(q->done, wait->deadline_ns));
+            r = -(wait->fn ? wait->fn(wait->arg, q->done) : wait_here(q->done, wait));
     }
     if (r == 0)
         r = q->result;

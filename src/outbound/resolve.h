@@ -3,12 +3,15 @@
 #ifndef OUTBOUND_RESOLVE_H
 #define OUTBOUND_RESOLVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Wait until fd can be read: 0, ETIMEDOUT, EINTR. NULL: by poll, until deadline_ns. */
 struct out_wait {
+    /* Wait until fd can be read: 0, ETIMEDOUT, EINTR. NULL: by poll, until deadline_ns, or until
+     * `stopped` (NULL: never) says that nobody waits any more. */
     int (*fn)(void *arg, int fd);
+    bool (*stopped)(void *arg);
     void *arg;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; UINT64_MAX: none */
     uint64_t asker;       /* a hash of who asks: has no more than its part of the questions that are
