@@ -27,28 +27,6 @@ static int charge(struct sv_thread *th, const struct sv_type *t, uint32_t len)
                                                                                      : SV_TRAP_GAS;
 }
 
-/* memmove in pieces; `down` from the end. */
-static int move(struct sv_thread *th, unsigned char *dst, const unsigned char *src, uint64_t len)
-{
-    bool down = dst > src;
-    int code = 0;
-
-    while (len && !code) {
-        uint64_t n = len < BULK_CHUNK ? len : BULK_CHUNK;
-        uint64_t at = down ? len - n : 0;
-
-        memmove(dst + at, src + at, n);
-        len -= n;
-        if (!down) {
-            dst += n;
-            src += n;
-        }
-        if (len)
-            code = sv_thread_interrupt_code(th);
-    }
-    return code;
-}
-
 /* Write `len` equal elements. */
 static int fill(struct sv_thread *th, const struct sv_type *t, sv_ref array, uint32_t dst,
                 const union sv_slot *value, uint32_t len)
@@ -109,7 +87,8 @@ static int copy_data(struct sv_thread *th, struct sv_instance *inst, const struc
 {
     const uint8_t *from = inst->module->bytes + inst->module->datas[data].bytes_offset + src;
 
-    return move(th, element(array, dst, t), from, (uint64_t)len * t->array.field.size);
+    return sv_memory_move(th, element(array, dst, t), from, (uint64_t)len * t->array.field.size,
+                          BULK_CHUNK);
 }
 
 int sv_array_new_data(struct sv_thread *th, struct sv_instance *inst, const struct sv_type *t,
@@ -202,8 +181,8 @@ int sv_array_copy(struct sv_thread *th, const struct sv_type *t, sv_ref dst_arra
     code = charge(th, t, len);
     if (code)
         return code;
-    return move(th, element(dst_array, dst, t), element(src_array, src, t),
-                (uint64_t)len * t->array.field.size);
+    return sv_memory_move(th, element(dst_array, dst, t), element(src_array, src, t),
+                          (uint64_t)len * t->array.field.size, BULK_CHUNK);
 }
 
 int sv_array_fill(struct sv_thread *th, const struct sv_type *t, sv_ref array, uint32_t dst,

@@ -337,30 +337,36 @@ int sv_memory_fill(struct sv_thread *th, struct sv_memory *m, uint64_t dst, uint
     return code;
 }
 
-int sv_memory_copy(struct sv_thread *th, struct sv_memory *dst_mem, uint64_t dst,
-                   struct sv_memory *src_mem, uint64_t src, uint64_t len)
+int sv_memory_move(struct sv_thread *th, void *dst, const void *src, uint64_t len, uint64_t chunk)
 {
-    bool down = dst_mem == src_mem &&
-                dst > src; /* from the end, so that overlapping chunks are read first */
-    int code;
+    bool down = dst > src; /* from the end, so that overlapping chunks are read first */
+    int code = 0;
 
-    if (!sv_memory_in_bounds(dst_mem, dst, len) || !sv_memory_in_bounds(src_mem, src, len))
-        return SV_TRAP_MEMORY_BOUNDS;
-    code = sv_memory_charge(th, len);
     while (len && !code) {
-        uint64_t n = len < BULK_CHUNK ? len : BULK_CHUNK;
-        uint64_t at = down ? len - n : 0;
+        uint64_t n = len < chunk ? len : chunk, at = down ? len - n : 0;
 
-        memmove(dst_mem->base + dst + at, src_mem->base + src + at, n);
+        memmove((char *)dst + at, (const char *)src + at, n);
         len -= n;
         if (!down) {
-            dst += n;
-            src += n;
+            dst = (char *)dst + n;
+            src = (const char *)src + n;
         }
         if (len)
             code = sv_thread_interrupt_code(th);
     }
     return code;
+}
+
+int sv_memory_copy(struct sv_thread *th, struct sv_memory *dst_mem, uint64_t dst,
+                   struct sv_memory *src_mem, uint64_t src, uint64_t len)
+{
+    int code;
+
+    if (!sv_memory_in_bounds(dst_mem, dst, len) || !sv_memory_in_bounds(src_mem, src, len))
+        return SV_TRAP_MEMORY_BOUNDS;
+    code = sv_memory_charge(th, len);
+    return code ? code
+                : sv_memory_move(th, dst_mem->base + dst, src_mem->base + src, len, BULK_CHUNK);
 }
 
 int sv_memory_init(struct sv_thread *th, struct sv_instance *inst, uint32_t memory, uint32_t data,

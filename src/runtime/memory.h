@@ -92,6 +92,8 @@ static inline bool sv_memory_in_bounds(const struct sv_memory *m, uint64_t addr,
  * code. Nothing is written when out of bounds. */
 /* Only their gas. */
 int sv_memory_charge(struct sv_thread *, uint64_t len);
+/* memmove in pieces of `chunk` bytes, for memories, tables and arrays. Charges nothing. */
+int sv_memory_move(struct sv_thread *, void *dst, const void *src, uint64_t len, uint64_t chunk);
 int sv_memory_fill(struct sv_thread *, struct sv_memory *, uint64_t dst, uint8_t value,
                    uint64_t len);
 int sv_memory_copy(struct sv_thread *, struct sv_memory *dst_mem, uint64_t dst,

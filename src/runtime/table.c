@@ -143,27 +143,12 @@ int sv_table_fill(struct sv_thread *th, struct sv_table *t, uint64_t dst, sv_ref
 int sv_table_copy(struct sv_thread *th, struct sv_table *dst_table, uint64_t dst,
                   struct sv_table *src_table, uint64_t src, uint64_t len)
 {
-    bool down = dst_table == src_table && dst > src;
-    int code = 0;
-
     if (!in_bounds(dst_table, dst, len) || !in_bounds(src_table, src, len))
         return SV_TRAP_TABLE_BOUNDS;
     if (!sv_gas_charge(th, len))
         return SV_TRAP_GAS;
-    while (len && !code) {
-        uint64_t n = len < BULK_ELEMS ? len : BULK_ELEMS;
-        uint64_t at = down ? len - n : 0;
-
-        memmove(dst_table->elems + dst + at, src_table->elems + src + at, n * sizeof(sv_ref));
-        len -= n;
-        if (!down) {
-            dst += n;
-            src += n;
-        }
-        if (len)
-            code = sv_thread_interrupt_code(th);
-    }
-    return code;
+    return sv_memory_move(th, dst_table->elems + dst, src_table->elems + src, len * sizeof(sv_ref),
+                          BULK_ELEMS * sizeof(sv_ref));
 }
 
 int sv_table_init(struct sv_thread *th, struct sv_instance *inst, uint32_t table, uint32_t elem,
