@@ -5,23 +5,10 @@
 
 #include <stdlib.h>
 
+#include "wasm/dwarf_line.h"
 #include "wasm/reader.h"
 
 #define RANGES_MAX ((size_t)1 << 28)
-
-enum { /* standard and extended opcodes */
-       LNS_COPY = 1,
-       LNS_ADVANCE_PC,
-       LNS_ADVANCE_LINE,
-       LNS_SET_FILE,
-       LNS_SET_COLUMN,
-       LNS_NEGATE_STMT,
-       LNS_SET_BASIC_BLOCK,
-       LNS_CONST_ADD_PC,
-       LNS_FIXED_ADVANCE_PC,
-       LNE_END_SEQUENCE = 1,
-       LNE_SET_ADDRESS = 2
-};
 
 /* The state machine, of which a row needs only address and line. */
 struct program {

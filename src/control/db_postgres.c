@@ -570,6 +570,14 @@ static int renumber(struct ctl_sql *sql, struct sv_err *err, const char *table)
     return run(sql, err, text, CTL_NO_PARAMS);
 }
 
+/* The time after the next failure, from that after the last one. 0: there was none. */
+static unsigned back_off(unsigned last_ms)
+{
+    unsigned ms = last_ms ? 2 * last_ms : BACKOFF_MS;
+
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}
+
 /* ---- The pool ---- */
 
 static int take(struct postgres_db *db, struct sv_err *err, struct connection **ret)
@@ -597,9 +605,7 @@ static int take(struct postgres_db *db, struct sv_err *err, struct connection **
     pthread_cond_broadcast(&db->freed);
     if (r < 0) {
         db->count--;
-        db->backoff_ms = db->backoff_ms ? 2 * db->backoff_ms : BACKOFF_MS;
-        if (db->backoff_ms > BACKOFF_MAX_MS)
-            db->backoff_ms = BACKOFF_MAX_MS;
+        db->backoff_ms = back_off(db->backoff_ms);
         db->down_until_ns = sv_clock_ns() + (uint64_t)db->backoff_ms * 1000000;
         snprintf(db->why_down, sizeof db->why_down, "%.*s", (int)sizeof db->why_down - 1, why.text);
     } else {
@@ -980,9 +986,7 @@ static void *listen_for_others(void *data)
             listen_on(c);
             connection_close(c);
         }
-        backoff_ms = backoff_ms ? 2 * backoff_ms : BACKOFF_MS;
-        if (backoff_ms > BACKOFF_MAX_MS)
-            backoff_ms = BACKOFF_MAX_MS;
+        backoff_ms = back_off(backoff_ms);
     }
     return NULL;
 }

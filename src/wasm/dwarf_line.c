@@ -1,19 +1,8 @@
 /* The line tables of a module's debug information (DWARF 4 and 5, section 6.2). */
+#include "wasm/dwarf_line.h"
+
 #include "wasm/dwarf_read.h"
 
-enum { /* standard and extended opcodes */
-       LNS_COPY = 1,
-       LNS_ADVANCE_PC,
-       LNS_ADVANCE_LINE,
-       LNS_SET_FILE,
-       LNS_SET_COLUMN,
-       LNS_NEGATE_STMT,
-       LNS_SET_BASIC_BLOCK,
-       LNS_CONST_ADD_PC,
-       LNS_FIXED_ADVANCE_PC,
-       LNE_END_SEQUENCE = 1,
-       LNE_SET_ADDRESS = 2
-};
 enum { LNCT_PATH = 1, LNCT_DIRECTORY_INDEX };
 #define FORMATS_MAX 16
 #define DIRS_MAX 65536
