@@ -7,6 +7,7 @@
 
 #define PLAT_COSTS_MAX ((size_t)1 << 20)
 #define PLAT_COSTS_SUFFIX ".gas"
+#define PLAT_COSTS_FILES 4096 /* in a folder of them: each is read at each start */
 
 /* The table of a tenant's function: DIR/TENANT.FUNCTION.gas, else DIR/TENANT.gas, else FILE, else
  * nothing. `file` and `dir` may be NULL or "none". Into `ret`, which is initialised and empty. */

@@ -50,6 +50,7 @@ static bool check_folder(ssvm_engine *engine, const char *path)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
+    unsigned files = 0;
     bool ok = true;
 
     if (!dir) {
@@ -61,8 +62,17 @@ static bool check_folder(ssvm_engine *engine, const char *path)
         size_t len = strlen(entry->d_name), tail = strlen(PLAT_COSTS_SUFFIX);
         char file[PATH_MAX];
 
-        if (len > tail && strcmp(entry->d_name + len - tail, PLAT_COSTS_SUFFIX) == 0 &&
-            (size_t)snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < sizeof file)
+        if (len <= tail || strcmp(entry->d_name + len - tail, PLAT_COSTS_SUFFIX) != 0)
+            continue;
+        if (files++ == PLAT_COSTS_FILES) {
+            fprintf(stderr,
+                    "ssvm-serve: '%s': more than %d tables of costs: take away those of tenants "
+                    "and functions that are gone\n",
+                    path, PLAT_COSTS_FILES);
+            ok = false;
+            break;
+        }
+        if ((size_t)snprintf(file, sizeof file, "%s/%s", path, entry->d_name) < sizeof file)
             ok = check_file(engine, file) && ok;
     }
     closedir(dir);

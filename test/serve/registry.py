@@ -525,6 +525,17 @@ def costs():
             os.makedirs(folder + "/site", exist_ok=True)
             p = subprocess.run([base.SERVE, folder, "--check", "--data", "none", *options], capture_output=True, text=True)
             assert p.returncode != 0 and words in p.stderr, p
+        many = folder + "/many"
+        os.mkdir(many)
+        for i in range(4096):
+            open("%s/t%d.gas" % (many, i), "w").close()
+        open(many + "/notes.txt", "w").close()
+        check = [base.SERVE, folder, "--check", "--data", "none", "--gas-tables", many]
+        p = subprocess.run(check, capture_output=True, text=True)
+        same((p.returncode, p.stderr), (0, ""))
+        open(many + "/one.gas", "w").close()
+        p = subprocess.run(check, capture_output=True, text=True)
+        assert p.returncode != 0 and "'%s': more than 4096 tables of costs" % many in p.stderr, p
 
 
 CLOCK = r"""(module
