@@ -751,7 +751,7 @@ typedef enum ssvm_arg_kind {
     SSVM_ARG_BOOL = 4,
     SSVM_ARG_NULL = 5, /* None */
     SSVM_ARG_TEXT = 6, /* text from a command line: becomes what the parameter's type asks for */
-    SSVM_ARG_JSON = 7  /* a JSON value: arrays of numbers to Vec<T>, etc. */
+    SSVM_ARG_JSON = 7  /* a JSON value: arrays of numbers to Vec<T>, etc.; a string is no number */
 } ssvm_arg_kind;
 typedef struct ssvm_arg {
     ssvm_arg_kind kind;

@@ -1,5 +1,6 @@
 /* Arguments of typed calls: from what the caller gave to wasm values and bytes, by the type of the
  * parameter. Sends nothing. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -48,6 +49,12 @@ static void show(const ssvm_arg *a, char *ret, size_t size)
     }
 }
 
+/* Argument `arg` was a string in JSON. */
+static bool is_json_string(const struct sv_typed *t, size_t arg)
+{
+    return t->given[arg].kind == SSVM_ARG_JSON && t->args[arg].kind == SSVM_ARG_STRING;
+}
+
 static own ssvm_error *mismatch(const struct sv_typed *t, size_t arg, const char *why)
 {
     char text[64];
@@ -58,7 +65,8 @@ static own ssvm_error *mismatch(const struct sv_typed *t, size_t arg, const char
         return sv_typed_arg_error(
             t, arg, "is a JSON object, which its parameter does not take; pass it as a string");
     show(&t->args[arg], text, sizeof text);
-    return sv_typed_arg_error(t, arg, "is wrong: %s %s", text, why);
+    return sv_typed_arg_error(t, arg, "is wrong: %s%s %s",
+                              is_json_string(t, arg) ? "the string " : "", text, why);
 }
 
 /* From the few to as many as there can be. */
@@ -135,6 +143,15 @@ bool sv_typed_is_none(const struct sv_typed *t, size_t arg, bool text_parameter)
             memcmp(a->bytes, "null", 4) == 0);
 }
 
+/* JSON has numbers of its own: its strings are none, but for the floats that it has no number for.
+ */
+static bool is_no_number(const struct sv_typed *t, size_t arg, unsigned kind, union sv_slot v)
+{
+    return is_json_string(t, arg) && kind != SV_BINDGEN_BOOLEAN && kind != SV_BINDGEN_CHAR &&
+           !(kind == SV_BINDGEN_F64 && !isfinite(v.f64)) &&
+           !(kind == SV_BINDGEN_F32 && !isfinite(v.f32));
+}
+
 own ssvm_error *sv_typed_scalar(struct sv_typed *t, size_t arg, unsigned kind, union sv_slot *ret)
 {
     const ssvm_arg *a = &t->args[arg];
@@ -166,6 +183,10 @@ own ssvm_error *sv_typed_scalar(struct sv_typed *t, size_t arg, unsigned kind, u
         if (a->kind == SSVM_ARG_BYTES && len > 0 && ((const char *)a->bytes)[len - 1] == '\n')
             len--;
         good = sv_typed_parse(kind, a->bytes, len, ret, &why);
+        if (good && is_no_number(t, arg, kind, *ret)) {
+            good = false;
+            why = "is of the wrong kind";
+        }
         break;
     default:
         break;

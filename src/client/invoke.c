@@ -7,15 +7,18 @@
 
 #define BODY_MAX ((size_t)1 << 30)
 
-/* As a text of a command line is meant: a number is one, what is none is a text. */
+/* As a text of a command line is meant: what JSON has as a number is one, all else is a text. */
 static void put_argument(struct sv_buf *to, const char *text)
 {
-    char *end;
+    bool numeric = *text && strspn(text, "-+.0123456789eE") == strlen(text);
+    json_t *number =
+        numeric ? json_loads(text, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL) : NULL;
 
-    if (*text && strspn(text, "-+.0123456789eE") == strlen(text) && (strtod(text, &end), !*end))
+    if (number)
         sv_buf_puts(to, text);
     else
         sv_buf_json_string(to, text, strlen(text));
+    json_decref(number);
 }
 
 /* ARG...: one is the body, @FILE and - as bytes, @@X is the text @X; several are a JSON array.

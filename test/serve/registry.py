@@ -538,6 +538,45 @@ def costs():
         assert p.returncode != 0 and "'%s': more than 4096 tables of costs" % many in p.stderr, p
 
 
+@test
+def numbers_in_json():
+    """A string of JSON is no number, over HTTP and from `ssvm invoke`, whose texts are numbers where JSON has them as such."""
+    modules = os.path.join(base.ROOT, "test/host/bindgen/wasm")
+
+    def module(name):
+        with open("%s/%s.wasm" % (modules, name), "rb") as f:
+            return f.read()
+
+    plain = wasm("""(module (func (export "sum") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))""")
+    with Registry() as s:
+        for name, code in (("typed", module("raw-100")), ("edge", module("wasmedge")), ("plain", plain)):
+            s.deploy(name, code)
+
+        def call(path, body):
+            r = s.call("POST", "/f/" + path, body, [("Content-Type", "application/json")])
+            return (r.status, r.body.decode()) if r.status < 400 else (r.status, json.loads(r.body)["error"]["message"])
+
+        same(call("typed/add", b"[5, 6]"), (200, "11"))
+        same(call("typed/half", b'["NaN"]')[0], 200)
+        for path, body in (("typed/add", b'["5", 6]'), ("typed/add", b'[5, "6"]'), ("typed/half", b'["5"]'), ("plain/sum", b'["5", 6]'), ("plain/sum", b'["5", "6"]')):
+            status, message = call(path, body)
+            same(status, 400, (path, body, message))
+        same(call("typed/add", b'["5", 6]')[1], "argument 1 of 'add' is wrong: the string '5' where i32 is expected")
+        same(call("plain/sum", b"[5, 6]"), (200, "11"))
+        # Text that is no JSON is what its parameter asks for.
+        same(s.get("/f/typed/add?a=5&b=6").body, b"11")
+        same(s.call("POST", "/f/typed/half", b"5").body, b"2.5")
+
+        def invoke(*args):
+            p = subprocess.run([SSVM, "invoke", "--server", "http://127.0.0.1:%d" % s.port, "--token-file", s.dir + "/.ssvm/admin-token", *args], capture_output=True, text=True)
+            return p.stdout.strip() or p.stderr
+
+        same(invoke("typed", "add", "5", "-6"), "-1")
+        same(invoke("edge", "pair", "007", "5"), '[6,"007!"]')
+        same(invoke("edge", "pair", "a", "18446744073709551615")[:3], '[0,')
+        assert "the string '007' where i32 is expected" in invoke("typed", "add", "007", "5")
+
+
 CLOCK = r"""(module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $get (param i32 i64 i32) (result i32)))
   (import "ssvm_meter" "wall_used" (func $wall (result i64)))

@@ -138,6 +138,18 @@ static void nothing_is_bent(void **state)
         EXPECT_ERROR(&g, "next_char", EUSAGE, "'ab' is not a character", JSON("\"ab\""));
         EXPECT_ERROR(&g, "add", EUSAGE, "'2147483648' is out of range for i32", JSON("2147483648"),
                      INT(1));
+        /* A string of JSON is no number, but for those that JSON does not have. */
+        EXPECT_ERROR(&g, "add", EUSAGE,
+                     "argument 1 of 'add' is wrong: the string '5' where i32 is expected",
+                     JSON("\"5\""), INT(1));
+        EXPECT_ERROR(&g, "add", EUSAGE, "argument 2 of 'add' is wrong: the string '5'", INT(1),
+                     JSON("\"5\""));
+        EXPECT_ERROR(&g, "half", EUSAGE, "the string '1.5' where f64 is expected", JSON("\"1.5\""));
+        EXPECT_ERROR(&g, "invert64", EUSAGE, "the string '1' where u64 is expected", JSON("\"1\""));
+        EXPECT_ERROR(&g, "opt_u32", EUSAGE, "the string '1' where u32 is expected", JSON("\"1\""));
+        EXPECT(&g, "half", FLOAT, "NaN", JSON("\"NaN\""));
+        EXPECT(&g, "half32", FLOAT, "-Infinity", JSON("\"-Infinity\""));
+        EXPECT(&g, "not", BOOL, "true", JSON("\"false\""));
         EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("007"), INT(1));
         EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("1."), INT(1));
         EXPECT_ERROR(&g, "add", EUSAGE, "is not JSON", JSON("-"), INT(1));
