@@ -400,7 +400,7 @@ static void taken(struct srv_conn *conn, size_t len)
 static const struct srv_transport transport = {
     .protocol = "HTTP/2.0",
     .taken = taken,
-    .window = SRV_H2_WINDOW + IN_BYTES,
+    .window = SRV_H2_WINDOW,
     .begin = begin,
     .reply = reply,
     .go_on = go_on,
@@ -614,6 +614,8 @@ static void put_body(struct srv_conn *conn, const char *bytes, size_t len)
 {
     struct srv_stream *stream = conn->stream;
 
+    if (stream->status) /* the function gets nothing of what is behind a hole */
+        return;
     if (len > conn->work->request.limits.body - stream->in_total)
         srv_stream_fail(stream, 413, "the body is larger than this server accepts");
     else if (len > srv_stream_room(stream)) /* the session lets no client do that */

@@ -203,7 +203,9 @@ static enum srv_step read_chunked(struct srv_conn *conn)
 static enum srv_step begin_stream(struct srv_conn *conn)
 {
     struct srv_request *request = &conn->work->request;
-    size_t cap = conn->transport->taken ? conn->transport->window : SRV_STREAM_BYTES;
+    /* What came before has been taken, and the client may send as much again. */
+    size_t cap =
+        conn->transport->taken ? conn->transport->window + request->body_len : SRV_STREAM_BYTES;
 
     request->stream = conn->stream = srv_stream_new(conn, cap);
     if (!request->stream) {

@@ -598,6 +598,64 @@ def stream_in():
         same((c.reply().status, s.get("/f/stream?count").body), (413, b"0"))
 
 
+class Upload:
+    """A body that goes as far as the server's windows let it, and what comes back meanwhile."""
+
+    def __init__(self, c, body):
+        self.c, self.body, self.at, self.got, self.windows = c, body, 0, b"", [65535, 65535]
+
+    def put(self):
+        """What may go now."""
+        data = b""
+        while self.at < min(len(self.body), *self.windows):
+            n = min(16384, min(len(self.body), *self.windows) - self.at)
+            data += frame(DATA, END_STREAM if self.at + n == len(self.body) else 0, 1, self.body[self.at:self.at + n])
+            self.at += n
+        self.c.send(data)
+
+    def take(self):
+        """One frame. False: there is none now."""
+        f = self.c.next()
+        if not f:
+            return False
+        kind, flags, stream, payload = f
+        if kind == SETTINGS and not flags & ACK:
+            values = dict(struct.unpack(">HI", payload[i:i + 6]) for i in range(0, len(payload), 6))
+            self.windows[1] += values.get(4, 65535) - 65535
+            self.c.send(frame(SETTINGS, ACK, 0))
+        elif kind == WINDOW:
+            self.windows[stream] += struct.unpack(">I", payload)[0]
+        elif kind == DATA:
+            self.got += payload
+        assert kind not in (RST, GOAWAY), "it is broken off after %d bytes in, %d out" % (self.at, len(self.got))
+        self.put()
+        return True
+
+
+@test
+def stream_in_early():
+    """What of a body comes with the head, before the server knows that a function reads it as it comes, takes no room from what its window allows."""
+    with Server("--workers", "1", "--loops", "1") as s:
+        s.function("stream")
+        s.get("/f/stream?count")
+        worker, = s.processes("ssvm-worker")
+        test_server.runner.stop(worker)  # so that it finds all at once
+        try:
+            c = H2(s).get(1, b"/f/stream?echo", b"POST", end=0)
+            up = Upload(c, os.urandom(500000))
+            up.put()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        c.s.settimeout(1)
+        while up.take():  # until our own window is full: then the function waits, and what it has not read stays where it is
+            pass
+        c.s.settimeout(PATIENCE)
+        c.send(frame(WINDOW, 0, 0, struct.pack(">I", 1 << 20)) + frame(WINDOW, 0, 1, struct.pack(">I", 1 << 20)))
+        while len(up.got) < len(up.body) and up.take():
+            pass
+        assert up.got == up.body, len(up.got)
+
+
 @test
 def stream_ends():
     """A client that goes away or does not read ends its call; a deadline holds; all places are free again."""
