@@ -22,9 +22,10 @@ struct ctl_watch {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
+    pthread_cond_t told;       /* a watcher has returned */
     struct ctl_db_notes notes; /* not told yet */
     bool running, stopping;
-    unsigned count;
+    unsigned count, telling; /* telling: the watcher that is being told, from 1; 0: none */
     struct {
         ctl_db_watch_fn fn;
         void *data;
@@ -73,12 +74,17 @@ static void *tell(void *data)
             ctl_db_watch_fn fn = w->watchers[i].fn;
             void *arg = w->watchers[i].data;
 
+            if (!fn)
+                continue;
+            w->telling = i + 1;
             pthread_mutex_unlock(&w->mutex);
             for (unsigned k = 0; !now.all && k < now.count; k++)
                 fn(arg, now.text[k]);
             if (now.all)
                 fn(arg, NULL);
             pthread_mutex_lock(&w->mutex);
+            w->telling = 0;
+            pthread_cond_broadcast(&w->told);
         }
     }
     pthread_mutex_unlock(&w->mutex);
@@ -93,6 +99,7 @@ static struct ctl_watch *watch_new(void)
         return NULL;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
+    pthread_cond_init(&w->told, NULL);
     w->running = pthread_create(&w->thread, NULL, tell, w) == 0;
     return w;
 }
@@ -108,6 +115,7 @@ static void watch_delete(struct ctl_watch *w)
     if (w->running)
         pthread_join(w->thread, NULL);
     pthread_cond_destroy(&w->changed);
+    pthread_cond_destroy(&w->told);
     pthread_mutex_destroy(&w->mutex);
     sv_free(w);
 }
@@ -115,11 +123,30 @@ static void watch_delete(struct ctl_watch *w)
 void ctl_db_watch(struct ctl_db *db, ctl_db_watch_fn fn, void *data)
 {
     struct ctl_watch *w = db->watch;
+    unsigned i = 0;
 
     pthread_mutex_lock(&w->mutex);
-    if (w->count < WATCHERS_MAX) {
-        w->watchers[w->count].fn = fn;
-        w->watchers[w->count++].data = data;
+    while (i < w->count && w->watchers[i].fn)
+        i++;
+    if (i < WATCHERS_MAX) {
+        w->watchers[i].fn = fn;
+        w->watchers[i].data = data;
+        w->count += i == w->count;
+    }
+    pthread_mutex_unlock(&w->mutex);
+}
+
+void ctl_db_unwatch(struct ctl_db *db, ctl_db_watch_fn fn, const void *data)
+{
+    struct ctl_watch *w = db->watch;
+
+    pthread_mutex_lock(&w->mutex);
+    for (unsigned i = 0; i < w->count; i++) {
+        if (w->watchers[i].fn != fn || w->watchers[i].data != data)
+            continue;
+        w->watchers[i].fn = NULL;
+        while (w->telling == i + 1)
+            pthread_cond_wait(&w->told, &w->mutex);
     }
     pthread_mutex_unlock(&w->mutex);
 }

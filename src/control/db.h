@@ -77,5 +77,7 @@ void ctl_sql_notify(struct ctl_sql *, const char *what);
  * what = NULL after a lost connection is back: look at everything. */
 typedef void (*ctl_db_watch_fn)(void *data, const char *what);
 void ctl_db_watch(struct ctl_db *, ctl_db_watch_fn, void *data);
+/* No more of it: a call that runs has returned. Not from a watcher. */
+void ctl_db_unwatch(struct ctl_db *, ctl_db_watch_fn, const void *data);
 
 #endif

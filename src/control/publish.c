@@ -23,7 +23,7 @@
 #define WORKERS_NS 1000000000 /* the longest wait for workers, one of which may be hung */
 
 struct ctl_publish {
-    pthread_t thread;
+    pthread_t thread; /* the publisher */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t wanted, pushed; /* changes that were noted; that are in a table that was pushed */
@@ -404,7 +404,7 @@ void ctl_publish_note(struct ctl_server *server)
 {
     struct ctl_publish *p = server->publish;
 
-    if (!p) /* the first table will have it */
+    if (!p) /* nobody publishes */
         return;
     pthread_mutex_lock(&p->lock);
     p->wanted++;
@@ -416,7 +416,7 @@ void ctl_publish_note_isolated(struct ctl_server *server)
 {
     struct ctl_publish *p = server->publish;
 
-    if (!p) /* with the first table */
+    if (!p)
         return;
     pthread_mutex_lock(&p->lock);
     p->isolated_wanted = true;
@@ -453,6 +453,7 @@ void ctl_publish_wait(struct ctl_server *server)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* What is asked and noted, by threads that begin before the publisher and end after it. */
 int ctl_publish_start(struct ctl_server *server, struct sv_err *err)
 {
     struct ctl_publish *p = sv_alloc_zero(sizeof *p);
@@ -463,15 +464,29 @@ int ctl_publish_start(struct ctl_server *server, struct sv_err *err)
     pthread_cond_init(&p->changed, NULL);
     p->wanted = 1;
     server->publish = p;
-    if (pthread_create(&p->thread, NULL, run, server) == 0)
-        return 0;
-    server->publish = NULL;
-    sv_free(p);
-    return sv_fail_nomem(err, "a thread");
+    return 0;
 }
 
-/* Nobody may change anything any more. */
 void ctl_publish_stop(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+
+    server->publish = NULL;
+    sv_free(p->isolated);
+    pthread_mutex_destroy(&p->lock);
+    pthread_cond_destroy(&p->changed);
+    sv_free(p);
+}
+
+int ctl_publisher_start(struct ctl_server *server, struct sv_err *err)
+{
+    return pthread_create(&server->publish->thread, NULL, run, server) == 0
+               ? 0
+               : sv_fail_nomem(err, "a thread");
+}
+
+/* Whoever waits for a table goes on without. */
+void ctl_publisher_stop(struct ctl_server *server)
 {
     struct ctl_publish *p = server->publish;
 
@@ -480,9 +495,4 @@ void ctl_publish_stop(struct ctl_server *server)
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
-    server->publish = NULL;
-    sv_free(p->isolated);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->changed);
-    sv_free(p);
 }

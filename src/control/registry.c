@@ -535,6 +535,7 @@ void ctl_registry_stop(struct ctl_server *server)
 {
     struct ctl_registry *g = server->registry;
 
+    ctl_db_unwatch(server->db, watch, server);
     for (size_t i = 0; i < g->functions.len; i++)
         ctl_function_unref(g->functions.data[i]);
     sv_free(g->functions.data);

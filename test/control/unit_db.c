@@ -266,6 +266,41 @@ static void watchers_are_told(void **state)
     assert_int_equal(noted, 1);
 }
 
+static _Atomic unsigned entered, left;
+
+static void note_slowly(void *data, const char *what)
+{
+    (void)data, (void)what;
+    entered++;
+    usleep(200000);
+    left++;
+}
+
+/* Who watches no more is not in the middle of a call either: what it used may be given back. */
+static void watchers_go(void **state)
+{
+    struct sv_err err = {0};
+    static char what[] = "left", last[] = "last";
+
+    (void)state;
+    entered = left = 0;
+    ctl_db_watch(db, note_slowly, what);
+    assert_int_equal(ctl_db_write(db, &err, notify, what), 0);
+    for (int i = 0; i < 6000 && !entered; i++)
+        usleep(10000);
+    assert_int_equal(entered, 1);
+    ctl_db_unwatch(db, note_slowly, what);
+    assert_int_equal(left, 1);
+    entered = left = noted = 0;
+    ctl_db_watch(db, note, last); /* in its place */
+    assert_int_equal(ctl_db_write(db, &err, notify, last), 0);
+    for (int i = 0; i < 6000 && !noted; i++)
+        usleep(10000);
+    assert_int_equal(noted, 1);
+    assert_int_equal(entered, 0);
+    ctl_db_unwatch(db, note, last);
+}
+
 static int open_url(const char *url)
 {
     struct sv_err err = {0};
@@ -316,6 +351,7 @@ int main(void)
         cmocka_unit_test(many_share_a_commit),
         cmocka_unit_test(writes_in_turn),
         cmocka_unit_test(watchers_are_told),
+        cmocka_unit_test(watchers_go),
     };
     int r = cmocka_run_group_tests_name("sqlite", tests, open_sqlite, close_db);
 

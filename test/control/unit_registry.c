@@ -657,11 +657,13 @@ static void test_restart(void **state)
     unsigned before;
 
     (void)state;
-    ctl_publish_stop(&server);
+    ctl_publisher_stop(&server);
     ctl_registry_stop(&server);
+    ctl_publish_stop(&server);
     before = tables;
-    assert_int_equal(ctl_registry_start(&server, &err), 0);
     assert_int_equal(ctl_publish_start(&server, &err), 0);
+    assert_int_equal(ctl_registry_start(&server, &err), 0);
+    assert_int_equal(ctl_publisher_start(&server, &err), 0);
     for (unsigned i = 0; i < 6000 && tables == before; i++)
         usleep(10000);
     expect_weights("back", 1, (uint32_t[]){2}, (uint32_t[]){CTL_WEIGHT_ALL});
@@ -728,8 +730,8 @@ static int set_up(void **state)
     server.data = folder;
     server.data_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(url, sizeof url, "sqlite:%s/ssvm.db", folder);
-    if (ctl_db_open(&err, url, &server.db) < 0 || ctl_registry_start(&server, &err) < 0 ||
-        ctl_publish_start(&server, &err) < 0) {
+    if (ctl_db_open(&err, url, &server.db) < 0 || ctl_publish_start(&server, &err) < 0 ||
+        ctl_registry_start(&server, &err) < 0 || ctl_publisher_start(&server, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return -1;
     }
@@ -741,9 +743,10 @@ static int tear_down(void **state)
     char command[128];
 
     (void)state;
+    ctl_publisher_stop(&server);
+    ctl_registry_stop(&server);
     ctl_publish_stop(&server);
     ctl_db_close(server.db);
-    ctl_registry_stop(&server);
     plat_table_unref(table);
     close(server.data_fd);
     snprintf(command, sizeof command, "rm -rf %s", folder);
