@@ -118,9 +118,12 @@ void srv_loop_give(struct srv_loop *loop, struct srv_conn *conn)
 /* A loop whose thread makes a call may be anywhere: the watch takes it away from there. */
 bool srv_loops_beat(struct srv_server *server)
 {
-    uint64_t asked = atomic_load(&server->beat);
+    uint64_t asked;
     bool all = true;
 
+    if (!atomic_load(&server->running)) /* there are none yet */
+        return false;
+    asked = atomic_load(&server->beat);
     for (unsigned i = 0; i < server->nloops; i++)
         all = all && (atomic_load(&server->loops[i].beat) == asked ||
                       atomic_load(&server->loops[i].guest) != 0);

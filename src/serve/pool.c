@@ -632,25 +632,32 @@ static void *run_log(void *arg)
 
 /* ---- Start and end ---- */
 
-bool srv_pool_start(struct srv_pool *pool, struct srv_server *server)
+void srv_pool_init(struct srv_pool *pool, struct srv_server *server)
 {
-    unsigned n = server->nloops;
-    bool ok = true;
+    pthread_condattr_t clock;
 
     memset(pool, 0, sizeof *pool);
     pool->server = server;
     /* Calls beside the loops, those that wait for others, a loop's own call each, and as many that
      * were found to be long while the pool was full. */
-    pool->max_threads = (unsigned)server->config.calls + srv_pool_waiting_max(server) + 2 * n;
+    pool->max_threads =
+        (unsigned)server->config.calls + srv_pool_waiting_max(server) + 2 * server->nloops;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
     pthread_cond_init(&pool->wake_watch, NULL);
     pthread_cond_init(&pool->write_log, NULL);
-    pthread_condattr_t clock;
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&pool->changed, &clock);
     pthread_condattr_destroy(&clock);
+}
+
+bool srv_pool_start(struct srv_pool *pool)
+{
+    struct srv_server *server = pool->server;
+    unsigned n = server->nloops;
+    bool ok = true;
+
     pool->adrift = calloc(n, sizeof(struct srv_loop *));
     pool->seen = calloc(n, sizeof *pool->seen);
     if (!pool->adrift || !pool->seen || !start_thread(&pool->log_writer, run_log, pool) ||

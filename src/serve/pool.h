@@ -70,7 +70,9 @@ struct srv_pool {
     _Atomic unsigned busy; /* `away`, for those without the lock */
 };
 
-bool srv_pool_start(struct srv_pool *, struct srv_server *);
+/* Before anybody asks what runs, or has a call made; threads come with srv_pool_start. */
+void srv_pool_init(struct srv_pool *, struct srv_server *);
+bool srv_pool_start(struct srv_pool *);
 /* Wait until all loops have drained, at most so long. False: time is over. */
 bool srv_pool_drain(struct srv_pool *, uint64_t timeout_ms);
 /* End every call that runs. */

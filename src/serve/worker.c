@@ -150,6 +150,9 @@ static bool open_engine(struct srv_server *server, const char *cache, bool linke
         config.tier = "interp";
     else
         config.compiler_program = compiler;
+#ifdef SSVM_SANITIZED_THREADS /* it hands signals on where code calls it: native code never does */
+    config.tier = "interp";
+#endif
     if (linked) {
         config.compiler_run = srv_link_compile;
         config.compiler_data = server;
@@ -247,7 +250,7 @@ static bool start_loops(struct srv_server *server)
         if (srv_loop_init(&server->loops[i], server) < 0)
             return false;
     }
-    if (!srv_pool_start(&server->pool, server))
+    if (!srv_pool_start(&server->pool))
         return false;
     atomic_store(&server->running, true);
     return true;
@@ -432,6 +435,7 @@ int srv_worker_run(struct srv_server *server, const struct srv_role *role)
     if (status != 0)
         return status;
     srv_forward_init(&server->forward);
+    srv_pool_init(&server->pool, server);
     if (!srv_link_start(server, role->link, role->control)) {
         fprintf(stderr, "ssvm-serve: no memory for a worker\n");
         return SRV_STATUS_ERROR;
