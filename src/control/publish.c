@@ -30,6 +30,7 @@ struct ctl_publish {
     bool isolated_wanted;    /* a worker of one tenant has no table */
     own char *isolated; /* tenants with a process of their own, each with a NUL behind it; an empty
                            one ends them. NULL: none */
+    bool ending;        /* what cannot be pushed at once is not tried again */
     bool stop;
 };
 
@@ -391,6 +392,8 @@ static void *run(void *data)
         pthread_mutex_lock(&p->lock);
         if (done)
             p->pushed = wanted;
+        else if (p->ending) /* whoever waits goes on without */
+            p->stop = true;
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&p->lock);
         pause_ns(done ? PAUSE_NS : RETRY_NS);
@@ -436,6 +439,17 @@ bool ctl_publish_is_isolated(struct ctl_server *server, struct sv_str tenant)
         found = sv_str_eq(sv_str_of(at), tenant);
     pthread_mutex_unlock(&p->lock);
     return found;
+}
+
+void ctl_publish_end(struct ctl_server *server)
+{
+    struct ctl_publish *p = server->publish;
+
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->ending = true;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void ctl_publish_wait(struct ctl_server *server)
@@ -485,7 +499,6 @@ int ctl_publisher_start(struct ctl_server *server, struct sv_err *err)
                : sv_fail_nomem(err, "a thread");
 }
 
-/* Whoever waits for a table goes on without. */
 void ctl_publisher_stop(struct ctl_server *server)
 {
     struct ctl_publish *p = server->publish;

@@ -9,6 +9,8 @@
 void ctl_publish_note(struct ctl_server *);
 /* The same, and wait until it is pushed. */
 void ctl_publish_wait(struct ctl_server *);
+/* The process ends: who waits does so for one more table at most. */
+void ctl_publish_end(struct ctl_server *);
 /* A worker of one tenant wants its table. */
 void ctl_publish_note_isolated(struct ctl_server *);
 /* Does the tenant have isolation 'process', as far as workers have been told? */

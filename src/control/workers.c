@@ -542,6 +542,7 @@ void ctl_readers_stop(struct ctl_server *server)
 {
     struct ctl_workers *workers = server->workers;
 
+    ctl_publish_end(server);
     pthread_mutex_lock(&workers->lock);
     for (unsigned i = 0; i < SLOTS_MAX; i++) {
         if (workers->slots[i].worker)

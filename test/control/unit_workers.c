@@ -56,6 +56,11 @@ bool ctl_isolated_may(struct ctl_server *server, const char *tenant, const struc
     return true;
 }
 
+void ctl_publish_end(struct ctl_server *server)
+{
+    (void)server;
+}
+
 void ctl_publish_note_isolated(struct ctl_server *server)
 {
     (void)server;
