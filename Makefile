@@ -41,6 +41,7 @@ chaos: tests-built
 	@SSVM_BUILD=$(abspath $(BUILD)) test/serve/chaos.py --kills 300 --back 1
 tests-built:
 	@$(CONFIGURE) -B $(BUILD) -DSSVM_TESTS=ON -DDEV=ON >/dev/null && cmake --build $(BUILD) -j $(JOBS)
+# Sanitizers. tsan: the unit tests, guests' threads, and the server's tests (test/serve/sanitized.sh; about an hour on two cores).
 asan:
 	@$(SANITIZED) -B $(BUILD)-asan -DSSVM_SANITIZE=address,undefined >/dev/null && cmake --build $(BUILD)-asan -j $(JOBS)
 	@tools/check.sh --build $(BUILD)-asan unit spec wasi cli
@@ -48,6 +49,7 @@ ubsan: asan
 tsan:
 	@$(SANITIZED) -B $(BUILD)-tsan -DSSVM_SANITIZE=thread >/dev/null && cmake --build $(BUILD)-tsan -j $(JOBS)
 	@tools/check.sh --build $(BUILD)-tsan unit threads
+	@test/serve/sanitized.sh $(BUILD)-tsan
 fuzz:
 	@tools/fuzz.sh
 # BENCH: sections (doc/benchmarks.md), ROUNDS, ONLY: programs, BENCH_OUT: the report's folder. All may be empty.

@@ -14,7 +14,7 @@ jobs=$(nproc)
 export SSVM_BUILD="$PWD/$build" SSVM="$PWD/$build/ssvm"
 
 ci_steps="build static unit spec native native_o3 wasi cli api golden bindgen programs image nn sdk state socket wasi_threads crates evmc serve demo gas diff tiers explode aarch64 gcc asan"
-all_steps="$ci_steps nn_all systemd chaos tidy asan_serve tsan threads torture fuzz"
+all_steps="$ci_steps nn_all systemd chaos tidy asan_serve tsan tsan_serve threads torture fuzz"
 
 configure() { # DIR COMPILER FLAGS...
     local dir=$1 cc=$2
@@ -80,7 +80,7 @@ step_evmc() { test/evmc/run.sh; }
 # A real server on a free port, what carries HTTP, its processes, versions, ledger while processes are killed, databases, interfaces, and its pages
 # in a browser; the developer's loop.
 step_serve() {
-    test/parts.sh serve test_server.py test_protocol.py processes.py isolation.py registry.py limits.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
+    test/parts.sh serve test_server.py test_protocol.py processes.py isolation.py registry.py limits.py crowd.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
         browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py
 }
 step_systemd() { test/serve/systemd.sh; }
@@ -101,6 +101,10 @@ step_asan_serve() {
 step_tsan() {
     configure build-tsan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=thread &&
         ctest --test-dir build-tsan --output-on-failure -j 1
+}
+# The same under the thread sanitizer: locks, orders and ownership between the threads of each process. Slow: about an hour on two cores.
+step_tsan_serve() {
+    configure build-tsan clang-22 -DCMAKE_BUILD_TYPE=Debug -DSSVM_SANITIZE=thread && test/serve/sanitized.sh "$PWD/build-tsan"
 }
 step_threads() {
     local json

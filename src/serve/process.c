@@ -102,7 +102,8 @@ static bool become_child(const struct srv_user *user, pid_t parent, const sigset
 static bool give_nothing(char *env[ENV_KEPT + 1])
 {
     static const char *const kept[] = {
-        "PATH=", "HOME=", "TZ=", "LANG=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=", "SSVM_"};
+        "PATH=",         "HOME=",          "TZ=",  "LANG=", "LD_LIBRARY_PATH=", "ASAN_OPTIONS=",
+        "TSAN_OPTIONS=", "UBSAN_OPTIONS=", "SSVM_"};
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     unsigned n = 0;
 

@@ -150,7 +150,7 @@ static bool open_engine(struct srv_server *server, const char *cache, bool linke
         config.tier = "interp";
     else
         config.compiler_program = compiler;
-#ifdef SSVM_SANITIZED_THREADS /* it hands signals on where code calls it: native code never does */
+#ifdef SSVM_SANITIZED_THREADS /* it holds signals back until code calls it */
     config.tier = "interp";
 #endif
     if (linked) {
