@@ -138,11 +138,14 @@ static int find_target(struct sv_err *err, struct job *j)
     return 0;
 }
 
+/* "Less" is what the default is, without scheduling after register allocation. x86's cores order
+ * instructions themselves; some of aarch64's do not. */
 static LLVMTargetMachineRef target_machine(const struct job *j)
 {
+    bool schedules = j->opts->opt_level >= 2 && strncmp(j->am.triple, "aarch64", 7) == 0;
+
     return LLVMCreateTargetMachine(j->target, j->am.triple, j->am.cpu, j->am.features,
-                                   j->opts->opt_level >= 2 ? LLVMCodeGenLevelDefault
-                                                           : LLVMCodeGenLevelLess,
+                                   schedules ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelLess,
                                    LLVMRelocPIC, LLVMCodeModelSmall);
 }
 

@@ -10,17 +10,19 @@
 #define PASSES_1                                                                                   \
     "sroa<modify-cfg>,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"              \
     "loop-mssa(licm,loop-rotate,licm),simplifycfg,instcombine<no-verify-fixpoint>,gvn,adce"
-#define SIMPLIFY                                                                                   \
+/* Drops checks that earlier ones make needless. */
+#define CHECKS "constraint-elimination,"
+#define SIMPLIFY(checks)                                                                           \
     "sroa<modify-cfg>,early-cse<memssa>,jump-threading,correlated-propagation,"                    \
     "simplifycfg<bonus-inst-threshold=1;no-forward-switch-cond;switch-range-to-icmp;"              \
-    "no-switch-to-lookup;keep-loops>,instcombine<no-verify-fixpoint>,reassociate,"                 \
-    "constraint-elimination,loop-mssa(loop-instsimplify,loop-simplifycfg,licm,loop-rotate,licm,"   \
+    "no-switch-to-lookup;keep-loops>,instcombine<no-verify-fixpoint>,reassociate," checks          \
+    "loop-mssa(loop-instsimplify,loop-simplifycfg,licm,loop-rotate,licm,"                          \
     "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,instcombine<no-verify-fixpoint>,adce"
 /* Looks at the size of loops. */
 #define UNROLL "loop(indvars,loop-deletion,loop-unroll-full)"
 #define SIMPLIFY_MORE                                                                              \
-    "sroa<modify-cfg>,gvn,sccp,bdce,instcombine<no-verify-fixpoint>,jump-threading,"               \
-    "correlated-propagation,adce,loop-mssa(licm),simplifycfg,instcombine<no-verify-fixpoint>"
+    "sroa<modify-cfg>,gvn,sccp,bdce,instcombine<no-verify-fixpoint>,adce,loop-mssa(licm),"         \
+    "simplifycfg,instcombine<no-verify-fixpoint>"
 #define VECTORISE "loop(loop-rotate,loop-deletion),loop-vectorize"
 #define FINISH                                                                                     \
     "instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"                             \
@@ -78,6 +80,18 @@ static int run_keeping(struct sv_err *err, struct lower_unit *u, LLVMTargetMachi
     return r;
 }
 
+/* Is there more to check than guards look after? */
+static bool has_checks(const struct lower_unit *u)
+{
+    const struct sv_module *m = u->m;
+    bool found =
+        u->opts->checked || m->nmemories > 1 || (m->nmemories > 0 && m->memories[0].limits.is64);
+
+    for (uint32_t i = 0; i < m->ntypes && !found; i++)
+        found = m->types[i]->form == SV_FORM_ARRAY;
+    return found;
+}
+
 static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
 {
     int r;
@@ -86,7 +100,9 @@ static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRe
         return run(err, u, tm, PASSES_0);
     if (u->opts->opt_level == 1)
         return run_keeping(err, u, tm, "function(" PASSES_1 ")");
-    r = run_keeping(err, u, tm, "function(" SIMPLIFY ")");
+    r = run_keeping(err, u, tm,
+                    has_checks(u) ? "function(" SIMPLIFY(CHECKS) ")"
+                                  : "function(" SIMPLIFY("") ")");
     if (r == 0)
         r = run(err, u, tm, "function(" UNROLL ")");
     if (r == 0)
