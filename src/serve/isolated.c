@@ -17,6 +17,7 @@
 #include "platform/table.h"
 #include "serve/link.h"
 #include "serve/loop.h"
+#include "serve/token.h"
 
 #define NS_PER_MS ((uint64_t)1000000)
 #define NEVER_MS (365 * 86400 * (uint64_t)1000)
@@ -67,15 +68,15 @@ own int srv_isolated_accept(const struct srv_listener *listener, own int *ret_to
 
 struct inner {
     struct srv_listener listener; /* what the request says of its client */
-    own int token;
+    own struct srv_token *token;
 };
 
 static void close_inner(struct srv_conn *conn)
 {
     struct inner *inner = conn->carrier;
 
-    if (inner && inner->token >= 0)
-        close(inner->token);
+    if (inner)
+        srv_token_close(inner->token);
     free(inner);
     srv_transport_plain.close(conn);
 }
@@ -130,23 +131,22 @@ static const struct srv_transport transports[][2] = {
 bool srv_isolated_begin(struct srv_conn *conn, own int token)
 {
     struct inner *inner = calloc(1, sizeof *inner);
+    struct srv_token *its = srv_token_open(token);
 
     conn->transport = &transports[0][0];
     conn->carrier = inner;
     if (inner)
-        inner->token = token;
-    else if (token >= 0)
-        close(token);
-    return inner;
+        inner->token = its;
+    else
+        srv_token_close(its);
+    return inner && its;
 }
 
 bool srv_isolated_start(const struct srv_conn *conn)
 {
     const struct inner *inner = conn->carrier;
-    uint64_t ignored;
 
-    return conn->transport->headed != take_head || inner->token < 0 ||
-           read(inner->token, &ignored, sizeof ignored) == sizeof ignored;
+    return conn->transport->headed != take_head || srv_token_take(inner->token);
 }
 
 static bool set_peer(struct srv_conn *conn, const char *text, unsigned port)

@@ -6,10 +6,10 @@
  *
  * and what a reply says of the call is SSVM-Inner: RUN WAIT GAS MEMORY CODE.
  *
- * With a connection comes its token, an eventfd that both sides have. The other side puts one there
- * with each request; who takes it may run the request: this process when the function is about to
- * begin, or the other side when the connection breaks, to hand the request to another process. So
- * no function runs twice for one request, and what was not begun is not lost. */
+ * With a connection comes its token (token.h). The other side puts one there with each request; who
+ * takes it may run the request: this process when the function is about to begin, or the other side
+ * when the connection breaks, to hand the request to another process. So no function runs twice for
+ * one request, and what was not begun is not lost. */
 #ifndef SERVE_ISOLATED_H
 #define SERVE_ISOLATED_H
 
@@ -34,9 +34,9 @@ enum srv_inner_flag {
 void srv_isolated_settle(struct srv_server *);
 /* The door as the one address. */
 void srv_isolated_listen(struct srv_server *, int door);
-/* As accept4, at the door. *ret_token: -1, of a worker that has none. */
+/* As accept4, at the door. *ret_token: of the connection; -1: it has none, and is refused. */
 own int srv_isolated_accept(const struct srv_listener *, own int *ret_token);
-/* A connection from there. False: no memory; the token is closed. */
+/* A connection from there. False: no memory, or no token; which is closed. */
 bool srv_isolated_begin(struct srv_conn *, own int token);
 /* The request's function is about to begin. False: the request is not ours any more. */
 bool srv_isolated_start(const struct srv_conn *);

@@ -18,6 +18,7 @@
 #include "serve/loop.h"
 #include "serve/route.h"
 #include "serve/stream.h"
+#include "serve/token.h"
 
 #define PIECE 16384        /* bytes of a body that are sent at once, and copied behind a head */
 #define ANSWER_SLACK 65536 /* beyond what calls may answer: what the server itself says */
@@ -31,7 +32,7 @@ struct srv_relay {
     struct srv_conn *conn;   /* to the other side */
     struct srv_conn *client; /* whose request it is; NULL: it waits for one */
     struct srv_relay *prev, *next;
-    own int token; /* of the connection: isolated.h */
+    own struct srv_token *token; /* of the connection: isolated.h */
     char tenant[SRV_FUNCTION_NAME_MAX + 1];
     struct sv_buf out; /* to be sent, from `out_at` on */
     size_t out_at, body_at;
@@ -63,7 +64,8 @@ static void leave(struct srv_relay *r)
         r->next->prev = r->prev;
     if (r->client)
         r->client->upstream = NULL;
-    close(r->token);
+    srv_token_close(r->token);
+    r->token = NULL;
     r->conn->relay = NULL;
     r->conn = NULL;
     r->client = NULL;
@@ -102,15 +104,16 @@ static struct srv_relay *open_relay(struct srv_loop *loop, own struct srv_relay 
                                     own int token)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
-    struct srv_conn *conn = r ? srv_listen_conn(loop) : NULL;
+    struct srv_token *its = srv_token_open(token);
+    struct srv_conn *conn = r && its ? srv_listen_conn(loop) : NULL;
 
     if (!conn) {
         srv_relay_delete(r);
         close(fd);
-        close(token);
+        srv_token_close(its);
         return NULL;
     }
-    r->token = token;
+    r->token = its;
     r->conn = conn;
     conn->relay = r;
     conn->transport = &srv_transport_plain;
@@ -558,19 +561,6 @@ static void settle(struct srv_relay *r, bool whole)
 
 /* ---- A process that has ended ---- */
 
-/* Until who takes it, the guest does not begin. */
-static void put_token(const struct srv_relay *r)
-{
-    (void)!write(r->token, &(uint64_t){1}, sizeof(uint64_t));
-}
-
-static bool take_token(const struct srv_relay *r)
-{
-    uint64_t ignored;
-
-    return read(r->token, &ignored, sizeof ignored) == sizeof ignored;
-}
-
 /* The connection is broken. May the request, as it was sent, be another process's? */
 static bool may_repeat(const struct srv_relay *r)
 {
@@ -580,7 +570,7 @@ static bool may_repeat(const struct srv_relay *r)
     return request->relays < PROCESSES_MAX && r->kept && r->phase == PHASE_HEAD &&
            r->conn->work->in_len == 0 && !client->lost &&
            !(request->stream && request->stream->status) &&
-           !atomic_load(&client->loop->server->cancelled) && take_token(r);
+           !atomic_load(&client->loop->server->cancelled) && srv_token_take(r->token);
 }
 
 /* False: there is no room to ask for a connection; the reply says so. */
@@ -730,7 +720,7 @@ static bool begin(struct srv_relay *r, struct srv_conn *client)
     r->close = r->deaf = false;
     if (r->out.len == 0) /* else it was sent before, to another process */
         put_request(r);
-    put_token(r);
+    srv_token_put(r->token); /* until it is taken, the guest does not begin */
     if (!r->out.failed)
         push(r);
     if (r->out.failed) {

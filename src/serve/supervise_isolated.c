@@ -6,13 +6,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fds.h"
 #include "serve/loop.h"
 #include "serve/supervisor.h"
+#include "serve/token.h"
 
 #define NS_PER_MS ((uint64_t)1000000)
 #define START_MS 30000 /* to serve; then it is killed */
@@ -172,7 +172,7 @@ void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
     }
     snprintf(tenant, sizeof tenant, "%.*s", (int)name.len, name.ptr);
     slot = find_process(s, tenant, &why);
-    if (slot && (token = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0 &&
+    if (slot && (token = srv_token_new()) >= 0 &&
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0) {
         why = "too many requests wait for the tenant's process";
         if (!knock(slot, ends[1], token)) {

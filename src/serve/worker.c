@@ -40,11 +40,9 @@
 
 /* ---- What the machine allows ---- */
 
-/* As many descriptors as we may have; fewer connections when that is not enough: those of one
- * tenant's worker have a token each. */
+/* As many descriptors as we may have; fewer connections when that is not enough. */
 static void raise_files(struct srv_server *server)
 {
-    rlim_t each = server->tenant ? 2 : 1;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -52,9 +50,9 @@ static void raise_files(struct srv_server *server)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        server->config.connections * each + FILES_KEPT > limit.rlim_cur)
+        server->config.connections + FILES_KEPT > limit.rlim_cur)
         server->config.connections =
-            (limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT) / each;
+            limit.rlim_cur > 2 * FILES_KEPT ? limit.rlim_cur - FILES_KEPT : FILES_KEPT;
 }
 
 static void count_loops(struct srv_server *server)

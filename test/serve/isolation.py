@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import json
+import mmap
 import os
 import re
 import signal
@@ -182,6 +183,20 @@ def crash():
         assert "was ended by signal 11" in output(s) or base.SANITIZED
 
 
+def put(token):
+    """A connection's token (serve/token.h), by its descriptor: the request may be taken."""
+    with mmap.mmap(token, 4096) as m:
+        m[0:8] = (1).to_bytes(8, sys.byteorder)
+
+
+def take(token):
+    """Was it there? Nobody else is about to take it."""
+    with mmap.mmap(token, 4096) as m:
+        there = m[0:8] != bytes(8)
+        m[0:8] = bytes(8)
+        return there
+
+
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 
 
@@ -333,14 +348,14 @@ def tokens():
             return asked < 3
 
         def begin_and_leave(c, token, asked):
-            same(int.from_bytes(os.read(token, 8), sys.byteorder), 1)
+            same(take(token), True)
             c.shutdown(socket.SHUT_RDWR)
 
         def leave_then_answer(c, token, asked):
             if asked < 3:
                 c.shutdown(socket.SHUT_RDWR)
                 return True
-            same(int.from_bytes(os.read(token, 8), sys.byteorder), 1)
+            same(take(token), True)
             c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright")
         r, asked, _ = told(s, leave)
         same((r.status, r.code(), asked), (502, "process_ended", 3))
@@ -365,7 +380,7 @@ def hostile_replies():
         worker = s.workers()
         for reply in wrong:
             def answer(c, token, asked):
-                os.read(token, 8)
+                take(token)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have seen enough
                     c.sendall(reply)
                     c.shutdown(socket.SHUT_WR)
@@ -383,6 +398,77 @@ def hostile_replies():
         same((r.status, r.body, r["server"]), (200, b"a", "ssvm"))
         same(s.hello("other"), (200, b"hello, you"))
         same(s.hello(), (200, b"hello, you"))
+        same(s.workers(), worker)
+
+
+def spoil(token):
+    """All that a process in its guest's hands can do to a token, so that the other side waits for it, or ends."""
+    os.set_blocking(token, True)
+    os.write(token, b"\xff" * 4096)
+    for change in (lambda: os.ftruncate(token, 0), lambda: os.ftruncate(token, 1 << 20), lambda: fcntl.fcntl(token, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)):
+        try:
+            change()
+        except PermissionError:
+            continue
+        raise AssertionError("a token's memory can be changed")
+    fcntl.lockf(token, fcntl.LOCK_EX)
+
+
+@test
+def spoilt_tokens():
+    """Neither side makes the other wait, or run what it should not, with the token that both have."""
+    with Isolated("--workers", "1") as s:
+        s.deploy("count", read("hello"), tenant="alone")
+        same(s.hello(), (200, b"hello, you"))
+        own = s.own()
+        calls = 0
+        with Load(s, 2, path="/t/alone/f/hello/say") as load:
+            for there in (True, False):  # a worker in its guest's hands, and the process that it hands requests to
+                with Channel(s, s.workers()[0], 0) as c:
+                    pairs = [c.ask_for("ASK_ISOLATED", ("TENANT", b"alone"))[2] for _ in range(8)]
+                    for token, end in pairs:
+                        spoil(token)
+                        (put if there else take)(token)
+                        os.write(end, b"POST /t/alone/f/count/say HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nSSVM-Inner: 0123456789abcdef 192.0.2.1 1 80 0 1 0 0\r\n\r\nx")
+                    for token, end in pairs:
+                        with socket.socket(fileno=end) as to:
+                            to.setblocking(True)
+                            to.settimeout(PATIENCE)
+                            got = to.recv(65536)
+                        os.close(token)
+                        same(got.split()[1] == b"200", there, got)  # what is not there to be taken does not run
+                        calls += there
+                    pid = c.pid
+                until("there is another worker", lambda: s.workers() not in ([], [pid]))
+            load.runs()
+        same(s.own(), own)  # it has never hung
+        rows = {x["function"]: x["calls"] - x["errors"] for x in s.ask("GET", "/v1/usage?by=function&tenant=alone&step=all")["usage"]}
+        same(rows["count"], calls)
+
+        def spoil_and_answer(c, token, asked):
+            spoil(token)
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nright")
+        worker = s.workers()
+        request = b"POST /t/alone/f/hello/say HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nyou"
+        with Impostor(s) as i:
+            clients = [Client(s) for _ in range(8)]
+            for c in clients:
+                c.send(request)
+            held = [i.accept() for _ in clients]
+            for there, token, _ in held:
+                spoil_and_answer(there, token, 1)
+            same([c.reply().body for c in clients], [b"right"] * 8)
+            # The connections wait for more, with tokens that nobody has taken.
+            for c in clients:
+                c.send(request)
+            for there, token, _ in held:
+                there.shutdown(socket.SHUT_RDWR)
+                there.close()
+                os.close(token)
+            same(s.hello("other"), (200, b"hello, you"))
+        for c in clients:
+            same(c.reply().body, b"hello, you")  # by the next process
+            c.close()
         same(s.workers(), worker)
 
 
@@ -512,6 +598,7 @@ def native_code():
 
         def images(folder):
             return sorted(n for n in os.listdir(folder) if os.path.getsize(folder + n) > 4096) if os.path.isdir(folder) else []
+
         before, others = images(cache + "tenant-alone/"), images(cache)
         assert before, "hello has no native code"
         s.deploy("page", say("native"), tenant="alone")
@@ -768,7 +855,7 @@ def lies_of_a_worker():
             with Channel(s, s.workers()[0], 0) as c:
                 _, _, fds = c.ask_for("ASK_ISOLATED", ("TENANT", b"alone"))
                 with socket.socket(fileno=fds[1]) as to:
-                    os.write(fds[0], (1).to_bytes(8, sys.byteorder))
+                    put(fds[0])
                     to.setblocking(True)
                     to.settimeout(PATIENCE)
                     to.sendall(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n%sSSVM-Inner: 0123456789abcdef %s 1 80 %d %d 0 0\r\n\r\n%s" %
