@@ -13,7 +13,7 @@
 #include "control/cron.h"
 #include "control/prepare.h"
 #include "control/publish.h"
-#include "control/workers.h"
+#include "platform/cache.h"
 #include "platform/costs.h"
 #include "platform/unit.h"
 
@@ -22,7 +22,7 @@
 #define SITE_MAX ((size_t)256 << 20)   /* all static files of a version */
 #define MANIFEST_MAX (256U << 10)
 #define DESCRIPTION_MAX 4096
-#define CACHE_SIZE (CTL_TENANT_SIZE + 16)
+#define ISOLATE_MS 60000     /* after which no further version is compiled when its tenant moves */
 #define FUNCTIONS_MAX 100000 /* of all tenants */
 
 struct work {
@@ -388,24 +388,23 @@ static int find_costs(struct work *w, struct sv_err *err)
     return r;
 }
 
-/* Where its native code goes. A tenant with a process of its own has a folder of its own: what a
- * compiler that reads its modules writes there is nobody else's. */
-static const char *find_cache(const struct work *w, char ret[CACHE_SIZE])
+/* The folder of native code; `tenant` NULL: of the workers of all tenants. */
+static bool find_cache(struct ctl_server *server, const char *tenant, char ret[PLAT_CACHE_PATH])
 {
-    const char *tenant = w->in->tenant;
+    char *setting = ctl_setting(server, "cache");
+    bool ok = setting && plat_cache_folder(setting, tenant, ret);
 
-    if (w->in->no_native)
-        return NULL;
-    if (!ctl_publish_is_isolated(w->server, sv_str_of(tenant)))
-        return "cache";
-    snprintf(ret, CACHE_SIZE, "cache/tenant-%s", tenant);
-    return ret;
+    sv_free(setting);
+    return ok;
 }
 
 static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
 {
     uint64_t start = sv_clock_ns();
-    char cache[CACHE_SIZE];
+    bool isolated = ctl_publish_is_isolated(w->server, sv_str_of(w->in->tenant));
+    char cache[PLAT_CACHE_PATH];
+    bool native =
+        !w->in->no_native && find_cache(w->server, isolated ? w->in->tenant : NULL, cache);
     int r = check(w, err);
 
     if (r == 0)
@@ -417,7 +416,7 @@ static int deploy(struct work *w, struct sv_err *err, uint64_t *ret_us)
     if (r == 0)
         r = ctl_prepare(w->server, err, w->digest, w->manifest,
                         (struct sv_str){(const char *)w->costs.data, w->costs.len},
-                        find_cache(w, cache), &w->prepared);
+                        native ? cache : NULL, &w->prepared);
     if (r < 0)
         return r;
     ctl_hex(w->digest, w->hex);
@@ -457,6 +456,39 @@ int ctl_deploy(struct ctl_server *server, struct sv_err *err, const struct ctl_d
     sv_buf_release(&w.costs);
     sv_free(w.manifest_buf);
     return r;
+}
+
+/* ---- To a process of its own ---- */
+
+struct move {
+    struct ctl_server *server;
+    const char *cache;
+    uint64_t until_ns;
+};
+
+static bool move_function(void *data, const struct ctl_function *f)
+{
+    const struct move *move = data;
+    struct sv_err err = {0}; /* whoever runs it first tries again */
+
+    for (uint32_t i = 0; i < f->nversions; i++) {
+        const struct ctl_version *v = &f->versions[i];
+
+        if (sv_clock_ns() > move->until_ns)
+            return false;
+        if (v->weight > 0 || *v->aliases)
+            (void)ctl_prepare_native(move->server, &err, v->ready, move->cache);
+    }
+    return true;
+}
+
+void ctl_deploy_isolate(struct ctl_server *server, const char *tenant)
+{
+    char cache[PLAT_CACHE_PATH];
+    struct move move = {server, cache, sv_clock_ns() + ISOLATE_MS * (uint64_t)NS_PER_MS};
+
+    if (!ctl_publish_is_isolated(server, sv_str_of(tenant)) && find_cache(server, tenant, cache))
+        (void)ctl_registry_list(server, NULL, tenant, move_function, &move);
 }
 
 /* ---- Back ---- */

@@ -37,6 +37,9 @@ struct ctl_deployed {
  * failed): the version is not accepted; SV_EIO. Nothing has changed then. */
 int ctl_deploy(struct ctl_server *, struct sv_err *, const struct ctl_deploy *,
                struct ctl_deployed *ret);
+/* The tenant is about to have a process of its own: native code of the versions that get requests,
+ * where that process looks for it. What there is no time for is compiled when it runs first. */
+void ctl_deploy_isolate(struct ctl_server *, const char *tenant);
 /* All requests to version `which` (ctl_function_version); NULL: the one that had them before. */
 int ctl_rollback(struct ctl_server *, struct sv_err *, const char *tenant, const char *name,
                  const char *which, struct ctl_deployed *ret);

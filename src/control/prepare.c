@@ -295,23 +295,20 @@ static void take_words(struct sv_err *err, int fd)
     }
 }
 
-/* Native code for this node, if the cache has none yet; false: *err says why not. */
-static bool prepare_native(struct ctl_server *server, struct sv_err *err,
-                           const uint8_t ready[PLAT_DIGEST_BYTES], const char *cache)
+bool ctl_prepare_native(struct ctl_server *server, struct sv_err *err,
+                        const uint8_t ready[PLAT_DIGEST_BYTES], const char *cache)
 {
-    char program[PATH_MAX + 64], path[PATH_MAX];
-    char self[16];
+    char program[PATH_MAX + 64], self[16];
     char *const argv[] = {
-        (char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, path, program, self, NULL};
+        (char *)"ssvm-control", (char *)CTL_COMPILE_ROLE, (char *)cache, program, self, NULL};
     struct files f = {.n = 3};
     int r;
 
-    if (snprintf(path, sizeof path, "%s/%s", server->data, cache) >= (int)sizeof path ||
-        !find_program(program, sizeof program)) {
+    if (!find_program(program, sizeof program)) {
         sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "the program 'ssvm' was not found");
         return false;
     }
-    (void)mkdir(path, 0700); /* of a tenant's first deployment */
+    (void)mkdir(cache, 0700); /* of a tenant's first deployment */
     snprintf(self, sizeof self, "%d", (int)getpid());
     f.fds[0] = ctl_blob_open(server, ready);
     f.fds[1] = open_memory();
@@ -404,7 +401,7 @@ static int take_report(struct ctl_server *server, struct sv_err *err, const stru
     memcpy(ret->ready, digest, PLAT_DIGEST_BYTES);
     if (r == 0)
         r = keep_ready(server, err, f->fds[3], ret->ready);
-    if (r == 0 && cache && !prepare_native(server, &native, ret->ready, cache)) {
+    if (r == 0 && cache && !ctl_prepare_native(server, &native, ret->ready, cache)) {
         if (is_over(server)) /* one that is interpreted for good is not what was asked for */
             r = fail_over(err);
         sv_buf_printf(&notes, "it is interpreted: %s\n", native.text);

@@ -17,12 +17,16 @@ struct ctl_prepared {
 };
 
 /* The module with this digest lies in DATA/blobs; `text` is the manifest's; `costs` is the table
- * that what is made ready gets (empty: none); `cache`: the folder in DATA that its native code goes
- * to, NULL: none is made. Codes of failures as ctl_deploy. */
+ * that what is made ready gets (empty: none); `cache`: the folder that its native code goes to,
+ * NULL: none is made. Codes of failures as ctl_deploy. */
 int ctl_prepare(struct ctl_server *, struct sv_err *, const uint8_t digest[PLAT_DIGEST_BYTES],
                 struct sv_str text, struct sv_str costs, const char *cache,
                 struct ctl_prepared *ret);
 void ctl_prepared_release(struct ctl_prepared *);
+/* Native code for this node, of a module in DATA/blobs, if the folder has none yet; false: *err
+ * says why not. */
+bool ctl_prepare_native(struct ctl_server *, struct sv_err *,
+                        const uint8_t ready[PLAT_DIGEST_BYTES], const char *cache);
 
 /* The processes' main functions. */
 int ctl_prepare_child(int argc, char **argv);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "control/api.h"
+#include "control/deploy.h"
 #include "control/registry.h"
 #include "control/shape.h"
 #include "control/state.h"
@@ -125,6 +126,8 @@ static int put_tenant(struct ctl_request *request, struct ctl_reply *reply, stru
         return sv_fail_nomem(err, "a tenant");
     tenants.settings = text;
     tenants.isolation = json_string_value(json_object_get(request->json, "isolation"));
+    if (!is_new && tenants.isolation && strcmp(tenants.isolation, "process") == 0)
+        ctl_deploy_isolate(request->server, name);
     r = ctl_db_write(request->server->db, err, write_tenant, &tenants);
     free(text);
     return r < 0 ? r : answer_tenant(request, reply, err, name);

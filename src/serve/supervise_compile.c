@@ -43,7 +43,7 @@ static struct srv_compile *find_waiting(struct srv_supervisor *s)
 
 static void start_waiting(struct srv_supervisor *s)
 {
-    char own_cache[SRV_ISOLATED_PATH];
+    char own_cache[PLAT_CACHE_PATH];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct srv_compile *c;
     long running = 0;

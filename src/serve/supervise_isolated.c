@@ -93,13 +93,12 @@ bool srv_isolated_open(struct srv_slot *slot)
            socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, slot->door) == 0;
 }
 
-bool srv_isolated_cache(const struct srv_slot *slot, char path[SRV_ISOLATED_PATH])
+bool srv_isolated_cache(const struct srv_slot *slot, char path[PLAT_CACHE_PATH])
 {
     const struct srv_supervisor *s = slot->supervisor;
 
-    if (strcmp(s->server->config.cache_dir, "none") == 0)
+    if (!plat_cache_folder(s->server->config.cache_dir, slot->tenant, path))
         return false;
-    snprintf(path, SRV_ISOLATED_PATH, "%s/tenant-%s", s->server->config.cache_dir, slot->tenant);
     if (mkdir(path, 0700) == 0 && s->user.given && chown(path, s->user.uid, s->user.gid) < 0)
         return false;
     return access(path, F_OK) == 0;

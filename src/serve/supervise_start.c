@@ -99,7 +99,7 @@ static void add_bounded(void *data, const char *option, const char *value)
 /* The worker of one tenant has no addresses, no keys of sessions, no log that others write. */
 static pid_t spawn_isolated(struct srv_supervisor *s, struct srv_slot *slot, int link)
 {
-    char cache[SRV_ISOLATED_PATH];
+    char cache[PLAT_CACHE_PATH];
     struct srv_process p;
     pid_t pid;
 

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "platform/cache.h"
 #include "platform/channel.h"
 #include "platform/manifest.h"
 #include "serve/process.h"
@@ -16,7 +17,6 @@
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
 #define SRV_COMPILES_MAX 256
 #define SRV_TENANT_SIZE (PLAT_NAME_MAX + 1)
-#define SRV_ISOLATED_PATH (PATH_MAX + 80)
 
 /* A process that is started again when it ends. */
 struct srv_life {
@@ -39,12 +39,12 @@ struct srv_slot {
     int ring;    /* -1: never used */
     int worker_end, control_end; /* of the channel between worker and control; -1 = none */
     own struct plat_channel *link;
-    uint64_t kill_ns; /* when it has drained for too long, 0 = never */
-    bool ring_told;   /* control has the ring */
-    bool told;        /* and knows who writes there */
-    bool served;      /* RETIRING: before it was to end */
-    unsigned unready; /* processes in a row that ended before they served, of one tenant's */
-    unsigned silent;  /* beats asked for since the last one that came */
+    uint64_t kill_ns;    /* when it has drained for too long, 0 = never */
+    bool ring_told;      /* control has the ring */
+    bool told;           /* and knows who writes there */
+    bool served;         /* RETIRING: before it was to end */
+    unsigned unready;    /* processes in a row that ended before they served, of one tenant's */
+    unsigned silent;     /* beats asked for since the last one that came */
 };
 
 /* A compiler that runs for a worker, or waits for its turn (pid 0). */
@@ -90,8 +90,8 @@ struct srv_supervisor {
     uint32_t functions, broken;
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */
-    int signals;        /* signalfd */
-    int watch;          /* inotify: of DIR */
+    int signals;         /* signalfd */
+    int watch;           /* inotify: of DIR */
 };
 
 /* ---- supervise_start.c ---- */
@@ -130,7 +130,7 @@ void srv_isolated_close(struct srv_slot *);
 /* Does somebody wait at the door? */
 bool srv_isolated_awaited(const struct srv_slot *);
 /* The folder of the tenant's native code. False: there is none. */
-bool srv_isolated_cache(const struct srv_slot *, char path[SRV_ISOLATED_PATH]);
+bool srv_isolated_cache(const struct srv_slot *, char path[PLAT_CACHE_PATH]);
 /* The server ends: when no worker is left that may ask, these end. */
 void srv_isolated_end(struct srv_supervisor *);
 

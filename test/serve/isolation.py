@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 
@@ -596,9 +597,6 @@ def native_code():
     with Isolated("--workers", "1") as s:
         cache = s.dir + "/.ssvm/cache/"
 
-        def images(folder):
-            return sorted(n for n in os.listdir(folder) if os.path.getsize(folder + n) > 4096) if os.path.isdir(folder) else []
-
         before, others = images(cache + "tenant-alone/"), images(cache)
         assert before, "hello has no native code"
         s.deploy("page", say("native"), tenant="alone")
@@ -613,6 +611,44 @@ def native_code():
         # The same module of another tenant is another's native code.
         s.deploy("page", say("native"), tenant="other")
         same((images(cache + "tenant-alone/"), len(images(cache))), (mine, len(others) + 1))
+
+
+def images(folder):
+    return sorted(n for n in os.listdir(folder) if os.path.getsize(os.path.join(folder, n)) > 4096) if os.path.isdir(folder) else []
+
+
+@test
+def native_code_elsewhere():
+    """With --cache DIR it is compiled at deployment all the same, where the process looks for it; and likewise when a tenant moves to a process."""
+    with tempfile.TemporaryDirectory() as cache, Isolated("--workers", "1", "--cache", cache) as s:
+        s.deploy("page", say("elsewhere"), tenant="alone")
+        s.deploy("page", say("elsewhere"), tenant="other")
+        s.deploy("page", say("second"), tenant="other")
+        mine, others = cache + "/tenant-alone", cache + "/tenant-other"
+        compiled = images(mine)
+        same((len(compiled), len(images(cache)), s.own()), (2, 3, []))  # hello, page; of `other` both versions of that
+        same(images(s.dir + "/.ssvm/cache") + images(s.dir + "/.ssvm/cache/tenant-alone"), [])
+
+        def runs_compiled(tenant, answer, folder, wanted):
+            pids = s.own()
+
+            def look():  # until workers know of the process, they run it themselves
+                same(s.get("/t/%s/f/page" % tenant).body, answer)
+                return [p for p in s.own() if p not in pids]
+            pid = until("it has a process", look)[0]
+            with open("/proc/%d/maps" % pid) as f:
+                assert folder in f.read(), "it is interpreted"
+            for _ in range(20):
+                same(s.get("/t/%s/f/page" % tenant).body, answer)
+            same(images(folder), wanted)
+        runs_compiled("alone", b"elsewhere", mine, compiled)
+        same(images(others), [])
+        s.ask("PUT", "/v1/tenants/other", {"isolation": "process"})
+        moved = images(others)
+        same(len(moved), 2)  # hello and the version that gets requests; the one before gets none
+        runs_compiled("other", b"second", others, moved)
+    with Isolated("--workers", "1", "--cache", "none") as s:
+        same((s.hello(), images(s.dir + "/.ssvm/cache"), images(s.dir + "/.ssvm/cache/tenant-alone")), ((200, b"hello, you"), [], []))
 
 
 @test
