@@ -544,6 +544,15 @@ typedef struct ssvm_nn_config {
      * thread, not at the same time. */
     void (*log)(void *data, const char *line);
     void *data;
+    /* With `isolate`, where this process may start no others: have somebody start `ssvm-nn PLUGIN
+     * LIBRARY DEVICE` for that backend ("" as the library: searched), with a socket (AF_UNIX,
+     * SOCK_SEQPACKET) as descriptor 3. The other end of its socket, or -1: it is not started, `why`
+     * (of `size` bytes) says why not. *ret_number is positive, and what `stop` is told when that
+     * process is to be killed, which may be more than once. Any thread. NULL: they are started
+     * here. Since 0.1. */
+    int (*start)(void *start_data, const char *backend, char *why, size_t size, long *ret_number);
+    void (*stop)(void *start_data, long number);
+    void *start_data;
 } ssvm_nn_config;
 #define SSVM_NN_CONFIG_INIT {.size = sizeof(ssvm_nn_config)}
 /* Opens no library yet: a guest's first model does. Unknown names of backends are an error

@@ -8,7 +8,7 @@
 #include "host/image/image.h"
 #include "ssvm_nn.h"
 
-#define CONFIG_MIN sizeof(ssvm_nn_config) /* of the first version: all that there is now */
+#define CONFIG_MIN offsetof(ssvm_nn_config, start) /* of the first version */
 #define IMAGE_CONFIG_MIN sizeof(ssvm_image_config)
 #define CHOICES_MAX 16
 #define LIST_MAX (1U << 20) /* bytes of a listing */
@@ -95,6 +95,7 @@ own ssvm_error *ssvm_nn_new(const ssvm_nn_config *config, own ssvm_nn **ret)
     inside.folder = c.folder;
     inside.log = c.log;
     inside.arg = c.data;
+    inside.starter = (struct sv_nn_starter){c.start, c.stop, c.start_data};
     if (!error && sv_nn_new(&err, &inside, &nn) < 0)
         error = sv_api_error_of(&err);
     sv_free(text);

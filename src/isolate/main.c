@@ -1,6 +1,9 @@
-/* ssvm-nn PLUGIN: a backend in a process of its own. Started by libssvm (host/nn/isolate.c) with a
- * socket and nothing else; opens one library, loads one model, runs it as it is asked to, and ends
- * when the socket does. Not for people. */
+/* ssvm-nn PLUGIN [LIBRARY DEVICE]: a backend in a process of its own. Started by libssvm
+ * (host/nn/isolate.c) with a socket and nothing else; opens one library, loads one model, runs it
+ * as it is asked to, and ends when the socket does. With LIBRARY ("": searched) and DEVICE somebody
+ * else has started it, who believes the other end of the socket nothing: what that says of library
+ * and device is passed over, and the process is confined before it hears anything. Not for people.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +27,8 @@ struct shared {
     uint64_t len;
 };
 struct child {
-    const char *path; /* of the plugin */
+    const char *path;             /* of the plugin */
+    const char *library, *device; /* that alone are used; NULL: what is asked for */
     const struct ssvm_nn_backend *backend;
     void *lib, *model, *session;
     struct shared bytes, in, out;
@@ -69,11 +73,12 @@ static int open_library(struct child *c, struct sv_nn_wire *m)
 
     if (c->opened)
         return fail(m, "it is open");
-    memcpy(device, m->text, sizeof device);
-    memcpy(path, m->path, sizeof path);
+    snprintf(device, sizeof device, "%.*s", (int)sizeof device - 1,
+             c->device ? c->device : m->text);
+    snprintf(path, sizeof path, "%.*s", (int)sizeof path - 1, c->device ? c->library : m->path);
     o.device = device;
     o.library = path[0] ? path : NULL;
-    if (!confine(o.library, c->path, strcmp(device, "cpu") != 0))
+    if (!c->device && !confine(o.library, c->path, strcmp(device, "cpu") != 0))
         return fail(m, "its process cannot be confined");
     if (c->backend->open(&o, error, &c->lib) != 0)
         return fail(m, error);
@@ -250,12 +255,16 @@ int main(int argc, char **argv)
     ssvm_nn_backend_fn *fn;
     void *plugin, *symbol;
 
-    if (argc != 2 || fcntl(SV_NN_WIRE_FD, F_GETFD) < 0) {
+    if ((argc != 2 && argc != 4) || fcntl(SV_NN_WIRE_FD, F_GETFD) < 0) {
         fputs("ssvm-nn is started by ssvm (--nn-isolate), not by hand\n", stderr);
         return 2;
     }
     fcntl(SV_NN_WIRE_FD, F_SETFD, FD_CLOEXEC);
     c.path = argv[1];
+    if (argc == 4) {
+        c.library = argv[2];
+        c.device = argv[3];
+    }
     plugin = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     symbol = plugin ? dlsym(plugin, SSVM_NN_SYMBOL) : NULL;
     if (!symbol)
@@ -264,6 +273,8 @@ int main(int argc, char **argv)
     c.backend = fn();
     if (c.backend->abi != SSVM_NN_ABI)
         return 3;
+    if (c.device && !confine(*c.library ? c.library : NULL, c.path, strcmp(c.device, "cpu") != 0))
+        return 4;
     while (serve(&c))
         continue;
     /* Libraries are not good at ending. */

@@ -62,7 +62,7 @@ static int open_library(struct sv_err *err, struct sv_nn *nn, struct sv_nn_backe
     find_library(nn, b);
     o.library = b->path[0] ? b->path : NULL;
     if (nn->config.isolate) {
-        int r = sv_nn_isolate(err, b->plugin, b->id, nn->config.program, &o, &b->isolated, &b->lib);
+        int r = sv_nn_isolate(err, b->plugin, b->id, &nn->config, &o, &b->isolated, &b->lib);
 
         if (r == 0)
             b->plugin = &b->isolated;
@@ -91,13 +91,14 @@ int sv_nn_backend_open(struct sv_err *err, struct sv_nn *nn, struct sv_nn_backen
         wanted = (b->plugin->formats & formats) != 0;
     if (b->state == SV_NN_PLUGIN && wanted) {
         r = open_library(&why, nn, b);
-        b->state = r == 0 ? SV_NN_OPEN : SV_NN_FAILED;
+        if (r != SV_ELIMIT)
+            b->state = r == 0 ? SV_NN_OPEN : SV_NN_FAILED;
     }
     if (r != 0)
         snprintf(b->why_not, sizeof b->why_not, "%.*s", (int)sizeof b->why_not - 1, why.text);
     if (!wanted)
         r = sv_fail(err, SV_ETYPE, SV_NO_OFFSET, "%s does not read such models", b->plugin->title);
-    else if (b->state == SV_NN_FAILED)
+    else if (b->state != SV_NN_OPEN)
         r = sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "%s", b->why_not);
     pthread_mutex_unlock(&nn->open_lock);
     return r;

@@ -143,6 +143,7 @@ int sv_nn_new(struct sv_err *err, const struct sv_nn_config *c, own struct sv_nn
     pthread_mutex_init(&nn->log_lock, NULL);
     pthread_mutex_init(&nn->lock, NULL);
     sv_nn_workers_init(&nn->workers);
+    nn->workers.always = nn->config.isolate;
     nn->seed = sv_hash_seed();
     nn->pagemap = -1;
     *ret = nn;

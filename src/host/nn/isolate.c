@@ -31,11 +31,13 @@
 /* More than any machine has: sums of it do not wrap. */
 #define COST_MAX ((uint64_t)1 << 44)
 
-/* One child. `pid` is 0 once it has been waited for. */
+/* One child. `pid` is 0 once it has been waited for, or is another's child: then `number` is what
+ * that one knows it by. */
 struct child {
     struct lib *lib;
     int sock;
     pid_t pid;
+    long number;
     int pidfd;
     char folder[64]; /* the only one that it may write to; "": none */
 };
@@ -43,6 +45,9 @@ struct child {
 /* What the proxy's open would give: how to make a child. Constant after it was made. */
 struct lib {
     char *program, *plugin, *library, *device;
+    const char *id;
+    struct sv_nn_starter starter;
+    _Atomic bool refused; /* the last start: another one may not be */
     uint32_t threads;
     char version[SV_NN_WIRE_TEXT_MAX], devices[SV_NN_WIRE_TEXT_MAX];
     _Atomic(struct child *) spare; /* opened, without a model */
@@ -149,7 +154,10 @@ static bool shared_take(struct shared *s, own int fd)
 
 static void child_kill(const struct child *c)
 {
-    syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+    if (c->number)
+        c->lib->starter.stop(c->lib->starter.arg, c->number);
+    else
+        syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
 }
 
 /* How it ended, to `text`. An embedder that waits for all of its children may have been faster. */
@@ -158,6 +166,8 @@ static void child_reap(struct child *c, char *text, size_t size)
     pid_t r;
     int status;
 
+    if (c->number)
+        snprintf(text, size, "its process ended");
     if (c->pid <= 0)
         return;
     do
@@ -268,10 +278,42 @@ static int make_sockets(int ret[2])
     return -1;
 }
 
+/* A process of ours. -1: why not is told. */
+static int start_here(struct child *c, char *error)
+{
+    int sockets[2], r;
+
+    if (make_sockets(sockets) != 0)
+        return fail(error, "out of memory or descriptors");
+    c->sock = sockets[0];
+    make_folder(c->folder, sizeof c->folder);
+    r = spawn(c->lib, c->folder, sockets[1], &c->pid);
+    close(sockets[1]);
+    if (r != 0) {
+        c->pid = 0;
+        return fail(error, "%s cannot be started: %s", c->lib->program, strerrordesc_np(r));
+    }
+    c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    if (c->pidfd >= 0)
+        return 0;
+    close(c->sock); /* it ends by itself */
+    c->sock = -1;
+    return fail(error, "the system is too old: Linux 5.3 is needed");
+}
+
+/* Somebody else's. */
+static int start_there(struct child *c, char *error)
+{
+    const struct sv_nn_starter *s = &c->lib->starter;
+
+    c->sock = s->start(s->arg, c->lib->id, error, SSVM_NN_ERROR_MAX, &c->number);
+    atomic_store(&c->lib->refused, c->sock < 0);
+    return c->sock < 0 ? -1 : 0;
+}
+
 static own struct child *child_new(struct lib *l, char *error)
 {
     struct child *c;
-    int sockets[2], r;
 
     if (atomic_fetch_add(&l->nchildren, 1) >= SV_NN_CHILDREN_MAX) {
         atomic_fetch_sub(&l->nchildren, 1);
@@ -279,30 +321,15 @@ static own struct child *child_new(struct lib *l, char *error)
         return NULL;
     }
     c = sv_alloc_zero(sizeof *c);
-    if (!c || make_sockets(sockets) != 0) {
+    if (!c) {
         atomic_fetch_sub(&l->nchildren, 1);
-        sv_free(c);
-        fail(error, "out of memory or descriptors");
+        fail(error, "out of memory");
         return NULL;
     }
     c->lib = l;
-    c->sock = sockets[0];
-    c->pidfd = -1;
-    make_folder(c->folder, sizeof c->folder);
-    r = spawn(l, c->folder, sockets[1], &c->pid);
-    close(sockets[1]);
-    if (r != 0) {
-        fail(error, "%s cannot be started: %s", l->program, strerrordesc_np(r));
-        c->pid = 0;
-        child_delete(c);
-        return NULL;
-    }
-    c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-    if (c->pidfd >= 0)
+    c->sock = c->pidfd = -1;
+    if ((l->starter.start ? start_there(c, error) : start_here(c, error)) == 0)
         return c;
-    fail(error, "the system is too old: Linux 5.3 is needed");
-    close(c->sock); /* it ends by itself */
-    c->sock = -1;
     child_delete(c);
     return NULL;
 }
@@ -642,9 +669,10 @@ static void session_cancel(void *arg)
 }
 
 int sv_nn_isolate(struct sv_err *err, const struct ssvm_nn_backend *real, const char *id,
-                  const char *program, const struct ssvm_nn_options *o, struct ssvm_nn_backend *ret,
-                  void **ret_lib)
+                  const struct sv_nn_config *config, const struct ssvm_nn_options *o,
+                  struct ssvm_nn_backend *ret, void **ret_lib)
 {
+    const char *program = config->program;
     char path[SV_NN_WIRE_PATH_MAX], plugin[SV_NN_WIRE_PATH_MAX], name[SSVM_NN_NAME_MAX];
     char error[SSVM_NN_ERROR_MAX] = "";
     struct lib *l;
@@ -665,15 +693,18 @@ int sv_nn_isolate(struct sv_err *err, const struct ssvm_nn_backend *real, const 
     l->library = o->library ? sv_strdup(o->library) : NULL;
     l->device = sv_strdup(o->device);
     l->threads = o->threads;
+    l->id = id;
+    l->starter = config->starter;
     if (!l->program || !l->plugin || !l->device || (o->library && !l->library))
         fail(error, "out of memory");
     else
         c = child_open(l, error);
     atomic_init(&l->spare, c);
     if (!c) {
+        int code = atomic_load(&l->refused) ? SV_ELIMIT : SV_ENOTFOUND;
+
         lib_close(l);
-        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "%s cannot be used: %s", real->title,
-                       error);
+        return sv_fail(err, code, SV_NO_OFFSET, "%s cannot be used: %s", real->title, error);
     }
     *ret = *real;
     ret->open = NULL;

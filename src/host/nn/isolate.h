@@ -3,16 +3,19 @@
 #define SV_HOST_NN_ISOLATE_H
 
 #include "base/err.h"
+#include "host/nn/nn.h"
 #include "ssvm_nn.h"
 
 /* Children of one backend at the same time. */
 #define SV_NN_CHILDREN_MAX 32
 
-/* Fill *ret: the backend `real` of the plugin nn-ID.so, run by children that are the program
- * `program` (NULL: ssvm-nn beside this library). ret->open is not for calling: *ret_lib is what it
- * would give, opened in a child, which tells why not in err. */
+/* Fill *ret: the backend `real` of the plugin nn-ID.so, run by children that are the
+ * configuration's `program` (NULL: ssvm-nn beside this library), or that its starter starts. `id`
+ * stays. ret->open is not for calling: *ret_lib is what it would give, opened in a child, which
+ * tells why not in err.
+ * SV_ELIMIT: the starter refused, and may not the next time. */
 int sv_nn_isolate(struct sv_err *err, const struct ssvm_nn_backend *real, const char *id,
-                  const char *program, const struct ssvm_nn_options *, struct ssvm_nn_backend *ret,
-                  void **ret_lib);
+                  const struct sv_nn_config *, const struct ssvm_nn_options *,
+                  struct ssvm_nn_backend *ret, void **ret_lib);
 
 #endif

@@ -16,16 +16,24 @@ struct sv_nn_named {
 /* How guests of wasi-nn number the types of tensors: f16 f32 f64 u8 i32 i64, or, in the first
  * years, f16 f32 u8 i32. By itself the length of the data tells which. */
 enum sv_nn_types { SV_NN_TYPES_BY_LENGTH = 0, SV_NN_TYPES_NEW = 1, SV_NN_TYPES_OLD = 2 };
+/* Who starts the processes of isolated backends, and kills them; functions NULL: we do. As in
+ * ssvm_nn_config. */
+struct sv_nn_starter {
+    int (*start)(void *arg, const char *backend, char *why, size_t size, long *ret_number);
+    void (*stop)(void *arg, long number);
+    void *arg;
+};
 struct sv_nn_config {
     const struct sv_nn_choice *backends; /* in order of preference; none: all that are known */
     unsigned nbackends;
-    const char *device;               /* NULL: "cpu" */
-    uint32_t threads;                 /* of one run; 0: 1 */
-    uint64_t model_bytes_max;         /* of one model; 0: 512 MiB */
-    uint64_t tensor_bytes_max;        /* of one tensor; 0: 256 MiB */
-    uint64_t cache_bytes;             /* of models kept between stores; 0: 1 GiB */
-    bool isolate;                     /* backends run in processes of their own */
-    const char *program;              /* which runs them; NULL: ssvm-nn beside this library */
+    const char *device;        /* NULL: "cpu" */
+    uint32_t threads;          /* of one run; 0: 1 */
+    uint64_t model_bytes_max;  /* of one model; 0: 512 MiB */
+    uint64_t tensor_bytes_max; /* of one tensor; 0: 256 MiB */
+    uint64_t cache_bytes;      /* of models kept between stores; 0: 1 GiB */
+    bool isolate;              /* backends run in processes of their own */
+    const char *program;       /* which runs them; NULL: ssvm-nn beside this library */
+    struct sv_nn_starter starter;
     const struct sv_nn_named *models; /* none: no model can be loaded by name */
     unsigned nmodels;
     enum sv_nn_types types;

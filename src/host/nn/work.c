@@ -254,7 +254,7 @@ int sv_nn_job_wait(struct sv_err *err, struct sv_nn_workers *w, struct sv_thread
                    struct sv_nn_job *j)
 {
     struct job_wait wait = {w, j, 0};
-    bool limited = th->deadline_ns || th->cpu_left_ns != UINT64_MAX, ok;
+    bool limited = w->always || th->deadline_ns || th->cpu_left_ns != UINT64_MAX, ok;
     int r;
 
     pthread_mutex_lock(&w->lock);

@@ -33,6 +33,7 @@ struct sv_nn_workers {
     uint32_t nthreads, njobs; /* njobs: in the queue */
     uint32_t nidle;           /* threads that will look at the queue without waiting */
     uint32_t nleft;           /* jobs under way that nobody waits for */
+    bool always;              /* guests may be ended although no limit of theirs says so */
     bool stop;
 };
 void sv_nn_workers_init(struct sv_nn_workers *);
@@ -47,8 +48,8 @@ void sv_nn_job_unref(own struct sv_nn_job *); /* NULL is allowed */
 #define SV_NN_LEFT_MAX 16
 #define SV_NN_BUSY 1
 /* Have it run, again if it has run before: on this thread if the guest's time is not limited, else
- * on a worker. 0: it has. SV_ETRAP: the guest is to stop; the job goes on alone and nobody but it
- * may touch what it has. SV_ELIMIT, with *err: it was not begun. */
+ * (or `always`) on a worker. 0: it has. SV_ETRAP: the guest is to stop; the job goes on alone and
+ * nobody but it may touch what it has. SV_ELIMIT, with *err: it was not begun. */
 int sv_nn_job_wait(struct sv_err *err, struct sv_nn_workers *, struct sv_thread *,
                    struct sv_nn_job *);
 
