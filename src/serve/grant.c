@@ -5,22 +5,30 @@
 #include <string.h>
 
 #include "serve/command.h"
+#include "serve/isolated.h"
+#include "serve/link.h"
+#include "serve/server.h"
 #include "serve/socket.h"
 #include "serve/state.h"
 
-/* A backend's line, into the server's log. */
+/* A backend's line, into the server's log; one tenant's worker has none. */
 static void log_line(void *data, const char *line)
 {
-    srv_log_event(data, "function_host", "", line);
+    struct srv_server *server = data;
+
+    if (server->tenant)
+        srv_isolated_note(server, line);
+    else
+        srv_log_event(&server->log, "function_host", "", line);
 }
 
-own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *config,
-                               struct srv_log *log)
+own ssvm_error *srv_grant_init(struct srv_grant *g, struct srv_server *server)
 {
+    const struct srv_config *config = &server->config;
     ssvm_nn_config c = SSVM_NN_CONFIG_INIT;
     ssvm_error *error;
 
-    *g = (struct srv_grant){.image = config->image, .log = log};
+    *g = (struct srv_grant){.image = config->image, .server = server};
     g->commands = srv_commands_new();
     error = g->commands && strcmp(config->allow_command, "none") != 0
                 ? srv_commands_open(g->commands, NULL)
@@ -36,9 +44,14 @@ own ssvm_error *srv_grant_init(struct srv_grant *g, const struct srv_config *con
     c.cache_bytes = config->nn_cache;
     c.isolate = config->nn_isolate;
     c.log = log_line;
-    c.data = log;
+    c.data = server;
+    if (server->tenant) {
+        c.start = srv_link_library;
+        c.stop = srv_link_library_end;
+        c.start_data = server;
+    }
     error = ssvm_nn_new(&c, &g->nn);
-    if (error)
+    if (error || server->tenant)
         return error;
     error = ssvm_nn_open(g->nn);
     if (error)
@@ -65,7 +78,7 @@ own ssvm_error *srv_grant_define(const struct srv_grant *g, unsigned parts, ssvm
         error = ssvm_linker_define_nn(l, g->nn);
     if (!error && g && g->image && parts & SRV_GRANT_IMAGE) {
         image.log = log_line;
-        image.data = g->log;
+        image.data = g->server;
         error = ssvm_linker_define_image(l, &image);
     }
     if (!error && g && g->commands && parts & SRV_GRANT_PROCESS) {

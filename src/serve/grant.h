@@ -6,19 +6,21 @@
 #include "ssvm.h"
 
 #include "serve/config.h"
-#include "serve/log.h"
+
+struct srv_server;
 
 struct srv_grant {
     ssvm_nn *nn;                   /* NULL: no inference */
     struct srv_commands *commands; /* command.h */
     bool image;
-    struct srv_log *log;
+    struct srv_server *server;
 };
 
-/* By the settings; opens the first backend that works, so that no request waits for it. A backend
- * that is missing is told on standard error and in what functions log, and is no error. NULL: fine,
- * else why not. */
-own ssvm_error *srv_grant_init(struct srv_grant *, const struct srv_config *, struct srv_log *);
+/* By the settings of the server; opens the first backend that works, so that no request waits for
+ * it. A backend that is missing is told on standard error and in what functions log, and is no
+ * error. For one tenant's functions the supervisor starts the processes of libraries, and none
+ * before it is needed. NULL: fine, else why not. */
+own ssvm_error *srv_grant_init(struct srv_grant *, struct srv_server *);
 void srv_grant_release(struct srv_grant *);
 /* What a function of the registry may be granted by its manifest, of what the server has. */
 enum srv_grant_part {

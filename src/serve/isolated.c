@@ -31,9 +31,8 @@ void srv_isolated_settle(struct srv_server *server)
 {
     struct srv_config *config = &server->config;
 
-    /* Inference reads all files, and so those of others. */
-    config->nn = "none";
-    config->nn_isolate = false;
+    /* Libraries of inference read files, and more: never in this process. */
+    config->nn_isolate = true;
     config->idle_ms = NEVER_MS; /* it is the other side that ends a connection */
     config->body_ms += SLACK_MS;
     config->write_ms += SLACK_MS;
@@ -236,6 +235,18 @@ void srv_isolated_tell(struct srv_conn *conn)
              request->run_ns, request->wait_ns, request->gas, request->memory,
              request->code ? request->code : "-");
     srv_reply_field_str(&conn->work->reply, SRV_INNER_FIELD, value);
+}
+
+void srv_isolated_note(struct srv_server *server, const char *line)
+{
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_LOG);
+    plat_put_str(&m, PLAT_TAG_NAME, "function_host");
+    plat_put_str(&m, PLAT_TAG_TENANT, server->tenant);
+    plat_put_str(&m, PLAT_TAG_TEXT, line);
+    (void)srv_link_tell(server, NULL, &m);
+    plat_message_release(&m);
 }
 
 /* ---- The end ---- */

@@ -299,7 +299,7 @@ static void add_served(struct paths *p, const struct srv_server *server)
 bool srv_jail_enter(const struct srv_server *server, const char *cache_dir)
 {
     const struct srv_config *config = &server->config;
-    bool inference = strcmp(config->nn, "none") != 0;
+    bool inference = !server->tenant && strcmp(config->nn, "none") != 0; /* in this process */
     struct paths read = {.n = 0};
     char scratch[PATH_MAX];
     const char *write[] = {NULL, NULL};

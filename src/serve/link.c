@@ -248,3 +248,37 @@ own int srv_link_isolated(struct srv_server *server, struct sv_err *err, const c
     plat_message_release(&answer);
     return fd;
 }
+
+int srv_link_library(void *data, const char *backend, char *why, size_t size, long *ret_number)
+{
+    const struct srv_server *server = data;
+    struct plat_message m, answer;
+    struct sv_err err = {0};
+    uint64_t number = 0;
+    int fd = -1;
+
+    plat_message_init(&m, PLAT_ASK_LIBRARY);
+    plat_put_str(&m, PLAT_TAG_NAME, backend);
+    if (plat_channel_call(server->link->supervisor, &err, &m, srv_clock_ns() + SUPERVISOR_NS,
+                          &answer) == 0) {
+        if (answer.nfds == 1 && plat_get_u64(&answer, PLAT_TAG_NUMBER, &number))
+            fd = answer.fds[--answer.nfds];
+        plat_message_release(&answer);
+    }
+    plat_message_release(&m);
+    *ret_number = (long)number;
+    if (fd < 0)
+        snprintf(why, size, "%s", err.text[0] ? err.text : "no process for it was started");
+    return fd;
+}
+
+void srv_link_library_end(void *data, long number)
+{
+    const struct srv_server *server = data;
+    struct plat_message m;
+
+    plat_message_init(&m, PLAT_LIBRARY_END);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, (uint64_t)number);
+    (void)plat_channel_send(server->link->supervisor, NULL, &m, false);
+    plat_message_release(&m);
+}

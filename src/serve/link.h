@@ -53,6 +53,11 @@ int srv_link_compile(void *server, unsigned form, uint32_t func, uint32_t loop, 
 own int srv_link_isolated(struct srv_server *, struct sv_err *, const char *tenant,
                           own int *ret_token);
 
+/* ssvm_nn_config.start and stop, of a worker of one tenant: the supervisor does it. `data` is the
+ * server. */
+int srv_link_library(void *server, const char *backend, char *why, size_t size, long *ret_number);
+void srv_link_library_end(void *server, long number);
+
 /* What control asks: live.c. */
 void srv_live_ask(struct srv_server *, struct plat_channel *, struct plat_message *);
 

@@ -97,6 +97,7 @@ static bool become_child(const struct srv_user *user, pid_t parent, const sigset
 }
 
 #define ENV_KEPT 16
+#define LIBRARY_FD 3 /* where ssvm-nn has its socket: host/nn/wire.h */
 
 /* No standard stream that others use, and of the environment what a program needs to run. */
 static bool give_nothing(char *env[ENV_KEPT + 1])
@@ -198,6 +199,42 @@ pid_t srv_process_compile(const char *program, const struct srv_user *user, cons
     sigemptyset(&none);
     if (become_child(user, parent, &none))
         exec_compiler(program, cache, form, loop, parent, fds);
+    _exit(EXIT_FAILURE);
+}
+
+/* ---- Libraries ---- */
+
+static void exec_library(char *const argv[], const char *folder, int end)
+{
+    const char *path = getenv("LD_LIBRARY_PATH");
+    char temporary[PATH_MAX], libraries[PATH_MAX];
+    char *env[] = {temporary, NULL, NULL};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    snprintf(temporary, sizeof temporary, "TMPDIR=%s", folder);
+    if (path && snprintf(libraries, sizeof libraries, "LD_LIBRARY_PATH=%s", path) < PATH_MAX)
+        env[1] = libraries;
+    for (int i = 0; i < LIBRARY_FD; i++) {
+        if (dup2(null, i) < 0)
+            _exit(EXIT_FAILURE);
+    }
+    if (end == LIBRARY_FD ? fcntl(end, F_SETFD, 0) == 0 : dup2(end, LIBRARY_FD) >= 0)
+        execve(argv[0], argv, env);
+    _exit(EXIT_FAILURE);
+}
+
+pid_t srv_process_library(const char *program, const struct srv_user *user, const char *plugin,
+                          const char *library, const char *device, const char *folder, int end)
+{
+    char *const argv[] = {(char *)program, (char *)plugin, (char *)library, (char *)device, NULL};
+    pid_t parent = getpid(), pid = fork();
+    sigset_t none;
+
+    if (pid != 0)
+        return pid;
+    sigemptyset(&none);
+    if (become_child(user, parent, &none))
+        exec_library(argv, folder, end);
     _exit(EXIT_FAILURE);
 }
 

@@ -48,7 +48,12 @@ pid_t srv_process_start(const struct srv_process *, const struct srv_user *);
  * these standard streams. */
 pid_t srv_process_compile(const char *program, const struct srv_user *, const char *cache,
                           const char *form, const char *loop, const int fds[3]);
-/* The program `ssvm` that belongs to us. False: it is not there. */
+/* An inference library's process: `program` is ssvm-nn, `plugin` what opens `library` ("":
+ * searched) for `device`, `folder` the only one that it may write to ("": none), `end` its socket.
+ */
+pid_t srv_process_library(const char *program, const struct srv_user *, const char *plugin,
+                          const char *library, const char *device, const char *folder, int end);
+/* A program that belongs to us: `ssvm`, say. False: it is not there. */
 bool srv_process_find(const char *name, char *path, size_t size);
 
 #endif

@@ -337,6 +337,10 @@ void srv_supervise_take(void *data, struct plat_channel *channel, struct plat_me
         srv_compile_ask(slot, m);
     } else if (m->kind == PLAT_ASK_ISOLATED) {
         srv_isolated_ask(slot, m);
+    } else if (m->kind == PLAT_ASK_LIBRARY) {
+        srv_library_ask(slot, m);
+    } else if (m->kind == PLAT_LIBRARY_END) {
+        srv_library_stop(slot, m);
     } else if (m->kind == PLAT_READY && slot->state == SRV_SLOT_STARTING && slot->tenant[0]) {
         slot->state = SRV_SLOT_READY;
         slot->silent = 0;
@@ -457,7 +461,7 @@ static void take_ends(struct srv_supervisor *s)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == s->control.pid) {
             take_control_end(s, status);
-        } else if (!srv_compile_end(s, pid, status)) {
+        } else if (!srv_compile_end(s, pid, status) && !srv_library_end(s, pid, status)) {
             for (unsigned i = 0; i < SRV_SLOTS_MAX; i++) {
                 if (s->slots[i].life.pid == pid && s->slots[i].tenant[0])
                     take_isolated_end(s, &s->slots[i], status);

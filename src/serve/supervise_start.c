@@ -36,6 +36,7 @@ static void close_end(int *fd)
 void srv_slot_release(struct srv_slot *slot)
 {
     srv_compile_forget(slot);
+    srv_library_forget(slot);
     plat_channel_delete(slot->link);
     slot->link = NULL;
     close_end(&slot->worker_end);
@@ -138,6 +139,7 @@ bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool anno
     slot->generation = s->generation;
     slot->life.started_ns = srv_clock_ns();
     slot->life.due_ns = 0;
+    slot->nstarted = 0;
     slot->life.pid = slot->tenant[0] ? spawn_isolated(s, slot, link[1])
                                      : spawn_worker(s, slot, link[1], announce);
     close(link[1]);

@@ -114,6 +114,13 @@ static int write_state(const struct srv_supervisor *s)
                     slot->link ? plat_channel_fd(slot->link) : -1, slot->generation, slot->door[0],
                     slot->door[1], slot->tenant);
     }
+    for (unsigned i = 0; i < SRV_LIBRARIES_MAX; i++) {
+        const struct srv_library *l = &s->libraries[i];
+
+        if (l->pid)
+            fprintf(to, "library %d %d %" PRIu64 " %s\n", (int)l->pid,
+                    l->slot ? (int)(l->slot - s->slots) : -1, l->number, l->folder);
+    }
     fclose(to);
     return fd;
 }
@@ -192,8 +199,30 @@ static void take_tally(struct srv_supervisor *s, own int fd)
         close(fd);
 }
 
+/* Its worker comes before it. */
+static void take_library(struct srv_supervisor *s, int pid, int slot, uint64_t number,
+                         const char *folder)
+{
+    struct srv_library *l = s->libraries;
+
+    while (l < s->libraries + SRV_LIBRARIES_MAX && l->pid)
+        l++;
+    if (l == s->libraries + SRV_LIBRARIES_MAX)
+        return;
+    *l = (struct srv_library){
+        .pid = pid,
+        .slot = slot >= 0 && slot < SRV_SLOTS_MAX ? &s->slots[slot] : NULL,
+        .number = number,
+    };
+    snprintf(l->folder, sizeof l->folder, "%s", folder);
+    if (s->nlibraries < number)
+        s->nlibraries = number;
+}
+
 static void take_line(struct srv_supervisor *s, char *line, bool *same)
 {
+    int pid, slot;
+
     struct srv_server *server = s->server;
     uint64_t theirs;
     int fd, at = 0;
@@ -209,6 +238,8 @@ static void take_line(struct srv_supervisor *s, char *line, bool *same)
         s->generation++;
     else if (sscanf(line, "tally %d", &fd) == 1)
         take_tally(s, fd);
+    else if (sscanf(line, "library %d %d %" SCNu64 " %n", &pid, &slot, &theirs, &at) == 3 && at > 0)
+        take_library(s, pid, slot, theirs, line + at);
     else if (sscanf(line, "listener %d %n", &fd, &at) == 1 && at > 0 &&
              server->ninherited < SRV_LISTENERS_MAX) {
         struct srv_listener *l = &server->inherited[server->ninherited++];

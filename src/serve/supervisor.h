@@ -1,7 +1,8 @@
 /* What the supervisor's files share: supervise.c (what is to happen when), supervise_start.c
  * (starting workers and control), supervise_isolated.c (workers of one tenant), supervise_ring.c
- * (rings of records), supervise_compile.c (compilers for workers), supervise_upgrade.c (becoming
- * another program). One thread. */
+ * (rings of records), supervise_compile.c (compilers for workers), supervise_library.c (inference
+ * libraries for workers of one tenant), supervise_upgrade.c (becoming another program). One thread.
+ */
 #ifndef SERVE_SUPERVISOR_H
 #define SERVE_SUPERVISOR_H
 
@@ -16,6 +17,7 @@
 #define SRV_WORKERS_MAX 256
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
 #define SRV_COMPILES_MAX 256
+#define SRV_LIBRARIES_MAX 1024
 #define SRV_TENANT_SIZE (PLAT_NAME_MAX + 1)
 
 /* A process that is started again when it ends. */
@@ -45,6 +47,8 @@ struct srv_slot {
     bool served;         /* RETIRING: before it was to end */
     unsigned unready;    /* processes in a row that ended before they served, of one tenant's */
     unsigned silent;     /* beats asked for since the last one that came */
+    uint64_t library_ns; /* when a second began in which its worker has asked for processes of */
+    unsigned nstarted;   /* libraries, and for how many */
 };
 
 /* A compiler that runs for a worker, or waits for its turn (pid 0). */
@@ -56,6 +60,14 @@ struct srv_compile {
     bool used, cached;
     int fds[3];
     char form[24], loop[48];
+};
+
+/* The process of an inference library, of a worker of one tenant. */
+struct srv_library {
+    pid_t pid;             /* 0: nobody */
+    struct srv_slot *slot; /* NULL: the worker is gone, and this is killed */
+    uint64_t number;       /* that the worker knows it by; never another's */
+    char folder[64];       /* the only one that it may write to; "": none */
 };
 
 struct srv_supervisor {
@@ -90,6 +102,8 @@ struct srv_supervisor {
     uint32_t functions, broken;
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */
+    struct srv_library libraries[SRV_LIBRARIES_MAX];
+    uint64_t nlibraries; /* ever */
     int signals;         /* signalfd */
     int watch;           /* inotify: of DIR */
 };
@@ -120,6 +134,15 @@ void srv_compile_ask(struct srv_slot *, struct plat_message *);
 /* Was it a compiler that ended? */
 bool srv_compile_end(struct srv_supervisor *, pid_t, int status);
 void srv_compile_forget(struct srv_slot *);
+
+/* ---- supervise_library.c ---- */
+void srv_library_ask(struct srv_slot *, const struct plat_message *);
+/* The worker does not want one any more. */
+void srv_library_stop(struct srv_slot *, const struct plat_message *);
+/* Was it one of these that ended? */
+bool srv_library_end(struct srv_supervisor *, pid_t, int status);
+/* The worker is gone: its own go too. */
+void srv_library_forget(struct srv_slot *);
 
 /* ---- supervise_isolated.c ---- */
 /* A worker wants a connection to a tenant's own. */

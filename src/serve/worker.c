@@ -182,7 +182,7 @@ static int open_parts(struct srv_server *server, bool linked)
                             &limits, &server->grant, &server->log))
         return SRV_STATUS_ERROR;
     server->functions.costs = &server->costs;
-    error = srv_grant_init(&server->grant, &server->config, &server->log);
+    error = srv_grant_init(&server->grant, server);
     if (!error)
         return 0;
     fprintf(stderr, "ssvm-serve: option '--nn': %s\n", ssvm_error_message(error));

@@ -9,6 +9,7 @@ import fcntl
 import json
 import mmap
 import os
+import pwd
 import re
 import signal
 import socket
@@ -919,6 +920,239 @@ def lies_of_a_worker():
         same(lie(b"/t/alone/f/small/say", trigger=99), 400)
         same(lie(b"/t/alone/f/small/say", peer=b"nowhere"), 400)
         same(calls(), 3)
+
+
+# ---- Inference
+
+
+GRANT_NN = "name: infer\ngrants:\n  nn: on\n"
+WIRE_BYTES, WIRE_TEXT, WIRE_PATH = 6552, 408, 2456  # struct sv_nn_wire of host/nn/wire.h, and where its members are
+
+
+class Inferring(Isolated):
+    """With the fake backend of test/nn, and a function `infer` of each tenant. The workers of all tenants have it in processes of theirs, too."""
+
+    def __init__(self, *options, **more):
+        if not os.path.exists(os.path.join(base.BUILD, "nn-fake.so")):
+            raise Skip("the fake backend is not built")
+        super().__init__("--workers", "1", "--nn", "fake", *options, **more)
+        self.folders = set()
+
+    def __enter__(self):
+        made = os.path.exists(self.dir + "/made")
+        super().__enter__()
+        for tenant in () if made else ("alone", "other"):
+            self.deploy("infer", read("infer"), GRANT_NN, tenant=tenant)
+        return self
+
+    def infer(self, words="", tenant="alone", query="", status=200):
+        r = self.call("POST", "/t/%s/f/infer%s" % (tenant, query), words.encode())
+        same(r.status, status, r.body)
+        return r.body.decode()
+
+    def libraries(self):
+        """Their processes; `folders` has where those that were seen may write."""
+        pids = self.processes("ssvm-nn")
+        for pid in pids:
+            with contextlib.suppress(OSError), open("/proc/%d/environ" % pid) as f:
+                self.folders.update(re.findall(r"TMPDIR=([^\0]+)", f.read()))
+        return pids
+
+    def left(self):
+        return sorted(f for f in self.folders if os.path.exists(f))
+
+    def told(self, tenant="alone"):
+        """What the host's log has of the tenant's inferences."""
+        return json.dumps(self.ask("GET", "/v1/logs?tenant=%s" % tenant))
+
+
+@test
+def inference():
+    """The same results and refusals as in the workers of all tenants; in a process of the library for each session at work, which ends with the tenant's."""
+    with Inferring("--nn-isolate", "--call-time", "60s") as s:
+        same(s.infer(), "run: 0\noutput: 32 1 3 5 7 9 11 13 15\nsum: 4 28\n")
+        own = s.own()
+        same(len(s.libraries()), 1)
+        for words in ("", "cost=77", "run-fail", "odd-shape", "load-fail", "huge=300000", "in=2", "load-crash", "run-crash", "run-exit", "cost=9999999999"):
+            for query in ("", "?3"):
+                same(s.infer(words, query=query), s.infer(words, "other", query), words)
+        same(s.own(), own)  # a library's crash is that of one run
+        until("the log tells why", lambda: "its process ended" in s.told() and "told to fail" in s.told())
+        # A deadline ends the run, though the library does not listen; and so does the client.
+        s.deploy("infer", read("infer"), GRANT_NN + "limits:\n  deadline: 300ms\n", tenant="alone")
+        for _ in range(3):
+            there = set(s.libraries())
+            r = s.call("POST", ALONE + "infer", b"sleep=100000 stubborn")
+            same((r.status, r.code()), (504, "deadline"))
+            until("the run's process is gone", lambda: set(s.libraries()) <= there)
+        # A small memory limit counts the model in both.
+        for tenant in ("alone", "other"):
+            s.deploy("infer", read("infer"), GRANT_NN + "limits:\n  memory: 4MiB\n", tenant=tenant)
+            same(s.infer("cost=1000000", tenant), s.infer("", tenant))
+            same(s.infer("cost=5000000", tenant), "no session\n")
+        same(s.own(), own)
+        assert re.search(r"Seccomp_filters:\s+2\n", open("/proc/%d/status" % own[0]).read()), "its jail is wider with --nn"
+        os.kill(own[0], signal.SIGKILL)
+        until("its libraries end with it", lambda: s.libraries() == [])
+        same(s.infer(), s.infer("", "other"))
+        same((len(s.libraries()), len(s.folders) > 1), (1, True))
+    until("nothing of them is left", lambda: not s.left())
+
+
+@test
+def inference_of_pictures():
+    """LiteRT, against what TensorFlow says of pictures (expected.json); the library is in a process of the tenant's, and nowhere else."""
+    folder = os.path.join(base.BUILD, "nn", "litert")
+    if not os.path.isdir(folder):
+        raise Skip("LiteRT is not in the build folder: food.py fetches it")
+    model = os.path.join(ROOT, "demo/food/model")
+    with open(model + "/expected.json") as f:
+        samples = json.load(f)["samples"][:4]
+    with Isolated("--workers", "1", "--nn", "litert=" + folder, "--call-time", "60s") as s:
+        s.deploy("food", read("food-tflite"), "name: food\ngrants:\n  nn: on\n", tenant="alone", query="?native=off")
+        for one in samples:
+            with open(os.path.join(model, one["file"]), "rb") as f:
+                r = s.call("POST", ALONE + "food/classify", f.read())
+            same(r.status, 200, r.body)
+            answer = json.loads(r.body)
+            same((answer["label"], answer["confidence"]), (one["top1"]["label"], one["confidence"]), one["file"])
+            assert abs(answer["probability"] - one["top1"]["probability"]) <= one["tolerance"], (one["file"], answer)
+        mapped = {}
+        for pid in s.own() + s.processes("ssvm-nn"):
+            with open("/proc/%d/maps" % pid) as f:
+                mapped[pid] = folder in f.read()
+        same(mapped, {**{pid: False for pid in s.own()}, **{pid: True for pid in s.processes("ssvm-nn")}})
+        same(len(mapped), 2)
+
+
+@test
+def inference_is_nobody_elses():
+    """Each tenant's libraries are its own, whoever else has the same model; they end with its process, and no other's do."""
+    with Inferring("--isolated-idle", "60s") as s:
+        s.ask("POST", "/v1/tenants", {"name": "second", "isolation": "process"}, status=201)
+        s.deploy("infer", read("infer"), GRANT_NN, tenant="second")
+        answer = s.infer()
+        first, first_own = s.libraries(), s.own()
+        same(len(first), 1)
+        same(s.infer("", "second"), answer)
+        both = s.libraries()
+        same((len(both), set(first) <= set(both)), (2, True))
+        second = [p for p in both if p not in first]
+        for pid in both:
+            with open("/proc/%d/maps" % pid) as f:
+                assert "nn-fake" in f.read()
+            status = open("/proc/%d/status" % pid).read()
+            assert re.search(r"Seccomp:\s+2", status) and re.search(r"NoNewPrivs:\s+1", status), status
+        same(s.infer("escape"), "run: 1\n")
+        has_landlock = ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
+        until("it tells what it could", lambda: ("could: nothing" if has_landlock else "could: files write") in s.told())
+        os.kill(first_own[0], signal.SIGKILL)
+        until("they end with it", lambda: set(s.libraries()) == set(second))
+        same((s.infer("", "second"), set(s.libraries())), (answer, set(second)))
+        s.process.send_signal(signal.SIGUSR2)  # another program takes over what there is
+        until("it is upgraded", lambda: "ssvm-serve: reloaded\n" in output(s))
+        until("the process before has gone, and its library", lambda: not set(second) & set(s.libraries()))
+        same(s.infer("", "second"), answer)
+        pids = s.libraries()
+        same(len(pids), 1)
+        os.kill(s.process.pid, signal.SIGKILL)
+        until("they end with the server", lambda: not os.path.exists("/proc/%d" % pids[0]))
+        s.again()
+    for folder in s.left():  # of what was killed as a whole
+        os.rmdir(folder)
+
+
+@test
+def inference_as_another_user():
+    """The library is the server's user's, as its folder is; what it left there goes, too."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    s = Inferring("--user", "nobody")
+    nobody = pwd.getpwnam("nobody")
+    os.chown(s.dir, nobody.pw_uid, nobody.pw_gid)
+    with s:
+        same(s.infer("run-crash"), "run: 1\n")
+        answer = s.infer()
+        same({os.stat("/proc/%d" % p).st_uid for p in s.libraries() + s.own()}, {nobody.pw_uid})
+        made = s.left()
+        same([os.stat(f).st_uid for f in made], [nobody.pw_uid])
+        os.makedirs(made[0] + "/of/a")
+        for folder in ("", "/of", "/of/a"):
+            with open(made[0] + folder + "/file", "w"):
+                pass
+        for folder in ("/of", "/of/a"):
+            os.chown(made[0] + folder, nobody.pw_uid, nobody.pw_gid)
+        os.kill(s.own()[0], signal.SIGKILL)
+        until("it is removed", lambda: not os.path.exists(made[0]))
+        same(s.infer(), answer)
+        s.libraries()
+    until("nothing of it is left", lambda: not s.left())
+
+
+@test
+def hostile_inference():
+    """A process in its guest's hands has libraries started and ended as it likes: its own alone, so many, and what it tells them opens nothing."""
+    with Inferring("--isolated-idle", "60s") as s:
+        s.ask("POST", "/v1/tenants", {"name": "second", "isolation": "process"}, status=201)
+        s.deploy("infer", read("infer"), GRANT_NN, tenant="second")
+        s.infer("", "second")
+        theirs, second_own = s.libraries(), s.own()
+        same(s.hello(), (200, b"hello, you"))
+        own = [p for p in s.own() if p not in second_own][0]
+        # A worker of all tenants has its libraries itself.
+        with Channel(s, s.workers()[0], 0) as c:
+            _, data, fds = c.ask_for("ASK_LIBRARY", ("NAME", b"fake"))
+            assert not fds and b"no such backend" in data, data
+            pid = c.pid
+        until("there is another worker", lambda: s.workers() not in ([], [pid]))
+        with Channel(s, own, 0) as c:
+            for name in (b"", b"litert", b"../fake", b"fake\0", b"fake.so", b"f" * 200, b"fake,fake", b"Fake"):
+                _, data, fds = c.ask_for("ASK_LIBRARY", ("NAME", name))
+                assert not fds and b"no such backend" in data, (name, data)
+            _, data, (fd,) = c.ask_for("ASK_LIBRARY", ("NAME", b"fake"))
+            mine = until("it is started", lambda: [p for p in s.libraries() if p not in theirs])
+            same(len(mine), 1)
+            # It is confined before it hears anything; and the library is the server's to name.
+            until("it is confined", lambda: re.search(r"Seccomp:\s+2", open("/proc/%d/status" % mine[0]).read()))
+            with socket.socket(fileno=fd) as to:
+                to.settimeout(PATIENCE)
+                ask = bytearray(WIRE_BYTES)
+                struct.pack_into("<IiI", ask, 0, 1, 0, 1)
+                ask[WIRE_TEXT:WIRE_TEXT + 4] = b"none"  # a device that is not there, and a library likewise
+                ask[WIRE_PATH:WIRE_PATH + 6] = b"absent"
+                to.send(ask)
+                got = to.recv(1 << 16)
+                same(struct.unpack_from("<i", got, 4)[0], 0, got[WIRE_TEXT:WIRE_TEXT + 100])
+                assert got[WIRE_TEXT:].startswith(b"Fake 1.0\0"), got[WIRE_TEXT:WIRE_TEXT + 100]
+                to.send(b"nonsense")
+                same(to.recv(1 << 16), b"")
+            until("it has ended", lambda: set(s.libraries()) == set(theirs))
+            # So many of one tenant, whoever asks for more; its others go on.
+            kept, numbers = [], []
+            for i in range(40):
+                _, data, fds = c.ask_for("ASK_LIBRARY", ("NAME", b"fake"))
+                assert len(fds) == (i < 32), (i, data)
+                kept += fds
+                if fds:
+                    at = data.index(struct.pack("<HI", c.kinds[1].index("NUMBER") + 1, 8)) + 6
+                    numbers.append(data[at:at + 8])
+            until("they are there", lambda: len(s.libraries()) - len(theirs) == 32)
+            for n in range(64):  # numbers of anybody's
+                c.sock.send(message(c.kinds, "LIBRARY_END", ("NUMBER", struct.pack("<Q", n))))
+            until("its own are ended", lambda: set(s.libraries()) == set(theirs))
+            refused, starts = 0, 0
+            for _ in range(300):
+                _, data, fds = c.ask_for("ASK_LIBRARY", ("NAME", b"fake"))
+                for fd in fds:
+                    os.close(fd)
+                starts += len(fds)
+                refused += not fds
+            assert refused > 0 and starts > 0, (starts, refused)
+            for fd in kept:
+                os.close(fd)
+        until("what it had ends with it", lambda: set(s.libraries()) == set(theirs))
+        same(s.infer(), s.infer("", "second"))
+        same(set(theirs) <= set(s.libraries()), True)
 
 
 if __name__ == "__main__":
