@@ -42,6 +42,7 @@ struct sv_tier {
     pthread_mutex_t lock; /* of what is below, and of modules' digests */
     struct sv_compiler compiler;
     struct sv_tier_job *jobs; /* in the background, and what became of them */
+    unsigned njobs, look_at;  /* look_at: when there are so many, those of nobody are let go of */
     bool stop;
     int stop_fd; /* readable when it is time to stop */
     unsigned opt_level;

@@ -14,6 +14,8 @@
 #define LOOP_PATIENCE_MS 10
 /* Functions whose frames may wait for a loop at a time; others ask again. */
 #define ASKED_MAX 16
+/* Jobs between two looks at whose modules nobody uses any more. */
+#define LOOK_EVERY 32
 
 /* One for each module and form. Its thread ends when nothing is left to do, and another is started
  * when frames ask. Under the tier's lock but for the module. */
@@ -23,12 +25,24 @@ struct sv_tier_job {
     struct sv_module *module; /* a reference */
     uint32_t form;
     bool started, running;
+    bool left;        /* by all that used its module */
     pthread_t thread; /* of `started`; to be joined */
     uint64_t started_ns;
     struct sv_tier_progress progress;
     uint32_t asked[ASKED_MAX], nasked;
     struct sv_tier_job *next;
 };
+
+static void delete_jobs(own struct sv_tier_job *jobs)
+{
+    for (struct sv_tier_job *j = jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->started)
+            pthread_join(j->thread, NULL);
+        sv_module_unref(j->module);
+        sv_free(j);
+    }
+}
 
 void sv_tier_stop(struct sv_tier *t)
 {
@@ -41,13 +55,7 @@ void sv_tier_stop(struct sv_tier *t)
     if (t->stop_fd >= 0 && write(t->stop_fd, &one, sizeof one) < 0)
         t->stop = true; /* it is readable already */
     pthread_mutex_unlock(&t->lock);
-    for (struct sv_tier_job *j = t->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->started)
-            pthread_join(j->thread, NULL);
-        sv_module_unref(j->module);
-        sv_free(j);
-    }
+    delete_jobs(t->jobs);
     t->jobs = NULL;
 }
 
@@ -192,18 +200,60 @@ static struct sv_tier_job *add_job(struct sv_tier *t, struct sv_engine *e, struc
                               .progress.state = state,
                               .next = t->jobs};
     t->jobs = j;
+    t->njobs++;
     return j;
+}
+
+/* Nobody but jobs that have ended holds its module. With the lock. */
+static bool is_nobodys(const struct sv_tier *t, const struct sv_tier_job *job)
+{
+    uint32_t held = atomic_load(&job->module->refs);
+
+    for (const struct sv_tier_job *j = t->jobs; j; j = j->next) {
+        if (j->module == job->module && !j->running)
+            held--;
+    }
+    return held == 0;
+}
+
+/* Jobs whose modules are theirs alone, out of the list: a server that is deployed to for ever would
+ * keep each version. With the lock. */
+static own struct sv_tier_job *take_nobodys(struct sv_tier *t)
+{
+    struct sv_tier_job *taken = NULL, **p = &t->jobs;
+
+    if (t->njobs < t->look_at)
+        return NULL;
+    for (struct sv_tier_job *j = t->jobs; j; j = j->next)
+        j->left = !j->running && is_nobodys(t, j);
+    while (*p) {
+        struct sv_tier_job *j = *p;
+
+        if (j->left) {
+            *p = j->next;
+            j->next = taken;
+            taken = j;
+            t->njobs--;
+        } else {
+            p = &j->next;
+        }
+    }
+    t->look_at = t->njobs + LOOK_EVERY;
+    return taken;
 }
 
 void sv_tier_start(struct sv_tier *t, struct sv_engine *e, struct sv_module *m, uint32_t form)
 {
-    struct sv_tier_job *j;
+    struct sv_tier_job *j, *left = NULL;
 
     pthread_mutex_lock(&t->lock);
     j = t->stop ? NULL : add_job(t, e, m, form, SV_TIER_WAITS);
-    if (j)
+    if (j) {
         start_thread(j);
+        left = take_nobodys(t);
+    }
     pthread_mutex_unlock(&t->lock);
+    delete_jobs(left);
 }
 
 void sv_tier_ask_loop(struct sv_engine *e, struct sv_module *m, uint32_t form, uint32_t func)
