@@ -1,5 +1,5 @@
-/* Writing backups. The file: a head, then sections of u8 type, u32 length of the name, the name,
- * u64 length, bytes; the last is the SHA-256 of all before it. All little-endian.
+/* Writing backups. The file: a head, then sections of u8 type, u32 length of the name, u64 length
+ * of the bytes, the name, the bytes; the last is the SHA-256 of all before it. All little-endian.
  *
  *   'V'  schema version, decimal digits
  *   'F'  a file of the data folder; its name is the path there
@@ -74,18 +74,21 @@ static int write_section(struct writer *w, struct sv_err *err, char type, const 
 
 /* ---- Files ---- */
 
-/* What is made anew, is this node's alone, or is saved in another way. */
-static bool is_left_out(const char *path)
+bool ctl_backup_leaves_out(const char *path)
 {
-    static const char *const out[] = {"ssvm.db", "ssvm.db-wal", "ssvm.db-shm", "cache",
-                                      "log",     "key",         "key.new",     "node",
-                                      "lock",    "sql",         "admin-token", "rings"};
-    const char *name = strrchr(path, '/');
+    static const char *const out[] = {"ssvm.db", "ssvm.db-wal", "ssvm.db-shm", "ssvm.db-journal",
+                                      "cache",   "log",         "key",         "key.new",
+                                      "node",    "lock",        "sql",         "admin-token",
+                                      "rings"};
+    size_t len = strcspn(path, "/");
 
     for (size_t i = 0; i < SV_COUNT(out); i++)
-        if (strcmp(path, out[i]) == 0)
+        if (strlen(out[i]) == len && memcmp(path, out[i], len) == 0)
             return true;
-    return (name ? name + 1 : path)[0] == '.'; /* half written, or of the folder */
+    for (const char *p = path; p; p = strchr(p, '/') ? strchr(p, '/') + 1 : NULL)
+        if (*p == '.') /* half written, or of the folder */
+            return true;
+    return false;
 }
 
 static int copy_bytes(struct writer *w, struct sv_err *err, int fd, const char *path, uint64_t len)
@@ -143,7 +146,7 @@ static int write_folder(struct writer *w, struct sv_err *err, int at, const char
         int n = snprintf(below, sizeof below, "%s%s%s", path, path[0] ? "/" : "", e->d_name);
 
         if (n >= PATH_TEXT || strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-            is_left_out(below) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            ctl_backup_leaves_out(below) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         if (S_ISDIR(st.st_mode) && depth < 16)
             r = write_folder(w, err, fd, e->d_name, below, depth + 1);

@@ -2,6 +2,7 @@
 #ifndef CONTROL_BACKUP_FILE_H
 #define CONTROL_BACKUP_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -26,6 +27,10 @@ enum {
 #define CTL_SECTION_ROW_MAX (1ULL << 30)
 
 struct ctl_server;
+
+/* Of the data folder, what a backup does not have as a file: it is made anew, is this node's alone,
+ * or is saved in another way, as `key` and `sql` are. */
+bool ctl_backup_leaves_out(const char *path);
 
 struct ctl_reader {
     FILE *file;

@@ -150,6 +150,15 @@ static bool is_inside(const char *path)
     return true;
 }
 
+/* Anybody may have written the backup: native code, a database or a lock of its own is not taken
+ * from there. */
+static bool is_taken(const char *path, bool without_sql)
+{
+    if (is_sql_file(path))
+        return !without_sql;
+    return strcmp(path, "key") == 0 || !is_inside(path) || !ctl_backup_leaves_out(path);
+}
+
 static void make_folders(int data_fd, const char *path)
 {
     char folder[CTL_SECTION_NAME_MAX + 1];
@@ -211,12 +220,24 @@ struct rows {
     bool is_meta;
 };
 
-/* Names of tables and columns become part of a statement: words only. */
+/* Names of columns become part of a statement: words only. */
 static bool is_word(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
 
     return n > 0 && n < 64 && s[n] == '\0';
+}
+
+/* Whatever other tables the database may have. */
+static bool is_table(const char *name)
+{
+    char table[64];
+    bool serial;
+
+    for (unsigned n = 0; ctl_schema_table(n, table, &serial); n++)
+        if (strcmp(table, name) == 0)
+            return true;
+    return strcmp(name, "meta") == 0;
 }
 
 static int take_columns(struct rows *rows, struct sv_err *err)
@@ -225,7 +246,7 @@ static int take_columns(struct rows *rows, struct sv_err *err)
 
     if (r < 0)
         return r;
-    if (!is_word(rows->in->name))
+    if (!is_table(rows->in->name))
         return ctl_backup_not_whole(err);
     rows->is_meta = strcmp(rows->in->name, "meta") == 0;
     rows->columns = 0;
@@ -233,7 +254,8 @@ static int take_columns(struct rows *rows, struct sv_err *err)
     sv_buf_printf(&rows->insert, "insert into %s (", rows->in->name);
     for (const char *p = sv_buf_cstr(&rows->bytes);
          (size_t)(p - (char *)rows->bytes.data) < rows->bytes.len; p += strlen(p) + 1) {
-        if (!is_word(p) || ++rows->columns > COLUMNS_MAX)
+        if (!is_word(p) || ++rows->columns > COLUMNS_MAX ||
+            (rows->is_meta && rows->columns == 1 && strcmp(p, "key") != 0)) /* see take_row */
             return ctl_backup_not_whole(err);
         sv_buf_printf(&rows->insert, "%s%s", rows->columns > 1 ? ", " : "", p);
     }
@@ -380,7 +402,7 @@ static int restore_files(struct ctl_server *server, struct ctl_reader *in, struc
     int r;
 
     while ((r = ctl_backup_read_head(in, err)) == 0 && in->type != 'E') {
-        if (in->type == 'F' && !(without_sql && is_sql_file(in->name)))
+        if (in->type == 'F' && is_taken(in->name, without_sql))
             r = restore_file(server, in, err);
         else
             r = ctl_backup_skip(in, err);

@@ -700,6 +700,32 @@ static void put_section(FILE *f, struct sv_sha256 *sha, char type, const char *n
     }
 }
 
+struct foreign {
+    FILE *file;
+    struct sv_sha256 sha;
+};
+
+static struct foreign begin_foreign(const char *path)
+{
+    struct foreign f = {fopen(path, "w"), {0}};
+
+    assert_non_null(f.file);
+    sv_sha256_init(&f.sha);
+    fputs(CTL_BACKUP_MAGIC_SQL, f.file);
+    sv_sha256_add(&f.sha, CTL_BACKUP_MAGIC_SQL, strlen(CTL_BACKUP_MAGIC_SQL));
+    return f;
+}
+
+static void end_foreign(struct foreign *f)
+{
+    uint8_t digest[SV_SHA256_LEN];
+
+    put_section(f->file, &f->sha, 'E', "", NULL, sizeof digest);
+    sv_sha256_end(&f->sha, digest);
+    fwrite(digest, sizeof digest, 1, f->file);
+    fclose(f->file);
+}
+
 /* Whole, as its digest says, and not ours. */
 static void foreign_sections(void **state)
 {
@@ -726,25 +752,65 @@ static void foreign_sections(void **state)
     open_server(&to, "foreign", fresh_database("foreigners"));
     snprintf(path, sizeof path, "%s/foreign.backup", root);
     for (size_t i = 0; i < SV_COUNT(cases); i++) {
-        FILE *f = fopen(path, "w");
+        struct foreign f = begin_foreign(path);
         struct sv_err err = {0};
-        uint8_t digest[SV_SHA256_LEN];
-        struct sv_sha256 sha;
 
-        assert_non_null(f);
-        sv_sha256_init(&sha);
-        fputs(CTL_BACKUP_MAGIC_SQL, f);
-        sv_sha256_add(&sha, CTL_BACKUP_MAGIC_SQL, strlen(CTL_BACKUP_MAGIC_SQL));
         for (const char *type = cases[i].types; *type; type++)
-            put_section(f, &sha, *type, *type == 'S' ? "x" : "", cases[i].bytes,
+            put_section(f.file, &f.sha, *type, *type == 'S' ? "x" : "", cases[i].bytes,
                         *type == 'S' ? 0 : cases[i].len);
-        put_section(f, &sha, 'E', "", NULL, sizeof digest);
-        sv_sha256_end(&sha, digest);
-        fwrite(digest, sizeof digest, 1, f);
-        fclose(f);
+        end_foreign(&f);
         assert_int_equal(ctl_backup_verify(&err, path), 0);
         assert_int_equal(ctl_backup_restore(&to, &err, path, false), cases[i].result);
     }
+    close_server(&to);
+}
+
+/* What no server writes into a backup does not come out of one: code that would run, another
+ * database, rows of tables that are not the server's, another version of the schema. */
+static void foreign_files(void **state)
+{
+    static const char *const left[] = {"cache/a", "log/a", "rings/a", "lock", "node", ".a", "a/.b"};
+    static const struct {
+        const char *table, *columns, *row;
+        size_t columns_len, row_len;
+    } tables[] = {
+        {"sqlite_sequence", "name\0seq\0", "t\1\0\0\0ai\1\0\0\0\0\0\0\0", 9, 15},
+        {"meta", "value\0key\0", "t\3\0\0\0999t\6\0\0\0schema", 10, 19},
+    };
+    struct ctl_server to;
+    struct stat before, after;
+    struct sv_err err = {0};
+    struct foreign f;
+    char path[64];
+
+    (void)state;
+    open_server(&to, "foreign-files", NULL);
+    assert_int_equal(fstatat(to.data_fd, "ssvm.db", &before, 0), 0);
+    snprintf(path, sizeof path, "%s/foreign-files.backup", root);
+    for (size_t i = 0; i < SV_COUNT(tables); i++) {
+        f = begin_foreign(path);
+        err = (struct sv_err){0};
+        put_section(f.file, &f.sha, 'C', tables[i].table, tables[i].columns, tables[i].columns_len);
+        put_section(f.file, &f.sha, 'R', "", tables[i].row, tables[i].row_len);
+        end_foreign(&f);
+        assert_int_equal(ctl_backup_verify(&err, path), 0);
+        assert_int_equal(ctl_backup_restore(&to, &err, path, false), SV_EMALFORMED);
+    }
+    f = begin_foreign(path);
+    for (size_t i = 0; i < SV_COUNT(left); i++)
+        put_section(f.file, &f.sha, 'F', left[i], "x", 1);
+    put_section(f.file, &f.sha, 'F', "ssvm.db", "x", 1);
+    put_section(f.file, &f.sha, 'F', "ssvm.db-journal", "x", 1);
+    put_section(f.file, &f.sha, 'F', "blobs/a", "x", 1);
+    end_foreign(&f);
+    err = (struct sv_err){0};
+    assert_int_equal(ctl_backup_restore(&to, &err, path, false), 0);
+    for (size_t i = 0; i < SV_COUNT(left); i++)
+        assert_int_not_equal(faccessat(to.data_fd, left[i], F_OK, 0), 0);
+    assert_int_equal(fstatat(to.data_fd, "ssvm.db", &after, 0), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_int_not_equal(faccessat(to.data_fd, "ssvm.db-journal", F_OK, 0), 0);
+    assert_true(file_is(&to, "blobs/a", "x"));
     close_server(&to);
 }
 
@@ -815,6 +881,7 @@ int main(void)
         cmocka_unit_test(sql_that_is_not_saved),
         cmocka_unit_test(sql_again_and_without_rights),
         cmocka_unit_test(foreign_sections),
+        cmocka_unit_test(foreign_files),
         cmocka_unit_test(full_disk),
     };
 
