@@ -87,6 +87,44 @@ static int ask(struct ctl_request *request, struct sv_err *err, const char *name
     return r;
 }
 
+static bool is_field(struct sv_str line)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    size_t n = 0;
+
+    while (n < line.len && line.ptr[n] != ':') {
+        char c = line.ptr[n++];
+
+        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+              (c && strchr(others, c))))
+            return false;
+    }
+    if (n == 0 || n == line.len)
+        return false;
+    for (; n < line.len; n++) {
+        if (((unsigned char)line.ptr[n] < ' ' && line.ptr[n] != '\t') || line.ptr[n] == 127)
+            return false;
+    }
+    return true;
+}
+
+/* A worker that was taken over may say anything: what is no field would begin another answer. */
+static void take_fields(struct ctl_reply *reply, struct sv_str fields)
+{
+    while (fields.len > 0) {
+        const char *end = memmem(fields.ptr, fields.len, "\r\n", 2);
+        struct sv_str line = {fields.ptr, end ? (size_t)(end - fields.ptr) : fields.len};
+        size_t len = end ? line.len + 2 : line.len;
+
+        if (is_field(line)) {
+            sv_buf_append(&reply->fields, line.ptr, line.len);
+            sv_buf_puts(&reply->fields, "\r\n");
+        }
+        fields.ptr += len;
+        fields.len -= len;
+    }
+}
+
 int ctl_v1_functions_invoke(struct ctl_request *request, struct ctl_reply *reply,
                             struct sv_err *err)
 {
@@ -107,12 +145,11 @@ int ctl_v1_functions_invoke(struct ctl_request *request, struct ctl_reply *reply
     if (r < 0)
         return ctl_reply_error(reply, request, 503, "unavailable", "no worker answered: %s",
                                err->text);
-    if (!plat_get_u64(&answer, PLAT_TAG_STATUS, &status))
+    if (!plat_get_u64(&answer, PLAT_TAG_STATUS, &status) || status < 200 || status > 599)
         status = 502;
     reply->status = (int)status;
     reply->type = NULL; /* among the fields */
-    part = plat_get(&answer, PLAT_TAG_FIELDS);
-    sv_buf_append(&reply->fields, part.ptr, part.len);
+    take_fields(reply, plat_get(&answer, PLAT_TAG_FIELDS));
     part = plat_get(&answer, PLAT_TAG_BODY);
     sv_buf_append(&reply->body, part.ptr, part.len);
     plat_message_release(&answer);

@@ -13,9 +13,11 @@
 
 #include <cmocka.h>
 
+#include "control/blob.h"
 #include "control/dispatch.h"
 #include "control/log.h"
 #include "control/part.h"
+#include "control/registry.h"
 #include "control/route.h"
 #include "control/shape.h"
 #include "control/throttle.h"
@@ -42,6 +44,49 @@ void ctl_log_event(struct ctl_server *s, enum ctl_log_level level, const char *e
 {
     (void)s, (void)level, (void)tenant, (void)function, (void)id, (void)message;
     changes += strcmp(event, "changed") == 0;
+}
+
+/* ---- What the call of a function needs: one, and a worker that answers as it is told ---- */
+
+static struct ctl_version version;
+static struct ctl_function function = {.versions = &version, .nversions = 1};
+static struct {
+    uint64_t status;
+    const char *fields;
+} worker;
+
+own struct ctl_function *ctl_registry_find(struct ctl_server *s, const char *tenant,
+                                           const char *name)
+{
+    (void)s, (void)tenant;
+    return strcmp(name, "called") == 0 ? &function : NULL;
+}
+
+void ctl_function_unref(own struct ctl_function *f)
+{
+    (void)f;
+}
+
+const struct ctl_version *ctl_function_version(const struct ctl_function *f, const char *which)
+{
+    (void)which;
+    return f->versions;
+}
+
+void ctl_hex(const uint8_t digest[PLAT_DIGEST_BYTES], char ret[CTL_HEX_LEN + 1])
+{
+    (void)digest;
+    ret[0] = '\0';
+}
+
+int ctl_workers_ask(struct ctl_server *s, struct sv_err *err, struct plat_message *m,
+                    uint64_t deadline_ns, struct plat_message *ret)
+{
+    (void)s, (void)err, (void)deadline_ns;
+    plat_message_init(ret, m->kind);
+    plat_put_u64(ret, PLAT_TAG_STATUS, worker.status);
+    plat_put_str(ret, PLAT_TAG_FIELDS, worker.fields);
+    return 0;
 }
 
 static char folder[] = "/tmp/ssvm-api-XXXXXX";
@@ -378,6 +423,39 @@ static void guessing(void **state)
     json_decref(answer.json);
 }
 
+/* A worker that was taken over says what is no answer of HTTP. */
+static void answers_of_workers(void **state)
+{
+    static const struct {
+        uint64_t status;
+        const char *fields, *wanted;
+        unsigned wanted_status;
+    } cases[] = {
+        {200, "Content-Type: a/b\r\nX-A:\r\n", "Content-Type: a/b\r\nX-A:\r\n", 200},
+        {404, "", "", 404},
+        {200, "A: b\r\n\r\nHTTP/1.1 200 OK\r\nB: c\r\n", "A: b\r\nB: c\r\n", 200},
+        {200, "A b: c\r\n: d\r\nE\r\nF: \n\r\nG: \r\r\nH: i", "H: i\r\n", 200},
+        {99, "", "", 502},
+        {600, "", "", 502},
+        {UINT64_C(1) << 32 | 200, "", "", 502},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(cases); i++) {
+        struct answer answer;
+        char wanted[256];
+
+        worker.status = cases[i].status;
+        worker.fields = cases[i].fields;
+        snprintf(wanted, sizeof wanted, "%sX-Content-Type-Options: nosniff\r\n", cases[i].wanted);
+        ask_from("127.0.0.1", "POST", "/v1/tenants/default/functions/called/invoke", first, NULL,
+                 &answer);
+        assert_string_equal(answer.fields, wanted);
+        assert_int_equal(answer.status, cases[i].wanted_status);
+        json_decref(answer.json);
+    }
+}
+
 /* Every reference of the document leads somewhere, every route is in it once. */
 static void check_references(const json_t *json, const json_t *schemas)
 {
@@ -461,13 +539,10 @@ static int close_server(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_token),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(who_may_what),
-        cmocka_unit_test(life_of_a_token),
-        cmocka_unit_test(lists_show_no_secrets),
-        cmocka_unit_test(guessing),
-        cmocka_unit_test(document),
+        cmocka_unit_test(first_token),           cmocka_unit_test(refusals),
+        cmocka_unit_test(who_may_what),          cmocka_unit_test(life_of_a_token),
+        cmocka_unit_test(lists_show_no_secrets), cmocka_unit_test(guessing),
+        cmocka_unit_test(answers_of_workers),    cmocka_unit_test(document),
     };
 
     return cmocka_run_group_tests(tests, open_server, close_server);
