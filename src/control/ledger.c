@@ -198,17 +198,19 @@ static int write_batch(struct ctl_sql *sql, struct sv_err *err, void *data)
 static void add_ring(void *data, struct plat_ring *ring)
 {
     struct ctl_ledger *l = data;
+    uint64_t id = plat_ring_id(ring);
     uint16_t *known;
 
     for (size_t i = 0; i < l->rings.len; i++) {
-        if (l->rings.data[i].ring == ring)
+        /* Who writes into a ring can write its id: two that are the same (no two are, by chance)
+         * would have one position, and no batch would ever be counted. */
+        if (l->rings.data[i].ring == ring || l->rings.data[i].id == id)
             return;
     }
     /* Without memory it is not read yet: its worker waits. */
     known = sv_alloc_array_zero(PLAT_RING_HOSTS, sizeof *known);
     if (!known ||
-        !SV_VEC_PUSH(&l->rings, RINGS_MAX,
-                     (struct ring){.ring = ring, .id = plat_ring_id(ring), .known = known}))
+        !SV_VEC_PUSH(&l->rings, RINGS_MAX, (struct ring){.ring = ring, .id = id, .known = known}))
         sv_free(known);
 }
 

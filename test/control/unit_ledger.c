@@ -365,6 +365,34 @@ static void foreign_records(void **state)
     }
 }
 
+/* A worker writes another's id into its ring, and control begins anew: all others are counted. */
+static void foreign_id(void **state)
+{
+    struct plat_ring *second = rings[1];
+    void *memory =
+        mmap(NULL, plat_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct plat_record r = record_of("foreign-id", "f", 301);
+    struct sv_err err = {0};
+    uint64_t before;
+
+    (void)state;
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    rings[1] = plat_ring_init(memory, plat_ring_id(rings[0]));
+    ctl_db_close(server.db);
+    open_server();
+    before = counted;
+    for (unsigned i = 0; i < 3; i++) {
+        write_record(0, &r);
+        write_record(1, &r);
+        assert_int_equal(ctl_ledger_drain(&server, &err), 0);
+    }
+    assert_int_equal(counted - before, 3);
+    rings[1] = second;
+    ctl_db_close(server.db);
+    open_server();
+    munmap(memory, plat_ring_bytes());
+}
+
 struct hostile_row {
     int64_t minute, number;
 };
@@ -568,7 +596,7 @@ int main(void)
         cmocka_unit_test(two_at_once),     cmocka_unit_test(folds),
         cmocka_unit_test(reads_times),     cmocka_unit_test(hostile_rows),
         cmocka_unit_test(host_calls),      cmocka_unit_test(host_calls_are_bounded),
-        cmocka_unit_test(foreign_records),
+        cmocka_unit_test(foreign_records), cmocka_unit_test(foreign_id),
     };
     char command[80];
     int r;
