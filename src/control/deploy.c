@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "control/blob.h"
 #include "control/change.h"
+#include "control/claim.h"
 #include "control/command.h"
 #include "control/cron.h"
 #include "control/prepare.h"
@@ -122,6 +123,8 @@ static int check_manifest(struct work *w, struct sv_err *err)
         r = check_part(w, err, m.grants.nn, "nn", "none");
     if (r == 0)
         r = check_part(w, err, m.grants.image, "image", "off");
+    if (r == 0)
+        r = ctl_claim_check(w->server, err, w->in->tenant, m.name, &m);
     if (r == 0 && m.usage_key && !w->in->no_key)
         r = ctl_uuid_new(err, w->key);
     plat_manifest_release(&m);

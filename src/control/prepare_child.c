@@ -38,6 +38,8 @@ struct child {
     char *bytes;
     size_t len;
     bool command, initialises; /* has `_start`, `_initialize` */
+    bool handled;              /* has the manifest's handler */
+    struct sv_buf names;       /* of its functions, for a message */
     bool changed;              /* the bytes are not those that came */
     bool random;               /* the initialiser has asked for random bytes */
     struct sv_buf missing;     /* grants that it needs and has not */
@@ -127,7 +129,7 @@ static void list_exports(struct child *c, const ssvm_module *m)
 {
     size_t n = ssvm_module_nexports(m);
 
-    for (size_t i = 0, listed = 0; i < n && listed < EXPORTS_MAX; i++) {
+    for (size_t i = 0, listed = 0; i < n; i++) {
         ssvm_extern_kind kind;
         size_t len;
         const char *name = ssvm_module_export(m, i, &len, &kind, NULL);
@@ -136,12 +138,27 @@ static void list_exports(struct child *c, const ssvm_module *m)
             continue;
         c->command |= name_is(name, len, "_start");
         c->initialises |= name_is(name, len, "_initialize");
-        if (len == 0 || len > 256 || memchr(name, '\0', len) ||
+        c->handled |= name_is(name, len, c->manifest.handler);
+        if (listed == EXPORTS_MAX || len == 0 || len > 256 || memchr(name, '\0', len) ||
             (len > 2 && memcmp(name, "__", 2) == 0))
             continue;
         report_export(c, m, name, len);
+        if (name[0] != '_')
+            sv_buf_printf(&c->names, "%s%.*s", c->names.len ? ", " : "", (int)len, name);
         listed++;
     }
+}
+
+/* Its routes would answer 404. A command is its own handler. */
+static int check_handler(struct child *c, struct sv_err *err)
+{
+    const char *handler = c->manifest.handler;
+
+    if (!*handler || c->command || c->handled)
+        return 0;
+    return sv_fail(err, SV_EINVALID, SV_NO_OFFSET,
+                   "the manifest's handler '%s' is no function that the module exports: %s",
+                   handler, c->names.len ? sv_buf_cstr(&c->names) : "it exports none");
 }
 
 /* ---- Instances ---- */
@@ -505,7 +522,9 @@ static int examine(struct child *c, struct sv_err *err)
                        "say");
     list_exports(c, module);
     ssvm_module_delete(module);
-    r = make_ready(c, err);
+    r = check_handler(c, err);
+    if (r == 0)
+        r = make_ready(c, err);
     return r < 0 ? r : smoke(c, err);
 }
 
@@ -544,6 +563,7 @@ int ctl_prepare_child(int argc, char **argv)
     own_folder(folder);
     plat_message_init(&c.report, PLAT_NONE);
     sv_buf_init(&c.missing, SV_ERR_TEXT_MAX);
+    sv_buf_init(&c.names, SV_ERR_TEXT_MAX);
     r = plat_jail_enter(&err, &jail);
     if (r == 0)
         r = examine(&c, &err);

@@ -19,6 +19,7 @@
 
 #define PAUSE_NS 2000000 /* between two tables: changes that come close together share one */
 #define RETRY_NS 500000000
+#define HOST_SIZE 256
 #define NS_PER_MS 1000000
 #define WORKERS_NS 1000000000 /* the longest wait for workers, one of which may be hung */
 
@@ -161,20 +162,26 @@ static void put_versions(struct plat_table_maker *m, const struct ctl_function *
     }
 }
 
+/* In small letters, as requests' hosts are looked up. */
+static struct plat_text put_host(struct plat_table_maker *m, const char *from)
+{
+    char host[HOST_SIZE];
+    size_t n = 0;
+
+    for (; n < sizeof host && from[n]; n++)
+        host[n] = (char)(from[n] >= 'A' && from[n] <= 'Z' ? from[n] + 32 : from[n]);
+    return plat_table_put_text(m, host, n);
+}
+
 static void put_routes(struct plat_table_maker *m, const struct ctl_function *f, uint32_t index)
 {
     for (uint32_t i = 0; f->main && i < f->manifest.nroutes; i++) {
         const struct plat_manifest_route *from = &f->manifest.routes[i];
         struct plat_route route = {.function = index, .methods = plat_manifest_methods(from)};
-        char host[256];
-        size_t n = strlen(from->host);
 
-        if (n >= sizeof host)
+        if (strlen(from->host) >= HOST_SIZE)
             continue;
-        for (size_t k = 0; k < n; k++)
-            host[k] = (char)(from->host[k] >= 'A' && from->host[k] <= 'Z' ? from->host[k] + 32
-                                                                          : from->host[k]);
-        route.host = plat_table_put_text(m, host, n);
+        route.host = put_host(m, from->host);
         route.path = put(m, from->path);
         plat_table_put_route(m, &route);
     }
@@ -188,13 +195,14 @@ static void put_site(struct making *making, const struct ctl_function *f, uint32
     char folder[CTL_SITE_FOLDER_SIZE];
     struct sv_err err = {0};
 
-    if (!f->main || !f->main->has_site || !from->given || making->of)
+    if (!f->main || !f->main->has_site || !from->given || making->of ||
+        strlen(from->host) >= HOST_SIZE)
         return;
     if (ctl_site_unpack(making->server, &err, f->main->site, folder) < 0) {
         fprintf(stderr, "ssvm-control: function '%s': %s\n", f->name, err.text);
         return;
     }
-    route.host = put(making->maker, from->host);
+    route.host = put_host(making->maker, from->host);
     route.path = put(making->maker, from->path);
     route.site = put(making->maker, folder);
     plat_table_put_route(making->maker, &route);
@@ -271,7 +279,7 @@ static int make_table(struct ctl_server *server, struct sv_err *err, const char 
                     : sv_fail_nomem(err, "the table of functions");
 
     if (r >= 0)
-        r = ctl_registry_list(server, err, of, put_function, &m);
+        r = ctl_registry_each(server, err, of, put_function, &m);
     if (r >= 0)
         r = plat_table_seal(m.maker, err, ret_fd);
     if (r >= 0 && ret_isolated)

@@ -467,34 +467,49 @@ static int by_name(const void *a, const void *b)
     return r ? r : strcmp(f->name, g->name);
 }
 
-int ctl_registry_list(struct ctl_server *server, struct sv_err *err, const char *tenant,
-                      bool (*each)(void *data, const struct ctl_function *), void *data)
+/* `compare` NULL: by id. */
+static int list(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                int (*compare)(const void *, const void *),
+                bool (*each)(void *data, const struct ctl_function *), void *data)
 {
     struct ctl_registry *g = server->registry;
-    struct ctl_function **list;
+    struct ctl_function **found;
     size_t n = 0;
     bool more = true;
 
     pthread_mutex_lock(&g->lock);
-    list = sv_alloc_array(g->functions.len + 1, sizeof(struct ctl_function *));
-    for (size_t i = 0; list && i < g->functions.len; i++) {
+    found = sv_alloc_array(g->functions.len + 1, sizeof(struct ctl_function *));
+    for (size_t i = 0; found && i < g->functions.len; i++) {
         struct ctl_function *f = g->functions.data[i];
 
         if (tenant && strcmp(f->tenant, tenant) != 0)
             continue;
         ref(f);
-        list[n++] = f;
+        found[n++] = f;
     }
     pthread_mutex_unlock(&g->lock);
-    if (!list)
+    if (!found)
         return sv_fail_nomem(err, "the list of functions");
-    qsort(list, n, sizeof(struct ctl_function *), by_name);
+    if (compare)
+        qsort(found, n, sizeof(struct ctl_function *), compare);
     for (size_t i = 0; i < n; i++) {
-        more = more && each(data, list[i]);
-        ctl_function_unref(list[i]);
+        more = more && each(data, found[i]);
+        ctl_function_unref(found[i]);
     }
-    sv_free(list);
+    sv_free(found);
     return 0;
+}
+
+int ctl_registry_list(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                      bool (*each)(void *data, const struct ctl_function *), void *data)
+{
+    return list(server, err, tenant, by_name, each, data);
+}
+
+int ctl_registry_each(struct ctl_server *server, struct sv_err *err, const char *tenant,
+                      bool (*each)(void *data, const struct ctl_function *), void *data)
+{
+    return list(server, err, tenant, NULL, each, data);
 }
 
 own int ctl_registry_open_blob(struct ctl_server *server, const uint8_t digest[PLAT_DIGEST_BYTES])

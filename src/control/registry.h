@@ -56,6 +56,9 @@ void ctl_function_unref(own struct ctl_function *);
 /* Each function of the tenant (NULL: of all), by tenant and name; until one says false. */
 int ctl_registry_list(struct ctl_server *, struct sv_err *, const char *tenant,
                       bool (*each)(void *data, const struct ctl_function *), void *data);
+/* Likewise, those that were deployed first before others. */
+int ctl_registry_each(struct ctl_server *, struct sv_err *, const char *tenant,
+                      bool (*each)(void *data, const struct ctl_function *), void *data);
 /* By number ("3"), alias, or at least 4 digits of the digest; "" is the one with most requests.
  * NULL: none. */
 const struct ctl_version *ctl_function_version(const struct ctl_function *, const char *which);

@@ -204,6 +204,27 @@ static bool is_plain(const json_t *value, const char *type)
     return strcmp(type, "any") == 0 || is_string(value, type);
 }
 
+/* What a value of this type is, for people. */
+static int wrong_type(struct sv_err *err, const char *name, const char *type)
+{
+    const char *const *list = find_list(type);
+    struct sv_buf words;
+    int r;
+
+    sv_buf_init(&words, SV_ERR_TEXT_MAX);
+    for (unsigned i = 0; list && list[i]; i++)
+        sv_buf_printf(&words, "%s%s", i ? ", " : "", list[i]);
+    if (list)
+        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' is of %s", name, sv_buf_cstr(&words));
+    else if (find_most(type) >= 0)
+        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' is a whole number of 0 to %lld", name,
+                    (long long)find_most(type));
+    else
+        r = sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' is not of type %s", name, type);
+    sv_buf_release(&words);
+    return r;
+}
+
 static int check_type(struct sv_err *err, const char *name, const char *marked, const json_t *value)
 {
     struct marks marks;
@@ -221,7 +242,7 @@ static int check_type(struct sv_err *err, const char *name, const char *marked, 
 
         if (!ctl_shape_exists(type)) {
             if (!is_plain(item, type))
-                return sv_fail(err, SV_EUSAGE, SV_NO_OFFSET, "'%s' is not of type %s", name, type);
+                return wrong_type(err, name, type);
             continue;
         }
         r = ctl_shape_check(err, type, item);

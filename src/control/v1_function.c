@@ -3,12 +3,15 @@
 
 #include "base/sha256.h"
 #include "control/api.h"
+#include "control/claim.h"
 #include "control/deploy.h"
 #include "control/hostcalls.h"
 #include "control/ledger.h"
 #include "control/shape.h"
 #include "control/token.h"
 #include "platform/multipart.h"
+
+#define NOTES_MAX 65536 /* what is told with a deployment */
 
 /* ---- Showing ---- */
 
@@ -162,23 +165,29 @@ static int answer_deployed(struct ctl_request *request, struct ctl_reply *reply,
                            struct ctl_deployed *deployed)
 {
     struct ctl_function *function = deployed->function;
+    struct sv_buf notes;
     json_t *json = NULL;
 
+    sv_buf_init(&notes, NOTES_MAX);
     for (uint32_t i = 0; i < function->nversions; i++) {
         const struct ctl_version *version = &function->versions[i];
 
-        if (version->number == deployed->number)
-            json = json_pack("{s:s,s:I,s:o,s:o,s:b,s:I,s:o}", "function", function->name, "number",
-                             (json_int_t)version->number, "digest",
-                             ctl_json_hex(version->digest, PLAT_DIGEST_BYTES), "url",
-                             url_json(request->server, function), "is_new", deployed->is_new,
-                             "prepared_us", (json_int_t)deployed->prepared_us, "note",
-                             ctl_json_str(sv_str_of(version->note ? version->note : "")));
+        if (version->number != deployed->number)
+            continue;
+        sv_buf_puts(&notes, version->note ? version->note : "");
+        ctl_claim_notes(request->server, function, &notes);
+        json = json_pack("{s:s,s:I,s:o,s:o,s:b,s:I,s:o}", "function", function->name, "number",
+                         (json_int_t)version->number, "digest",
+                         ctl_json_hex(version->digest, PLAT_DIGEST_BYTES), "url",
+                         url_json(request->server, function), "is_new", deployed->is_new,
+                         "prepared_us", (json_int_t)deployed->prepared_us, "note",
+                         ctl_json_str((struct sv_str){(const char *)notes.data, notes.len}));
     }
     if (json && deployed->usage_key[0]) {
         json_object_set_new(json, "usage_key", json_string(deployed->usage_key));
         ctl_reply_field(reply, "Cache-Control", "no-store");
     }
+    sv_buf_release(&notes);
     ctl_function_unref(function);
     return ctl_reply_json(reply, reply->status, json);
 }

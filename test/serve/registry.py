@@ -405,6 +405,46 @@ def routes():
 
 
 @test
+def routes_of_two():
+    """Who was deployed first has a route, whatever the names; another tenant's is refused."""
+    with Registry("--workers", "1") as s:
+        s.ask("POST", "/v1/tenants", {"name": "aaa"}, status=201)
+        same(s.deploy("z", say("z"), "name: z\nroutes: [/x/, {path: /get, methods: [GET]}]\n")["note"], "")
+        note = s.deploy("a", say("a"), "name: a\nroutes:\n  - path: /x\n  - path: /get\n    methods: [POST]\n")["note"]
+        assert "'/x'" in note and "requests go to 'z'" in note and "/get" not in note, note
+        same((s.get("/x").body, s.call("POST", "/get", b"").body), (b"z", b"a"))
+        taken = "name: a\nroutes: [/x]\n"
+        error = s.deploy("a", say("b"), taken, tenant="aaa", status=422)["error"]["message"]
+        assert "'/x'" in error and "host" in error and "z" not in error.split("'/x'")[1], error
+        same(s.get("/t/aaa/f/a").status, 404)
+        site = "name: a\nstatic:\n  dir: p\n  path: %s\n  host: Own.example\n"
+        s.deploy("a", None, site % "/x", tenant="aaa", files=[("index.html", b"<p>own")])
+        c = Client(s)
+        c.send(b"GET /x/ HTTP/1.1\r\nHost: own.EXAMPLE\r\n\r\n")
+        same(c.reply().body, b"<p>own")
+        c.close()
+        s.ask("DELETE", "/v1/tenants/default/functions/z", status=204)
+        same(s.get("/x").body, b"a")
+
+
+@test
+def handlers():
+    """A handler that the module has not is told when it is deployed, not by its callers."""
+    with Registry("--workers", "1") as s:
+        hello = open(guest("hello"), "rb").read()
+        error = s.deploy("h", hello, "name: h\nhandler: greet\nroutes: [/greet]\n", status=422)["error"]["message"]
+        assert "handler 'greet'" in error and "say" in error, error
+        same(s.get("/f/h/say").status, 404)
+        s.deploy("h", hello, "name: h\nhandler: say\nroutes: [/greet]\n")
+        same(s.call("POST", "/greet", b"you").body, b"hello, you")
+        s.deploy("c", say("one"), "name: c\nhandler: none\nroutes: [/c]\n")  # a command needs none
+        same(s.get("/c").body, b"one")
+        # What a value may be, not only that it is not.
+        error = s.ask("POST", "/v1/tokens", {"name": "t", "scopes": ["all"]}, status=400)["error"]["message"]
+        assert "read, invoke, deploy, state, admin" in error, error
+
+
+@test
 def cors():
     with Registry("--workers", "1") as s:
         s.deploy("a", say("one"), "name: a\ncors: https://page.example\n")
