@@ -35,6 +35,7 @@ enum cli_verb_bit {
     CLI_VERB_USAGE = 1 << 17,
     CLI_VERB_SECRET = 1 << 18,
     CLI_VERB_LOGIN = 1 << 19,
+    CLI_VERB_CONTROL = 1 << 20,
     CLI_VERB_RUN_COMPILE = CLI_VERB_RUN | CLI_VERB_COMPILE,
     /* Those that talk to a server. */
     CLI_VERB_REMOTE = CLI_VERB_DEPLOY | CLI_VERB_INVOKE | CLI_VERB_FUNCTIONS | CLI_VERB_LOGS |
@@ -42,7 +43,7 @@ enum cli_verb_bit {
     CLI_VERB_REMOTE_LOGIN = CLI_VERB_REMOTE | CLI_VERB_LOGIN,
     CLI_VERB_ANY = CLI_VERB_RUN | CLI_VERB_INSPECT | CLI_VERB_HELP | CLI_VERB_COMPLETION |
                    CLI_VERB_COMPILE | CLI_VERB_SNAPSHOT | CLI_VERB_NN | CLI_VERB_NEW |
-                   CLI_VERB_BUILD | CLI_VERB_DEV | CLI_VERB_REMOTE_LOGIN
+                   CLI_VERB_BUILD | CLI_VERB_DEV | CLI_VERB_CONTROL | CLI_VERB_REMOTE_LOGIN
 };
 
 struct cli_verb {
@@ -60,6 +61,7 @@ int cli_compile(int argc, char **argv);
 int cli_snapshot(int argc, char **argv);
 int cli_nn(int argc, char **argv);
 int cli_serve(int argc, char **argv);
+int cli_control(int argc, char **argv);
 int cli_client(int argc, char **argv); /* all verbs of ssvm-client */
 int cli_help(int argc, char **argv);
 int cli_completion(int argc, char **argv);
@@ -152,6 +154,14 @@ enum cli_option_id {
     CLI_LINES,
     CLI_LISTEN,
     CLI_NO_BUILD,
+    CLI_BACKUP,
+    CLI_RESTORE,
+    CLI_VERIFY,
+    CLI_ROTATE_KEY,
+    CLI_DATA,
+    CLI_DATABASE,
+    CLI_WITH_KEY,
+    CLI_WITHOUT_SQL,
     CLI_REQUEST,
     CLI_SCHEMA,
     CLI_SERVER,

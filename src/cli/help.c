@@ -176,7 +176,7 @@ int cli_help(int argc, char **argv)
     if (args.next < argc) {
         const struct cli_verb *verb = cli_verb_find(argv[args.next]);
         if (!verb)
-            return cli_usage(args.verb, "no verb '%s'", argv[args.next]);
+            return cli_usage(NULL, "no verb '%s'", argv[args.next]);
         cli_help_print(verb);
         return cli_finish(0);
     }

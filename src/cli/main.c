@@ -14,6 +14,7 @@ const struct cli_verb cli_verbs[] = {
     {"snapshot", "snapshot [OPTION...] FILE [ARG...]", "run the initialiser, write the module as it is then", CLI_VERB_SNAPSHOT, cli_snapshot},
     {"nn", "nn list, nn install BACKEND", "show, or fetch, the libraries that run models for guests", CLI_VERB_NN, cli_nn},
     {"serve", "serve [OPTION...] [DIR]", "answer HTTP with functions and static files", CLI_VERB_SERVE, cli_serve},
+    {"control", "control [OPTION...]", "save a server's data, bring them back, change its key", CLI_VERB_CONTROL, cli_control},
     {"new", "new [OPTION...] NAME", "begin a function: a folder NAME from a template", CLI_VERB_NEW, cli_client},
     {"build", "build [DIR]", "make the module, as ssvm.yaml says", CLI_VERB_BUILD, cli_client},
     {"dev", "dev [OPTION...] [DIR]", "serve it here, and build it on every save", CLI_VERB_DEV, cli_client},

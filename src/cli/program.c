@@ -1,5 +1,6 @@
 /* Verbs that are programs of their own, which are not linked here so that `run` stays small: the
- * server, whose options are its own, and the client, whose options are read here by the table. */
+ * server and the keeper of its data, whose options are their own, and the client, whose options are
+ * read here by the table. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -29,6 +30,23 @@ int cli_serve(int argc, char **argv)
     static char name[] = "ssvm-serve";
 
     (void)argc;
+    argv[0] = name;
+    return start(places, 2, argv);
+}
+
+int cli_control(int argc, char **argv)
+{
+    static const char *const places[] = {"ssvm-control", "../libexec/ssvm/ssvm-control"};
+    static char name[] = "ssvm-control";
+
+    if (argc < 2)
+        return cli_usage(cli_verb_find(argv[0]), "what to do?");
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            cli_help_print(cli_verb_find(argv[0]));
+            return cli_finish(0);
+        }
+    }
     argv[0] = name;
     return start(places, 2, argv);
 }

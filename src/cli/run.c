@@ -893,7 +893,7 @@ static int read_operands(struct run *r)
 /* A mistyped verb is taken for a file that is not there: then say what was meant. */
 static void suggest_verb(const struct run *r)
 {
-    const char *names[8];
+    const char *names[32]; /* more than there are verbs */
     const char *near;
     size_t n = 0;
 
@@ -904,6 +904,8 @@ static void suggest_verb(const struct run *r)
     near = cli_nearest(r->file, names, n);
     if (near)
         cli_message("did you mean 'ssvm %s'?", near);
+    else
+        cli_message("it is no verb either: 'ssvm help' lists them");
 }
 
 int cli_run(int argc, char **argv)

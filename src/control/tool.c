@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/backup.h"
@@ -13,11 +14,12 @@
 #include "control/store.h"
 
 static const char usage[] =
-    "ssvm-control is started by ssvm-serve; by hand it does these:\n"
-    "       ssvm-control --backup FILE --data DIR [--database URL] [--with-key] [--without-sql]\n"
-    "       ssvm-control --restore FILE --data DIR [--database URL] [--without-sql]\n"
-    "       ssvm-control --verify FILE\n"
-    "       ssvm-control --rotate-key --data DIR [--database URL]\n";
+    "ssvm-control is started by ssvm-serve; by hand ('ssvm control') it does these:\n"
+    "       ssvm control --backup FILE --data DIR [--database URL] [--with-key] [--without-sql]\n"
+    "       ssvm control --restore FILE --data DIR [--database URL] [--without-sql]\n"
+    "       ssvm control --verify FILE\n"
+    "       ssvm control --rotate-key --data DIR [--database URL]\n"
+    "'ssvm help control' explains them.\n";
 
 struct tool {
     const char *backup, *restore, *verify, *data, *database;
@@ -91,6 +93,9 @@ static int open_and_run(struct sv_err *err, const struct tool *t)
 
     if (t->verify)
         return ctl_backup_verify(err, t->verify);
+    if (t->restore && mkdir(t->data, 0700) < 0 && errno != EEXIST)
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot make the folder '%s': %s", t->data,
+                       strerror(errno));
     server.data_fd = open(t->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (server.data_fd < 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "cannot open the folder '%s': %s", t->data,

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "platform/unit.h"
@@ -46,6 +47,11 @@ static const struct row rows[SRV_ROW_COUNT] = {
 static const enum plat_unit units[] = {[UNIT_COUNT] = PLAT_UNIT_COUNT,
                                        [UNIT_BYTES] = PLAT_UNIT_BYTES,
                                        [UNIT_MILLISECONDS] = PLAT_UNIT_MS};
+
+/* What they are called in messages. */
+static const char *const unit_names[] = {[UNIT_COUNT] = "a number",
+                                         [UNIT_BYTES] = "a size in bytes (K, M, G: 64K)",
+                                         [UNIT_MILLISECONDS] = "a time in ms (or s, m: 10s)"};
 
 static uint64_t *number_of(const struct srv_config *config, const struct row *row)
 {
@@ -90,6 +96,60 @@ static const char *join(struct sv_arena *arena, const char *a, const char *b)
     return both;
 }
 
+bool srv_config_address(const char *text, char ret_host[SRV_HOST_SIZE],
+                        char ret_port[SRV_PORT_SIZE])
+{
+    const char *colon = strrchr(text, ':');
+    size_t n;
+
+    if (!colon || strlen(colon + 1) > 5 || colon[1] == '\0' ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return false;
+    n = (size_t)(colon - text);
+    if (n >= 2 && text[0] == '[' && colon[-1] == ']') {
+        text++;
+        n -= 2;
+    } else if (memchr(text, ':', n)) {
+        return false;
+    }
+    if (n == 0 || n >= SRV_HOST_SIZE || strtoul(colon + 1, NULL, 10) > 65535)
+        return false;
+    memcpy(ret_host, text, n);
+    ret_host[n] = '\0';
+    memcpy(ret_port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+/* Each of a list of where to listen. */
+static bool are_addresses(const char *list)
+{
+    char where[SRV_HOST_SIZE + 24], host[SRV_HOST_SIZE], port[SRV_PORT_SIZE];
+
+    for (;; list++) {
+        size_t n = strcspn(list, ","), skip = strncmp(list, "https://", 8) == 0  ? 8
+                                              : strncmp(list, "http://", 7) == 0 ? 7
+                                                                                 : 0;
+
+        if (n >= sizeof where)
+            return false;
+        memcpy(where, list, n);
+        where[n] = '\0';
+        if (!srv_config_address(where + skip, host, port))
+            return false;
+        list += n;
+        if (!*list)
+            return true;
+    }
+}
+
+/* What can be told of a text without looking at the machine. */
+static bool is_sensible(const struct row *row, const char *value)
+{
+    if (row - rows == SRV_ROW_listen)
+        return are_addresses(value);
+    return row - rows != SRV_ROW_admin || strcmp(value, "same") == 0 || are_addresses(value);
+}
+
 static enum srv_config_result set(struct srv_config *config, const struct row *row,
                                   const char *value, const struct place *place)
 {
@@ -99,6 +159,12 @@ static enum srv_config_result set(struct srv_config *config, const struct row *r
         if (!*value) {
             print_place(row, place);
             fprintf(stderr, "is empty\n");
+            return SRV_CONFIG_USAGE;
+        }
+        if (!is_sensible(row, value)) {
+            print_place(row, place);
+            fprintf(stderr, "takes ADDR:PORT or https://ADDR:PORT (IPv6: [ADDR]:PORT), not '%s'\n",
+                    value);
             return SRV_CONFIG_USAGE;
         }
         /* An address given again is one more. */
@@ -117,8 +183,8 @@ static enum srv_config_result set(struct srv_config *config, const struct row *r
     } else {
         if (!plat_unit_read(value, units[row->unit], &n) || n < row->least || n > row->most) {
             print_place(row, place);
-            fprintf(stderr, "takes a number of %" PRIu64 " to %" PRIu64 ", not '%s'\n", row->least,
-                    row->most, value);
+            fprintf(stderr, "takes %s of %" PRIu64 " to %" PRIu64 ", not '%s'\n",
+                    unit_names[row->unit], row->least, row->most, value);
             return SRV_CONFIG_USAGE;
         }
         *number_of(config, row) = n;

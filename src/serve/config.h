@@ -9,6 +9,9 @@
 
 #include "base/arena.h"
 
+#define SRV_HOST_SIZE 64
+#define SRV_PORT_SIZE 8
+
 enum srv_config_row {
 #define TEXT(field, option, argument, value, doc) SRV_ROW_##field,
 #define LIST TEXT
@@ -54,6 +57,9 @@ void srv_config_release(struct srv_config *);
 /* Tell `fn` all settings but `dir`: what read again gives the same. */
 void srv_config_each(const struct srv_config *,
                      void (*fn)(void *data, const char *option, const char *value), void *data);
+/* "ADDR:PORT", "[ADDR]:PORT" -> host and port; false: it is not that. */
+bool srv_config_address(const char *text, char ret_host[SRV_HOST_SIZE],
+                        char ret_port[SRV_PORT_SIZE]);
 /* As a settings file, with where each value is from. */
 void srv_config_print(const struct srv_config *, FILE *to);
 

@@ -24,30 +24,6 @@ static const char refusal[] =
     "Content-Length: 72\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
     "{\"error\":{\"code\":\"too_many_connections\",\"message\":\"try again shortly\"}}\n";
 
-/* "ADDR:PORT", "[ADDR]:PORT" -> host and port. */
-static bool split_address(const char *s, char host[64], char port[8])
-{
-    const char *colon = strrchr(s, ':');
-    size_t n;
-
-    if (!colon || strlen(colon + 1) > 5 || colon[1] == '\0' ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return false;
-    n = (size_t)(colon - s);
-    if (n >= 2 && s[0] == '[' && colon[-1] == ']') {
-        s++;
-        n -= 2;
-    } else if (memchr(s, ':', n)) {
-        return false;
-    }
-    if (n == 0 || n >= 64 || strtoul(colon + 1, NULL, 10) > 65535)
-        return false;
-    memcpy(host, s, n);
-    host[n] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return true;
-}
-
 static void note_address(struct srv_listener *listener)
 {
     struct sockaddr_storage addr;
@@ -81,10 +57,10 @@ static int open_socket(const char *where)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     struct addrinfo *info = NULL;
-    char host[64], port[8];
+    char host[SRV_HOST_SIZE], port[SRV_PORT_SIZE];
     int on = 1, fd;
 
-    if (!split_address(where, host, port)) {
+    if (!srv_config_address(where, host, port)) {
         fprintf(stderr, "ssvm-serve: '%s' is not ADDR:PORT (IPv6: [ADDR]:PORT)\n", where);
         return -1;
     }

@@ -8,6 +8,10 @@ for verb in run inspect serve new dev deploy invoke logs completion help; do
     check "help $verb" 0 "*" "" "$SSVM" help $verb
 done
 check "help of an unknown verb" 2 "" "no verb 'fly'" "$SSVM" help fly
+check "a verb that is none" 1 "" "it is no verb either: 'ssvm help' lists them" "$SSVM" fly
+for verb in $("$SSVM" help | sed -n 's/^  ssvm \([a-z]*\) .*/\1/p'); do
+    check "mistyped ${verb}" 1 "" "did you mean 'ssvm $verb'?" "$SSVM" "${verb}q"
+done
 check "help on a full disk" 1 "" "cannot write to standard output" bash -c '"$SSVM" --help >/dev/full'
 check "help to a closed pipe" 1 "" "Broken pipe" bash -c 'rm -f p; mkfifo p; exec 3<>p 4>p 3<&-; exec "$SSVM" --help >&4 4>&-'
 check "no shell" 2 "" "which shell?" "$SSVM" completion

@@ -28,6 +28,7 @@ from ledger import Tokened  # noqa: E402
 from test_server import BUILD, PATIENCE, SERVE, Skip, guest, runner, until  # noqa: E402
 
 CONTROL = os.path.join(BUILD, "ssvm-control")
+SSVM = os.path.join(BUILD, "ssvm")
 
 
 class Cluster:
@@ -185,7 +186,8 @@ def answers_are_the_same():
 
 
 def tool(*args):
-    return subprocess.run([CONTROL, *args], capture_output=True, text=True)
+    """As operators call it, by the program that is in their path."""
+    return subprocess.run([SSVM, "control", *args], capture_output=True, text=True)
 
 
 def put_key(node, key, value):
@@ -216,8 +218,7 @@ def a_backup_becomes_a_server():
             assert tool("--verify", backup).returncode == 0
             r = tool("--restore", backup, "--data", node.data, *(["--database", url] if url else []))
             assert r.returncode == 1 and "another server uses" in r.stderr, r.stderr
-            other = Node(target)
-            os.mkdir(other.data)
+            other = Node(target)  # its folder is made
             r = tool("--restore", backup, "--data", other.data, *(["--database", target] if target else []))
             assert r.returncode == 0, r.stderr
             with other:

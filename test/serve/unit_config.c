@@ -123,6 +123,10 @@ static void file_refusals(void **state)
                                       "- calls\n",
                                       "calls: &a 8\n",
                                       "listen: []\n",
+                                      "listen: 127.0.0.1:65536\n",
+                                      "listen: '::1:80'\n",
+                                      "listen: [a:1, b]\n",
+                                      "admin: here\n",
                                       "listen: [a:1, '']\n",
                                       "listen: [[a:1]]\n",
                                       "listen: ['a:1,b:2']\n"};
