@@ -52,7 +52,49 @@ static own char *split_name(const char *text, const char **ret_version)
     return sv_strndup(text, at ? (size_t)(at - text) : strlen(text));
 }
 
-static int print_reply(const struct cln_server *server, struct cln_reply *reply)
+/* The exports of the version that answers, where the one that was asked for is none of them. */
+static void print_exports(struct cln_server *server, const char *name)
+{
+    struct cln_reply reply;
+    struct sv_buf path, names;
+    json_t *json = NULL, *version, *main = NULL, *export;
+    size_t i;
+
+    sv_buf_init(&path, CLN_PATH_MAX);
+    sv_buf_init(&names, CLN_PATH_MAX);
+    cln_path(server, &path, CLN_PARTS("functions", name, "versions"));
+    if (cln_server_send(server, "GET", sv_buf_cstr(&path), NULL, &reply) == 0 &&
+        reply.status == 200)
+        json = json_loadb((const char *)reply.body.data, reply.body.len, 0, NULL);
+    json_array_foreach(json_object_get(json, "versions"), i, version)
+    {
+        if (!main || json_integer_value(json_object_get(version, "weight")) >
+                         json_integer_value(json_object_get(main, "weight")))
+            main = version;
+    }
+    json_array_foreach(json_object_get(main, "exports"), i, export)
+    {
+        const char *word = json_string_value(json_object_get(export, "name"));
+
+        if (word && word[0] != '_')
+            sv_buf_printf(&names, "%s%s", names.len ? ", " : "", word);
+    }
+    if (names.len > 0)
+        cln_message("its functions are: %s", sv_buf_cstr(&names));
+    json_decref(json);
+    cln_reply_release(&reply);
+    sv_buf_release(&path);
+    sv_buf_release(&names);
+}
+
+static bool is_code(const json_t *error, const char *code)
+{
+    const char *text = json_string_value(json_object_get(error, "code"));
+
+    return text && strcmp(text, code) == 0;
+}
+
+static int print_reply(struct cln_server *server, const char *name, struct cln_reply *reply)
 {
     json_t *json, *error;
 
@@ -66,6 +108,10 @@ static int print_reply(const struct cln_server *server, struct cln_reply *reply)
         cln_server_refused(server, "the call failed", reply);
         if (reply->status >= 500 && reply->request_id.len > 0)
             fprintf(stderr, "'ssvm why %s' tells more.\n", sv_buf_cstr(&reply->request_id));
+        else if (reply->status == 404 && is_code(error, "no_function"))
+            print_exports(server, name);
+        else if (reply->status == 404)
+            fprintf(stderr, "'ssvm functions' lists what is there.\n");
     } else {
         fwrite(reply->body.data, 1, reply->body.len, stdout);
         cln_message("the function answered %ld", reply->status);
@@ -107,7 +153,7 @@ int cln_invoke(const struct cln_args *args)
         cln_query(&path, "version", version);
         status = cln_server_send(&server, "POST", sv_buf_cstr(&path), &body, &reply);
         if (status == 0)
-            status = print_reply(&server, &reply);
+            status = print_reply(&server, name, &reply);
         cln_reply_release(&reply);
         sv_buf_release(&path);
         sv_buf_release(&behind);

@@ -389,9 +389,16 @@ int cln_server_send(struct cln_server *server, const char *method, const char *p
 int cln_server_refused(const struct cln_server *server, const char *what, struct cln_reply *reply)
 {
     json_t *json = json_loadb((const char *)reply->body.data, reply->body.len, 0, NULL);
-    const char *code = "", *message = NULL, *id = sv_buf_cstr(&reply->request_id);
+    const char *code = "", *message = NULL, *id = NULL;
 
-    json_unpack(json, "{s:{s?s,s?s}}", "error", "code", &code, "message", &message);
+    json_unpack(json, "{s:{s?s,s?s,s?s}}", "error", "code", &code, "message", &message,
+                "request_id", &id);
+    /* Of a function that was called through /v1 the body has its own, which the logs have. */
+    if (id) {
+        sv_buf_clear(&reply->request_id);
+        sv_buf_puts(&reply->request_id, id);
+    }
+    id = sv_buf_cstr(&reply->request_id);
     if (!message)
         message = reply->body.len < 200 ? sv_buf_cstr(&reply->body) : "";
     if (reply->status == 401 && !server->token)

@@ -507,6 +507,8 @@ int cln_secret(const struct cln_args *args)
 
     if (args->noperands > 2 || (remove && args->noperands != 1))
         return cln_usage(args, remove ? "which secret?" : "one name, one value");
+    if (args->noperands > 0 && !plat_name_valid(args->operands[0], strlen(args->operands[0])))
+        return cln_usage(args, "a secret's name is 1 to 64 letters, digits, '-' and '_'");
     status = cln_server_open(&server, args);
     if (status != 0)
         return status;

@@ -438,7 +438,8 @@ int ctl_why_get(struct ctl_server *server, struct sv_err *err, const char *reque
     }
     if (!q.ret)
         return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET,
-                       "no failed request '%s' is kept: it did not fail, or too long ago",
+                       "no failed request '%s' is kept: it did not fail, was refused before "
+                       "the function ran, or is too long ago",
                        request_id);
     *ret = q.ret;
     return 0;

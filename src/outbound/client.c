@@ -213,7 +213,9 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
     if (purpose != CURLSOCKTYPE_IPCXN || !address_allowed(f, &address->addr)) {
         f->code =
             sv_fail(f->err, SV_EINVALID, SV_NO_OFFSET,
-                    "'%s' has an address of a private network, which was not granted", f->host);
+                    "'%s' has an address of a private network, which was not granted: name it, or "
+                    "its network, in allow-http and in the server's allow-private",
+                    f->host);
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

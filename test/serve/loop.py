@@ -384,6 +384,20 @@ def why_and_refusals():
         assert "unreachable" in p.stdout and "about to fail" in p.stdout and "main" in p.stdout, p.stdout
         assert "about to fail" in serve.ssvm("logs", "bad")
         assert "limits:" in p.stdout, p.stdout
+        # What is not there: what is, and the id that the log has.
+        os.makedirs(home + "/typed")
+        shutil.copy(os.path.join(test_server.ROOT, "demo/functions/hello.wasm"), home + "/typed")
+        save(home + "/typed/ssvm.yaml", "name: typed\nmodule: hello.wasm\n")
+        serve.ssvm("deploy", "typed")
+        out = serve.ssvm("invoke", "typed", "nothing", "x", status=1)
+        m = re.search(r"no_function, request (\w+)", out)
+        assert m and "its functions are: say" in out, out
+        until = time.monotonic() + PATIENCE
+        while m.group(1) not in serve.ssvm("logs", "typed"):
+            assert time.monotonic() < until, m.group(1)
+            time.sleep(0.1)
+        assert "ssvm functions" in serve.ssvm("invoke", "nobody", status=1)
+        assert "a secret's name is" in serve.ssvm("secret", "a b", "x", status=2)
         # A version that is refused, with reasons.
         os.makedirs(home + "/worse")
         save(home + "/worse/ssvm.yaml", "name: worse\nmodule: no.wasm\n")
