@@ -13,7 +13,7 @@ pub mod storage;
 
 pub use ssvm_state::{call, http, kv, queue, secret, sql, Code, Error};
 
-/// Lets the host call a function with strings, bytes, numbers and JSON: from the command line, HTTP, C, Node and Python.
+/// Lets the host call a function with strings, bytes, numbers and JSON: from the command line, HTTP and C.
 ///
 /// | The type, as it is written | Carried as |
 /// |---|---|
