@@ -70,9 +70,11 @@ static void init_llvm(void)
 {
     /* LLVM's own default for -O3, lost when passes are named. */
     /* Code of two places that became one would have no place in backtraces. Of the two
-     * LiveDebugValues the old one ends at once where there are no variables. */
+     * LiveDebugValues the old one ends at once where there are no variables. Functions begin at
+     * multiples of 32 bytes, so that what a short one costs does not hang on those before it. */
     static const char *const args[] = {"ssvm", "-unroll-threshold=300", "-enable-tail-merge=false",
-                                       "-experimental-debug-variable-locations=false"};
+                                       "-experimental-debug-variable-locations=false",
+                                       "-align-all-functions=5"};
 
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
