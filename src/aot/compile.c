@@ -140,7 +140,7 @@ static int find_target(struct sv_err *err, struct job *j)
     return 0;
 }
 
-/* "Less" is what the default is, without scheduling after register allocation. x86's cores order
+/* "Less" is nearly the default without scheduling after register allocation. x86's cores order
  * instructions themselves; some of aarch64's do not. */
 static LLVMTargetMachineRef target_machine(const struct job *j)
 {

@@ -92,6 +92,49 @@ static bool has_checks(const struct lower_unit *u)
     return found;
 }
 
+/* Of a value that SLP was made for. */
+static bool is_float(LLVMValueRef v)
+{
+    switch (LLVMGetTypeKind(LLVMTypeOf(v))) {
+    case LLVMFloatTypeKind:
+    case LLVMDoubleTypeKind:
+    case LLVMVectorTypeKind:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool has_floats(LLVMValueRef f)
+{
+    for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
+        for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) {
+            if (is_float(i) || (LLVMGetNumOperands(i) > 0 && is_float(LLVMGetOperand(i, 0))))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* The last passes, of which the SLP vectoriser passes over functions that have integers alone: it
+ * joins what then is taken apart again (sha256 took a ninth longer), and costs time. */
+static int finish(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+{
+    static const char name[] = "noimplicitfloat";
+    unsigned id = LLVMGetEnumAttributeKindForName(name, sizeof name - 1);
+    LLVMAttributeRef scalar = LLVMCreateEnumAttribute(u->ctx, id, 0);
+    int r;
+
+    for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
+        if (!LLVMIsDeclaration(f) && !has_floats(f))
+            LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, scalar);
+    }
+    r = run(err, u, tm, "function(" FINISH ")");
+    for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f))
+        LLVMRemoveEnumAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, id);
+    return r;
+}
+
 static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
 {
     int r;
@@ -115,7 +158,7 @@ static int run_all(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRe
         sv_aot_unmark(u);
     }
     if (r == 0)
-        r = run(err, u, tm, "function(" FINISH ")");
+        r = finish(err, u, tm);
     return r;
 }
 
