@@ -383,25 +383,33 @@ int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_mess
 
 struct sweep {
     int64_t now_ms;
+    struct sv_buf after; /* whom we have been at, byte by byte as the row has it */
     char tenant[CTL_TENANT_MAX + 1];
 };
 
-/* The next tenant that has something to forget. 1: there is one. */
+/* The next tenant that has something to forget. 1: there is one; "" is a row's that is no tenant's
+ * name, as a restored backup may have it. */
 static int find_expired(struct ctl_sql *sql, struct sv_err *err, void *data)
 {
     struct sweep *s = data;
     struct sv_str tenant;
-    int r =
-        ctl_sql_run(sql, err, "select min(tenant) from kv where expires_ms <= $1 and tenant > $2",
-                    CTL_PARAMS(CTL_INT(s->now_ms), CTL_TEXT(s->tenant)));
+    int r = ctl_sql_run(
+        sql, err, "select min(tenant) from kv where expires_ms <= $1 and tenant > $2",
+        CTL_PARAMS(CTL_INT(s->now_ms),
+                   ((struct ctl_param){.type = CTL_P_TEXT,
+                                       .ptr = s->after.len ? (const void *)s->after.data : "",
+                                       .len = s->after.len})));
 
     if (r == 0)
         r = ctl_sql_next(sql, err);
     if (r <= 0 || ctl_sql_null(sql, 0))
         return r < 0 ? r : 0;
     tenant = ctl_sql_str(sql, 0);
-    snprintf(s->tenant, sizeof s->tenant, "%.*s", (int)tenant.len, tenant.ptr);
-    return 1;
+    s->tenant[0] = '\0';
+    if (tenant.len <= CTL_TENANT_MAX && strnlen(tenant.ptr, tenant.len) == tenant.len)
+        snprintf(s->tenant, sizeof s->tenant, "%.*s", (int)tenant.len, tenant.ptr);
+    sv_buf_clear(&s->after);
+    return sv_buf_append(&s->after, tenant.ptr, tenant.len) ? 1 : sv_fail_nomem(err, "a tenant");
 }
 
 static int sweep(struct ctl_sql *sql, struct sv_err *err, void *data)
@@ -416,10 +424,13 @@ int ctl_state_kv_sweep(struct ctl_server *server, struct sv_err *err)
     struct sweep s = {.now_ms = sv_clock_wall_ms()};
     int r;
 
+    sv_buf_init(&s.after, SIZE_MAX);
     while ((r = ctl_db_read(server->db, err, find_expired, &s)) > 0) {
-        r = write_in_turn(server, err, s.tenant, sweep, &s);
+        if (s.tenant[0])
+            r = write_in_turn(server, err, s.tenant, sweep, &s);
         if (r < 0)
             break;
     }
+    sv_buf_release(&s.after);
     return r;
 }
