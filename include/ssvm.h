@@ -409,7 +409,9 @@ typedef struct ssvm_stats {
     uint64_t memory_peak_bytes; /* linear memories */
     uint64_t gc_heap_bytes;
     uint64_t host_calls;
-    uint64_t threads_cpu_ns; /* CPU time of threads that the guest started and that have ended */
+    /* CPU time of threads that the guest started and that have ended, and of inference libraries
+     * that ran beside it. */
+    uint64_t threads_cpu_ns;
 } ssvm_stats;
 #define SSVM_STATS_INIT {.size = sizeof(ssvm_stats)}
 SSVM_API void ssvm_store_stats(const ssvm_store *, ssvm_stats *ret);

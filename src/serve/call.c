@@ -209,8 +209,12 @@ own ssvm_store *srv_call_store(struct srv_conn *conn)
     limits.gc_heap_bytes = own_limits->memory;
     limits.open_files = OPEN_FILES_MAX;
     /* The watch looks at the clock of the call's own thread. */
-    if (conn->work->request.version->threads)
+    if (conn->work->request.version->threads || conn->work->request.version->infers)
         limits.cpu_ms = own_limits->cpu_ms;
+    /* A library cannot be left in the middle: the run of a guest whose time is limited has a thread
+     * of its own, which goes on alone when the time is over. */
+    if (conn->work->request.version->infers)
+        limits.wall_ms = own_limits->wall_ms;
     error = ssvm_store_new(conn->loop->server->engine, &limits, &store);
     if (error) {
         srv_call_fail(conn, error, false);

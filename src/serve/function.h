@@ -58,6 +58,7 @@ struct srv_version {
     bool starved;                /* because there was no memory: no fault of its own */
     bool command;                /* has `_start` */
     bool threads;                /* its calls may start some */
+    bool infers;                 /* its calls may have a library work */
     uint32_t nexports, nhosts;
     own struct srv_export *exports; /* of a command: one, `_start` */
     /* The numbers of its host functions in this process's records (record.c), by those of

@@ -210,6 +210,20 @@ static bool list_hosts(struct srv_version *version)
     return version->hosts;
 }
 
+/* All modules of inference, those of earlier names too, are called after what they give. */
+static bool wants_inference(const struct srv_version *version)
+{
+    for (size_t i = 0; i < ssvm_module_nimports(version->module); i++) {
+        const char *module;
+        size_t len;
+
+        ssvm_module_import(version->module, i, &module, &len, NULL, NULL, NULL);
+        if (memmem(module, len, "tensorflow", 10) || memmem(module, len, "_nn", 3))
+            return true;
+    }
+    return false;
+}
+
 void srv_version_link(struct srv_version *version, ssvm_engine *engine,
                       const struct srv_grant *grant, unsigned parts)
 {
@@ -220,6 +234,7 @@ void srv_version_link(struct srv_version *version, ssvm_engine *engine,
     else if (!list_exports(version) || !list_hosts(version))
         srv_version_set_starved(version);
     version->threads = parts >> SRV_GRANT_THREADS != 0;
+    version->infers = parts & SRV_GRANT_NN && grant && grant->nn && wants_inference(version);
     ssvm_error_delete(error);
 }
 

@@ -1000,6 +1000,18 @@ def inference():
 
 
 @test
+def inference_over_time():
+    """In the workers of all tenants, whose libraries are in them: the reply comes at the deadline, though the library goes on."""
+    with Inferring() as s:
+        s.deploy("infer", read("infer"), GRANT_NN + "limits:\n  deadline: 300ms\n", tenant="other")
+        begun = time.monotonic()
+        r = s.call("POST", "/t/other/f/infer", b"sleep=20000 stubborn")
+        same((r.status, r.code()), (504, "deadline"))
+        assert time.monotonic() - begun < 19, "the reply waited for the library"
+        same(s.infer("", "other"), "run: 0\noutput: 32 1 3 5 7 9 11 13 15\nsum: 4 28\n")
+
+
+@test
 def inference_of_pictures():
     """LiteRT, against what TensorFlow says of pictures (expected.json); the library is in a process of the tenant's, and nowhere else."""
     folder = os.path.join(base.BUILD, "nn", "litert")

@@ -285,5 +285,6 @@ int sv_nn_job_wait(struct sv_err *err, struct sv_nn_workers *w, struct sv_thread
         j->cancel(j);
     if (th->cpu_left_ns != UINT64_MAX)
         th->cpu_start_ns -= wait.cpu_ns;
+    th->store->threads_cpu_ns += wait.cpu_ns;
     return r;
 }
