@@ -83,7 +83,7 @@ int ctl_claim_check(struct ctl_server *server, struct sv_err *err, const char *t
                       .wanted = wanted,
                       .before =
                           own_function && own_function->main ? &own_function->manifest : NULL};
-    int r = ctl_registry_list(server, err, NULL, check_function, &c);
+    int r = ctl_registry_each(server, err, NULL, check_function, &c);
 
     ctl_function_unref(own_function);
     if (r < 0 || !c.found)
@@ -125,7 +125,7 @@ void ctl_claim_notes(struct ctl_server *server, const struct ctl_function *funct
 
     for (uint32_t i = 0; function->main && claim_at(&function->manifest, i, &r.claim); i++) {
         r.n = 0;
-        if (ctl_registry_list(server, NULL, function->tenant, find_rival, &r) < 0 || r.n == 0)
+        if (ctl_registry_each(server, NULL, function->tenant, find_rival, &r) < 0 || r.n == 0)
             continue;
         sv_buf_printf(to,
                       "%sthe route '%s%s' is one of '%s' too: requests go to '%s', which was "

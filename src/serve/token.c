@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BYTES 4096 /* less would be a page all the same */
@@ -30,10 +31,11 @@ own int srv_token_new(void)
 own struct srv_token *srv_token_open(own int fd)
 {
     void *at = MAP_FAILED;
+    struct stat st;
 
     if (fd < 0)
         return NULL;
-    if ((fcntl(fd, F_GET_SEALS) & SEALS) == SEALS)
+    if (fstat(fd, &st) == 0 && st.st_size == BYTES && (fcntl(fd, F_GET_SEALS) & SEALS) == SEALS)
         at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     return at == MAP_FAILED ? NULL : at;
