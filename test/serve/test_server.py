@@ -1337,7 +1337,7 @@ def command_line():
     assert "function 'bad' is broken" in err, err
     for where in ("nonsense", "127.0.0.1", "127.0.0.1:99999", "::1:80", "host.invalid:80", "[::1:80"):
         code, out, err = run(folder, "--listen", where)
-        same(code, 1, where)
+        same(code, 1 if where == "host.invalid:80" else 2, where)  # it may be one tomorrow; the others are no addresses
         assert err.count("\n") >= 1
     code, out, err = run(folder, "--log", "/nonexistent/x", "--listen", "127.0.0.1:0")
     same(code, 1)
