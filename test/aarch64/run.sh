@@ -15,9 +15,11 @@ skip() {
 command -v qemu-aarch64 >/dev/null || skip "there is no qemu-aarch64"
 [ -e $root/lib/libc.so.6 ] || skip "there is no C library for aarch64 (libc6-dev-arm64-cross)"
 [ -e "$SSVM_BUILD/libssvm-aot.so" ] || skip "there is no compiler of native code in this build"
+# LLVM's linker knows all machines; the system's own may know this one alone.
+linker=(-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld -DCMAKE_SHARED_LINKER_FLAGS=-fuse-ld=lld -DCMAKE_MODULE_LINKER_FLAGS=-fuse-ld=lld)
 # Of the same sources: what makes images and what runs them must be of one build.
 cmake -S "$here/../.." -B "$work/build" -G Ninja -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=clang-22 \
-    -DCMAKE_C_COMPILER_TARGET=aarch64-linux-gnu -DLLVM_CONFIG=/bin/false -DDEV=ON >/dev/null && cmake --build "$work/build" -j "$(nproc)" --target ssvm_cli || exit 1
+    -DCMAKE_C_COMPILER_TARGET=aarch64-linux-gnu "${linker[@]}" -DLLVM_CONFIG=/bin/false -DDEV=ON >/dev/null && cmake --build "$work/build" -j "$(nproc)" --target ssvm_cli || exit 1
 rm -rf "$work/here" "$work/there" "$work/cache"
 mkdir -p "$work/here" "$work/there"
 passed=0 failed=0
