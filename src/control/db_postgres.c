@@ -143,7 +143,8 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: others keep changing the same: %s",
                        text);
     }
-    if (strcmp(state, "23505") == 0 || strcmp(state, "42P07") == 0)
+    /* A row; a table, or its type, that another node has made meanwhile. */
+    if (strcmp(state, "23505") == 0 || strcmp(state, "42P07") == 0 || strcmp(state, "42710") == 0)
         c->again = AGAIN_DUPLICATE;
     if (strcmp(state, "53100") == 0)
         return sv_fail(err, SV_EIO, SV_NO_OFFSET,
