@@ -35,6 +35,31 @@ def native_ms(a, cache):
     return json.loads(out.splitlines()[-1])
 
 
+def family(pid):
+    """The process and all that descend from it."""
+    try:
+        children = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    except OSError:
+        children = []
+    return [pid] + [p for child in children for p in family(int(child))]
+
+
+def pss(pid):
+    """KiB; 0 of a process that is gone."""
+    try:
+        return int(re.search(r'^Pss:\s+(\d+) kB', Path(f'/proc/{pid}/smaps_rollup').read_text(), re.M).group(1))
+    except (OSError, AttributeError):
+        return 0
+
+
+def compiles(pid):
+    """Is it `ssvm compile`?"""
+    try:
+        return Path(f'/proc/{pid}/cmdline').read_bytes().split(b'\0')[1:2] == [b'compile']
+    except OSError:
+        return False
+
+
 class Server:
     def __init__(self, a, cache, calls):
         self.start = time.perf_counter()
@@ -48,15 +73,15 @@ class Server:
                 break
         self.ready = time.perf_counter()
 
-    def status(self, name):
-        text = Path(f'/proc/{self.process.pid}/status').read_text()
-        return int(re.search(rf'^{name}:\s+(\d+) kB', text, re.M).group(1)) / 1024
+    def memory(self):
+        """MiB of all its processes; what they share counts once."""
+        return sum(pss(pid) for pid in family(self.process.pid)) / 1024
 
     def settle(self):
         """Until nothing is compiled any more: at its start the server has all its functions made native."""
         quiet = 0
         while quiet < 20:
-            quiet = 0 if subprocess.run(['pgrep', '-P', str(self.process.pid)], stdout=subprocess.DEVNULL).returncode == 0 else quiet + 1
+            quiet = 0 if any(compiles(pid) for pid in family(self.process.pid)) else quiet + 1
             time.sleep(0.1)
 
     def stop(self):
@@ -84,8 +109,8 @@ class Client:
 
 
 def throughput(server, a, clients, seconds):
-    """Requests a second of so many clients."""
-    counts = [0] * clients
+    """Requests a second of so many clients, and the highest memory meanwhile."""
+    counts, most = [0] * clients, 0
     end = time.perf_counter() + seconds
 
     def work(i):
@@ -96,9 +121,12 @@ def throughput(server, a, clients, seconds):
     threads = [threading.Thread(target=work, args=(i,)) for i in range(clients)]
     for t in threads:
         t.start()
+    while time.perf_counter() < end:
+        most = max(most, server.memory())
+        time.sleep(0.2)
     for t in threads:
         t.join()
-    return sum(counts) / seconds
+    return sum(counts) / seconds, most
 
 
 def main():
@@ -124,10 +152,8 @@ def main():
     second = [client.call() for _ in range(10)]
     server.settle()
     warm = [client.call() for _ in range(a.runs)]
-    one_rss = server.status('VmRSS')
-    one = throughput(server, a, 1, a.seconds)
-    eight = throughput(server, a, 8, a.seconds)
-    eight_rss = server.status('VmHWM')
+    one, one_mib = throughput(server, a, 1, a.seconds)
+    eight, eight_mib = throughput(server, a, 8, a.seconds)
     server.stop()
     after = native_ms(a, cache)
     shutil.rmtree(cache)
@@ -137,7 +163,7 @@ def main():
     print(f'server ready after {1000 * (server.ready - server.start):.0f} ms')
     print(f'first request {first[0]:.1f} ms, tenth {first[9]:.1f} ms; with native code cached: {second[0]:.1f} ms, {second[9]:.1f} ms')
     print(f'warm p50 {p50:.2f} ms, native {native:.2f} ms: {p50 / native:.2f}')
-    print(f'one client {one:.0f} a second, eight {eight:.0f}: {eight / one:.2f}; RSS {one_rss:.0f} MiB, highest {eight_rss:.0f} MiB')
+    print(f'one client {one:.0f} a second, eight {eight:.0f}: {eight / one:.2f}; all processes use {one_mib:.0f} and {eight_mib:.0f} MiB')
 
 
 main()
