@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/tchar.h"
 #include "control/api.h"
 #include "control/blob.h"
 #include "control/registry.h"
@@ -89,17 +90,11 @@ static int ask(struct ctl_request *request, struct sv_err *err, const char *name
 
 static bool is_field(struct sv_str line)
 {
-    static const char others[] = "!#$%&'*+-.^_`|~";
     size_t n = 0;
 
-    while (n < line.len && line.ptr[n] != ':') {
-        char c = line.ptr[n++];
-
-        if (!((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-              (c && strchr(others, c))))
-            return false;
-    }
-    if (n == 0 || n == line.len)
+    while (n < line.len && sv_is_tchar(line.ptr[n]))
+        n++;
+    if (n == 0 || n == line.len || line.ptr[n] != ':')
         return false;
     for (; n < line.len; n++) {
         if (((unsigned char)line.ptr[n] < ' ' && line.ptr[n] != '\t') || line.ptr[n] == 127)

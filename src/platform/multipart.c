@@ -3,6 +3,8 @@
 
 #include <strings.h>
 
+#include "base/tchar.h"
+
 #define TYPE "multipart/form-data"
 
 static bool is_blank(char c)
@@ -19,12 +21,6 @@ static struct sv_str trim(struct sv_str s)
     while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
         s.len--;
     return s;
-}
-
-static bool is_token_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool equals(struct sv_str s, const char *word)
@@ -46,7 +42,7 @@ static int next_parameter(struct sv_str *s, struct sv_str *ret_name, struct sv_s
     for (p = s->ptr + 1; p < end && is_blank(*p); p++)
         ;
     ret_name->ptr = p;
-    while (p < end && is_token_char(*p))
+    while (p < end && sv_is_tchar(*p))
         p++;
     ret_name->len = (size_t)(p - ret_name->ptr);
     if (ret_name->len == 0 || p == end || *p++ != '=')
@@ -62,7 +58,7 @@ static int next_parameter(struct sv_str *s, struct sv_str *ret_name, struct sv_s
         ret_value->len = (size_t)(p++ - ret_value->ptr);
     } else {
         ret_value->ptr = p;
-        while (p < end && is_token_char(*p))
+        while (p < end && sv_is_tchar(*p))
             p++;
         ret_value->len = (size_t)(p - ret_value->ptr);
         if (ret_value->len == 0)
@@ -174,7 +170,7 @@ static bool read_disposition(struct sv_str value, struct plat_part *part)
     bool named = false;
     int r;
 
-    while (n < value.len && is_token_char(value.ptr[n]))
+    while (n < value.len && sv_is_tchar(value.ptr[n]))
         n++;
     if (!equals((struct sv_str){value.ptr, n}, "form-data"))
         return false;
@@ -205,7 +201,7 @@ static const char *read_field(struct sv_str line, struct plat_part *part, bool *
 {
     struct sv_str name = {line.ptr, 0}, value;
 
-    while (name.len < line.len && is_token_char(line.ptr[name.len]))
+    while (name.len < line.len && sv_is_tchar(line.ptr[name.len]))
         name.len++;
     if (name.len == 0 || name.len == line.len || line.ptr[name.len] != ':')
         return "a part has a malformed field";

@@ -96,6 +96,22 @@ static bool become_child(const struct srv_user *user, pid_t parent, const sigset
     return getppid() == parent;
 }
 
+/* fork, for a child of that user in which no signal is blocked; what cannot be that ends here. */
+static pid_t fork_as(const struct srv_user *user, pid_t *ret_parent)
+{
+    pid_t pid;
+    sigset_t none;
+
+    *ret_parent = getpid();
+    pid = fork();
+    if (pid != 0)
+        return pid;
+    sigemptyset(&none);
+    if (!become_child(user, *ret_parent, &none))
+        _exit(EXIT_FAILURE);
+    return 0;
+}
+
 #define ENV_KEPT 16
 #define LIBRARY_FD 3 /* where ssvm-nn has its socket: host/nn/wire.h */
 
@@ -191,15 +207,11 @@ static void exec_compiler(const char *program, const char *cache, const char *fo
 pid_t srv_process_compile(const char *program, const struct srv_user *user, const char *cache,
                           const char *form, const char *loop, const int fds[3])
 {
-    pid_t parent = getpid(), pid = fork();
-    sigset_t none;
+    pid_t parent, pid = fork_as(user, &parent);
 
-    if (pid != 0)
-        return pid;
-    sigemptyset(&none);
-    if (become_child(user, parent, &none))
+    if (pid == 0)
         exec_compiler(program, cache, form, loop, parent, fds);
-    _exit(EXIT_FAILURE);
+    return pid;
 }
 
 /* ---- Libraries ---- */
@@ -227,15 +239,11 @@ pid_t srv_process_library(const char *program, const struct srv_user *user, cons
                           const char *library, const char *device, const char *folder, int end)
 {
     char *const argv[] = {(char *)program, (char *)plugin, (char *)library, (char *)device, NULL};
-    pid_t parent = getpid(), pid = fork();
-    sigset_t none;
+    pid_t parent, pid = fork_as(user, &parent);
 
-    if (pid != 0)
-        return pid;
-    sigemptyset(&none);
-    if (become_child(user, parent, &none))
+    if (pid == 0)
         exec_library(argv, folder, end);
-    _exit(EXIT_FAILURE);
+    return pid;
 }
 
 bool srv_process_find(const char *name, char *path, size_t size)

@@ -100,17 +100,7 @@ static const char *const words[] = {
 
 static struct sv_str take_text(void)
 {
-    unsigned c = (unsigned)take(&in, 1);
-    struct sv_str s;
-
-    if (c < 200)
-        return sv_str_of(words[c % SV_COUNT(words)]);
-    s.len = (size_t)take(&in, 1 + (c > 250));
-    s.len = s.len < in.len ? s.len : in.len;
-    s.ptr = (const char *)in.p;
-    in.p += s.len;
-    in.len -= s.len;
-    return s;
+    return take_word(&in, words, SV_COUNT(words));
 }
 
 static void put_text(struct plat_message *m, enum plat_tag tag)

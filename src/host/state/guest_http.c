@@ -1,17 +1,12 @@
 /* Requests to other servers and to functions, as guests make them. Where they may go is the back
  * end's to say; here it is seen to it that they are requests. */
 #include "base/clock.h"
+#include "base/tchar.h"
 #include "host/state/guest.h"
 
 #define METHOD_MAX 16
 #define TIMEOUT_DEFAULT_MS 30000
 #define NS_PER_MS 1000000
-
-static bool is_token(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
-}
 
 /* Lines "name: value\r\n" and nothing else: what a guest says becomes no other request. */
 static int check_fields(struct ssvm_state_bytes fields)
@@ -21,7 +16,7 @@ static int check_fields(struct ssvm_state_bytes fields)
     while (p < end) {
         const uint8_t *name = p;
 
-        while (p < end && is_token(*p))
+        while (p < end && sv_is_tchar((char)*p))
             p++;
         if (p == name || p == end || *p++ != ':')
             return SSVM_STATE_EINVAL;
