@@ -132,7 +132,8 @@ static LLVMValueRef declare_finder(struct lower_unit *u, struct lower_pair pair)
         return f;
     f = LLVMAddFunction(u->mod, name, LLVMFunctionType(u->t.ptr, params, 2, false));
     LLVMSetVisibility(f, LLVMHiddenVisibility);
-    LLVMAddAttributeAtIndex(f, 1, u->self);
+    if (u->self)
+        LLVMAddAttributeAtIndex(f, 1, u->self);
     return f;
 }
 
@@ -144,7 +145,8 @@ LLVMValueRef lower_dispatcher(struct lower *l, struct lower_pair pair, LLVMValue
         return declare(l->u, 'c', pair);
     f = declare_finder(l->u, pair);
     call = LLVMBuildCall2(l->b, LLVMGlobalGetValueType(f), f, args, 2, "");
-    LLVMAddCallSiteAttribute(call, 1, l->u->self);
+    if (l->u->self)
+        LLVMAddCallSiteAttribute(call, 1, l->u->self);
     return call;
 }
 

@@ -159,8 +159,27 @@ static void pin_loads(struct lower_unit *u, bool (*wanted)(LLVMValueRef load))
     }
 }
 
+/* For x86, LLVM 22 takes every `musttail` call for one that finds its arguments where the caller's
+ * are: those on the stack are not written, and the callee pops its own number of bytes. The passes
+ * have kept the return behind the call, and then `tail` promises with tailcc what `musttail` does.
+ */
+static void settle_tail_calls(struct lower_unit *u)
+{
+    for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
+        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
+            LLVMValueRef call = LLVMGetPreviousInstruction(LLVMGetBasicBlockTerminator(b));
+
+            if (call && LLVMIsACallInst(call) && LLVMGetInstructionCallConv(call) == TAILCC &&
+                LLVMGetTailCallKind(call) == LLVMTailCallKindMustTail)
+                LLVMSetTailCallKind(call, LLVMTailCallKindTail);
+        }
+    }
+}
+
 void lower_unit_pin_loads(struct lower_unit *u)
 {
+    if (u->cc == TAILCC && strncmp(u->am->triple, "x86_64", 6) == 0)
+        settle_tail_calls(u);
     pin_loads(u, used_once);
 }
 

@@ -11,8 +11,8 @@
 bool lower_unit_init(struct lower_unit *u, const struct sv_aot_module *am);
 void lower_unit_release(struct lower_unit *u);
 /* Every load of the guest's memory stays an instruction of its own, so that its fault is told where
- * it is: a load that became an operand has the place of what it is an operand of. After the passes.
- */
+ * it is: a load that became an operand has the place of what it is an operand of. After the passes,
+ * where tail calls too become what the code generator gets right. */
 void lower_unit_pin_loads(struct lower_unit *);
 /* Around passes that drop loads whose value nobody wants: their traps are wanted. */
 void lower_unit_keep_loads(struct lower_unit *);

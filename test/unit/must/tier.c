@@ -522,6 +522,118 @@ static void collected_in_loops(void **state)
     each_native(try_loops, true);
 }
 
+/* ---- Tail calls between functions with different numbers of arguments on the stack ---- */
+
+static const uint8_t tail_params[] = {0, 1, 3, 4, 5, 8, 13};
+enum { TAIL_TYPES = SV_COUNT(tail_params), TAIL_PAIRS = TAIL_TYPES * TAIL_TYPES, TAIL_WAYS = 3 };
+
+/* Function `way`, a, b: while its first parameter, a count, lasts, in a tail position the one of
+ * `way`, b, a; then what it was called with, in one number. Type n has tail_params[n] more. */
+static void emit_swing(struct must *m, unsigned way, unsigned a, unsigned b)
+{
+    uint32_t callee = way * TAIL_PAIRS + b * TAIL_TYPES + a;
+
+    must_func(m, a, NULL);
+    emit_get(m, 0);
+    EMIT(m, 0x50, 0x04, 0x40); /* i64.eqz, if */
+    emit_i64(m, a);
+    for (uint32_t i = 1; i <= tail_params[a]; i++) {
+        emit_i64(m, 31);
+        EMIT(m, 0x7e);
+        emit_get(m, i);
+        EMIT(m, 0x7c);
+    }
+    EMIT(m, 0x0f, 0x0b);
+    emit_get(m, 0);
+    emit_i64(m, 1);
+    EMIT(m, 0x7d);
+    for (uint32_t i = 1; i <= tail_params[b]; i++) { /* others in other places */
+        emit_get(m, (i * 3 + 1) % (tail_params[a] + 1u));
+        emit_i64(m, i);
+        EMIT(m, 0x7c);
+    }
+    if (way == 0)
+        put_byte(&m->body, 0x12);
+    else if (way == 1)
+        emit_i32(m, callee);
+    else
+        put_byte(&m->body, 0xd2);
+    if (way != 1)
+        put_u64(&m->body, callee);
+    if (way != 0) {
+        EMIT(m, way == 1 ? 0x13 : 0x15, (uint8_t)b);
+        if (way == 1)
+            put_byte(&m->body, 0);
+    }
+    must_end(m);
+}
+
+/* Functions (count): of each swing. The table can be changed, so calls through it are not direct.
+ */
+static uint32_t make_swings(struct sv_buf *ret)
+{
+    const uint32_t n = TAIL_WAYS * TAIL_PAIRS;
+    char sig[32] = "I";
+    struct sv_buf *b;
+    struct must m;
+
+    must_init(&m);
+    for (unsigned i = 0; i < TAIL_TYPES; i++) {
+        memset(sig + 1, 'I', tail_params[i]);
+        memcpy(sig + 1 + tail_params[i], ":I", 3);
+        must_type(&m, sig);
+    }
+    for (unsigned i = 0; i < n; i++)
+        emit_swing(&m, i / TAIL_PAIRS, i / TAIL_TYPES % TAIL_TYPES, i % TAIL_TYPES);
+    for (unsigned i = 0; i < n; i++) {
+        must_func(&m, 0, NULL);
+        emit_get(&m, 0);
+        for (unsigned k = 0; k < tail_params[i / TAIL_TYPES % TAIL_TYPES]; k++)
+            emit_i64(&m, 100 + k);
+        put_byte(&m.body, 0x10);
+        put_u64(&m.body, i);
+        must_end(&m);
+    }
+    b = must_entry(&m, MUST_TABLE);
+    put_byte(b, 0x70);
+    must_limits(b, 0, n, 0);
+    must_export(&m, "table", 1, 0);
+    b = must_entry(&m, MUST_ELEM);
+    put(b, BYTES(0, 0x41, 0, 0x0b));
+    put_u64(b, n);
+    for (uint32_t i = 0; i < n; i++)
+        put_u64(b, i);
+    must_bytes(&m, ret);
+    return n;
+}
+
+static void try_swings(struct sv_engine *const *engines, const char *name)
+{
+    struct sv_buf bytes;
+    uint32_t n = make_swings(&bytes);
+
+    for (unsigned level = 0; level <= 3; level++) {
+        struct pair p;
+
+        engines[1]->tier->opt_level = level;
+        open_pair(&p, engines, name, &bytes, level % 2 ? INT64_MAX : 0);
+        for (uint32_t func = n; func < 2 * n; func++) {
+            static const uint64_t counts[] = {0, 1, 2, 3, 1001};
+
+            for (unsigned i = 0; i < SV_COUNT(counts); i++)
+                assert_int_equal(call_pair(&p, func, &counts[i], 1, 8), 0);
+        }
+        close_pair(&p);
+    }
+    sv_buf_release(&bytes);
+}
+
+static void tail_calls_of_other_types(void **state)
+{
+    (void)state;
+    each_native(try_swings, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +641,7 @@ int main(void)
         cmocka_unit_test(atomics),
         cmocka_unit_test(casts),
         cmocka_unit_test(collected_in_loops),
+        cmocka_unit_test(tail_calls_of_other_types),
     };
 
     return cmocka_run_group_tests_name("must/tier", tests, NULL, NULL);
