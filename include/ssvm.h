@@ -561,6 +561,10 @@ typedef struct ssvm_nn_config {
  * (SSVM_EUSAGE). config may be NULL. */
 SSVM_API own ssvm_error *ssvm_nn_new(const ssvm_nn_config *config, own ssvm_nn **ret);
 SSVM_API void ssvm_nn_delete(own ssvm_nn *); /* stores, linkers and templates that use it keep it */
+/* Where libraries are looked for when `folder` is NULL, and `ssvm nn install` puts them:
+ * $XDG_DATA_HOME/ssvm/nn or ~/.local/share/ssvm/nn, to `ret` of `size` bytes. False: the
+ * environment names no absolute folder, or it does not fit. Since 0.1. */
+SSVM_API bool ssvm_nn_folder(char *ret, size_t size);
 /* Every backend of the configuration, opened to look: formats, version, devices, path, or why it
  * cannot be used and what to do. Text or JSON, to give to ssvm_string_delete. */
 SSVM_API own ssvm_error *ssvm_nn_list(ssvm_nn *, bool json, own char **ret);

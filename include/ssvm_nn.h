@@ -101,7 +101,8 @@ struct ssvm_nn_backend {
     /* Run with inputs as given and fetch `nwanted` outputs. Each input's `len` is what its type and
      * shape take; that it is one of the model's, fits it and that none is missing is for the
      * backend to check, and nothing of an earlier run is used. Data is borrowed for the call.
-     * Tensors of `ret` belong to the session until its next run or deletion. */
+     * Tensors of `ret` belong to the session until its next run or deletion, or are the inputs'
+     * data or parts of it. */
     int (*run)(void *session, const struct ssvm_nn_port *ports, const struct ssvm_nn_tensor *inputs,
                uint32_t ninputs, const struct ssvm_nn_port *wanted, struct ssvm_nn_tensor *ret,
                uint32_t nwanted, char *error);

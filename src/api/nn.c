@@ -110,6 +110,11 @@ void ssvm_nn_delete(own ssvm_nn *nn)
     sv_nn_unref(inner(nn));
 }
 
+bool ssvm_nn_folder(char *ret, size_t size)
+{
+    return ret && sv_nn_folder(ret, size);
+}
+
 /* ---- Listing ---- */
 
 struct listing {

@@ -40,19 +40,6 @@ static int list(const struct nn *nn)
     return good ? 0 : CLI_STATUS_ERROR;
 }
 
-/* Where `run` and the server look. */
-static bool default_folder(char *ret, size_t size)
-{
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    int n = -1;
-
-    if (data && data[0] == '/')
-        n = snprintf(ret, size, "%s/ssvm/nn", data);
-    else if (home && home[0] == '/')
-        n = snprintf(ret, size, "%s/.local/share/ssvm/nn", home);
-    return n > 0 && (size_t)n < size;
-}
-
 static int install(const struct nn *nn)
 {
     static const char *const places[] = {"ssvm-nn-install", "../libexec/ssvm/ssvm-nn-install"};
@@ -60,7 +47,7 @@ static int install(const struct nn *nn)
     const char *argv[10] = {"python3", "-I", program};
     int n = 3;
 
-    if (!nn->to && !default_folder(folder, sizeof folder)) {
+    if (!nn->to && !ssvm_nn_folder(folder, sizeof folder)) {
         cli_message("no folder to install to: neither HOME nor XDG_DATA_HOME is set; see --to");
         return CLI_STATUS_ERROR;
     }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
+
 #define REPLY_MAX (256U << 20)
 #define TOKEN_MAX 4096
 #define SERVERS_MAX (64U << 10)
@@ -21,14 +23,7 @@
 
 static bool servers_path(char *ret, size_t size)
 {
-    const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-    int n = -1;
-
-    if (base && base[0] == '/')
-        n = snprintf(ret, size, "%s/ssvm/servers", base);
-    else if (home && home[0] == '/')
-        n = snprintf(ret, size, "%s/.config/ssvm/servers", home);
-    return n > 0 && (size_t)n < size;
+    return sv_folder_of_user(SV_FOLDER_CONFIG, "ssvm/servers", ret, size);
 }
 
 /* Without blanks at its ends; NULL when it is empty or no memory. */

@@ -3,7 +3,6 @@
 #include "control/command.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "base/landlock.h"
 #include "command/allow.h"
 #include "command/run.h"
@@ -24,7 +24,6 @@
 #define TIMEOUT_MS 10000
 #define STRINGS_MAX 65536
 #define FOLDER_SIZE 64
-#define OPEN_FOLDERS 16 /* while one is removed */
 
 struct ctl_commands {
     pthread_mutex_t lock;
@@ -63,20 +62,6 @@ static void leave(struct ctl_commands *c, unsigned place)
     pthread_mutex_lock(&c->lock);
     c->tenants[place] = (struct sv_str){NULL, 0};
     pthread_mutex_unlock(&c->lock);
-}
-
-/* ---- Its folder ---- */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st, (void)type, (void)at;
-    (void)remove(path);
-    return 0;
-}
-
-static void remove_folder(const char *path)
-{
-    (void)nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- One run ---- */
@@ -189,7 +174,7 @@ static int run(struct ctl_commands *c, struct sv_err *err, struct plat_message *
     if (!mkdtemp(folder))
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "no folder for a command");
     result = cmd_run(err, &r, &status);
-    remove_folder(folder);
+    sv_folder_remove(folder);
     *ret_code = cmd_exit_code(status);
     return result;
 }

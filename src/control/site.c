@@ -6,13 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/write.h"
 #include "control/blob.h"
 
@@ -101,21 +101,13 @@ int ctl_site_pack(struct sv_err *err, struct ctl_file *files, unsigned n, struct
 
 /* ---- Unpacking ---- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void ctl_site_remove(struct ctl_server *server, const char *folder)
 {
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s", server->data, folder);
 
     if (n > 0 && (size_t)n < sizeof path)
-        nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        sv_folder_remove(path);
 }
 
 /* Make the folders of a path, below `root`. */

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/folder.h"
+
 #define LOCK_TRIES 50 /* the processes of a server that was killed may need a moment to end */
 
 static bool fail(const char *what, const char *path)
@@ -104,7 +106,6 @@ static bool open_data(struct srv_server *server, const struct srv_user *user)
 static bool find_cache(const struct srv_server *server, char *ret, size_t size)
 {
     const char *setting = server->config.cache_dir;
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n = -1;
 
     if (strcmp(setting, "none") == 0)
@@ -113,11 +114,8 @@ static bool find_cache(const struct srv_server *server, char *ret, size_t size)
         n = snprintf(ret, size, "%s", setting);
     else if (server->data[0])
         n = snprintf(ret, size, "%s/cache", server->data);
-    /* A relative XDG_CACHE_HOME is to be ignored (XDG base directory specification). */
-    else if (base && base[0] == '/')
-        n = snprintf(ret, size, "%s/ssvm", base);
-    else if (home && home[0] == '/')
-        n = snprintf(ret, size, "%s/.cache/ssvm", home);
+    else
+        return sv_folder_of_user(SV_FOLDER_CACHE, "ssvm", ret, size);
     return n > 0 && (size_t)n < size;
 }
 

@@ -3,7 +3,6 @@
  * but the name of a backend. Each process is one worker's, holds one of its models, and ends with
  * it at the latest. Workers of all tenants have their libraries themselves. */
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/library.h"
 #include "serve/loop.h"
 #include "serve/supervisor.h"
@@ -57,15 +57,11 @@ static bool find_choice(const char *setting, struct sv_str name, char ret[PATH_M
 /* Where `ssvm nn install` has unpacked it; "": nowhere, and the loader searches. */
 static void find_installed(const char *backend, char ret[PATH_MAX])
 {
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    char below[sizeof "ssvm/nn/" + BACKEND_SIZE];
     struct stat st;
-    int n = -1;
 
-    if (data && *data == '/')
-        n = snprintf(ret, PATH_MAX, "%s/ssvm/nn/%s", data, backend);
-    else if (home && *home == '/')
-        n = snprintf(ret, PATH_MAX, "%s/.local/share/ssvm/nn/%s", home, backend);
-    if (n < 0 || n >= PATH_MAX || stat(ret, &st) != 0)
+    snprintf(below, sizeof below, "ssvm/nn/%s", backend);
+    if (!sv_folder_of_user(SV_FOLDER_DATA, below, ret, PATH_MAX) || stat(ret, &st) != 0)
         ret[0] = '\0';
 }
 
@@ -81,25 +77,14 @@ static bool is_name(struct sv_str s)
 
 /* ---- Its folder ---- */
 
+/* "": none. A library that wants one will tell. */
 static void make_folder(const struct srv_user *user, char *ret, size_t size)
 {
-    static const char *const places[] = {"/tmp", "/dev/shm", "/run"};
-
-    for (size_t i = 0; i < SV_COUNT(places); i++) {
-        snprintf(ret, size, "%s/ssvm-nn-XXXXXX", places[i]);
-        if (!mkdtemp(ret))
-            continue;
-        if (!user->given || chown(ret, user->uid, user->gid) == 0)
-            return;
+    sv_folder_new("ssvm-nn", ret, size);
+    if (ret[0] && user->given && chown(ret, user->uid, user->gid) != 0) {
         rmdir(ret);
+        ret[0] = '\0';
     }
-    ret[0] = '\0'; /* a library that wants one will tell */
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st, (void)type, (void)at;
-    return remove(path) != 0;
 }
 
 /* Most libraries leave it empty. What one has filled takes time, and nobody may write there any
@@ -119,7 +104,7 @@ static void remove_folder(const struct srv_supervisor *s, char *folder, int pidf
             close(fd); /* others wait for the locks to be free */
     }
     if ((pidfd < 0 || poll(&gone, 1, END_MS) == 1) && srv_user_become(&s->user))
-        nftw(folder, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+        sv_folder_remove(folder);
     _exit(0);
 }
 

@@ -5,6 +5,8 @@
  *   run-exit   escape (tries what an isolated process may not, and tells what it could)
  *   run-fail   sleep=MS   run-crash         odd-shape     odd-data    huge=BYTES   stubborn
  *   spin=MS    (CPU time)                   gated (waits until fake_gate is set)
+ *   session-sleep=MS (when one is made)     slow-cancel=MS (until it takes effect)
+ *   same       the output is the input, where that is
  *   in=N       inputs "input", "input1", ... (f32 [-1, 4], 1 unless told)
  *   scalar     the input is an f32 without dimensions
  * Outputs: "output" = 2 * input + 1, of its shape; "sum" = the sum of all inputs' elements, f32
@@ -232,6 +234,8 @@ static int fake_session_new(void *model, char *error, void **ret)
     if (!s)
         return fails(error, "out of memory");
     s->model = model;
+    if (!atomic_load(&fake_harmless))
+        pause_ms(word(model, "session-sleep"), NULL);
     atomic_fetch_add(&fake_sessions, 1);
     *ret = s;
     return 0;
@@ -321,7 +325,7 @@ static int fake_run(void *session, const struct ssvm_nn_port *ports,
         memset(&ret[i], 0, sizeof ret[i]);
         if (at == 0) {
             ret[i] = *first;
-            ret[i].data = s->output;
+            ret[i].data = word(s->model, "same") >= 0 ? first->data : s->output;
         } else {
             ret[i].type = at == 1 ? SSVM_NN_F32 : SSVM_NN_I64;
             ret[i].data = at == 1 ? (void *)&s->sum : (void *)&s->runs;
@@ -350,6 +354,7 @@ static void fake_cancel(void *session)
 {
     struct session *s = session;
 
+    pause_ms(word(s->model, "slow-cancel"), NULL);
     atomic_store(&s->cancelled, true);
 }
 

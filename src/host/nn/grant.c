@@ -1,6 +1,7 @@
 /* The grant: what was configured, copied; its life. Backends are backend.c's, models model.c's. */
 #include "host/nn/grant.h"
 
+#include "base/folder.h"
 #include "base/library.h"
 #include "base/str.h"
 
@@ -173,14 +174,7 @@ void sv_nn_unref(own struct sv_nn *nn)
 
 bool sv_nn_folder(char *ret, size_t size)
 {
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    int n = -1;
-
-    if (data && *data == '/')
-        n = snprintf(ret, size, "%s/ssvm/nn", data);
-    else if (home && *home == '/')
-        n = snprintf(ret, size, "%s/.local/share/ssvm/nn", home);
-    return n > 0 && (size_t)n < size;
+    return sv_folder_of_user(SV_FOLDER_DATA, "ssvm/nn", ret, size);
 }
 
 void sv_nn_log(struct sv_nn *nn, const char *line)

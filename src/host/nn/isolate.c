@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/folder.h"
 #include "base/library.h"
 #include "host/nn/wire.h"
 
@@ -183,25 +183,6 @@ static void child_reap(struct child *c, char *text, size_t size)
         snprintf(text, size, "its process ended");
 }
 
-/* A folder for what a library wants to find as a file. Without one such libraries will tell. */
-static void make_folder(char *ret, size_t size)
-{
-    static const char *const places[] = {"/tmp", "/dev/shm", "/run"};
-
-    for (size_t i = 0; i < SV_COUNT(places); i++) {
-        snprintf(ret, size, "%s/ssvm-nn-XXXXXX", places[i]);
-        if (mkdtemp(ret))
-            return;
-    }
-    ret[0] = '\0';
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st, (void)type, (void)at;
-    return remove(path) != 0;
-}
-
 static void child_delete(own struct child *c)
 {
     char text[SSVM_NN_ERROR_MAX];
@@ -211,7 +192,7 @@ static void child_delete(own struct child *c)
     child_kill(c);
     child_reap(c, text, sizeof text);
     if (c->folder[0])
-        nftw(c->folder, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+        sv_folder_remove(c->folder);
     if (c->sock >= 0)
         close(c->sock);
     if (c->pidfd >= 0)
@@ -286,7 +267,8 @@ static int start_here(struct child *c, char *error)
     if (make_sockets(sockets) != 0)
         return fail(error, "out of memory or descriptors");
     c->sock = sockets[0];
-    make_folder(c->folder, sizeof c->folder);
+    /* For what a library wants to find as a file. Without one such libraries will tell. */
+    sv_folder_new("ssvm-nn", c->folder, sizeof c->folder);
     r = spawn(c->lib, c->folder, sockets[1], &c->pid);
     close(sockets[1]);
     if (r != 0) {

@@ -2,6 +2,7 @@
  * guest's memory is read and written here; nothing of any one ABI is. */
 #include "host/nn/session.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 /* Outputs of a run that are together no larger are copied, so that the backend's session can serve
@@ -14,7 +15,9 @@ struct run {
     struct sv_nn_job job;
     struct sv_nn *nn;          /* a reference */
     struct sv_nn_model *model; /* a reference */
-    _Atomic(void *) live;      /* of the backend; NULL: none now */
+    pthread_mutex_t lock;      /* for the next two: a cancel comes from another thread */
+    void *live;                /* of the backend; NULL: none now */
+    bool cancelled;
     SV_VEC(struct ssvm_nn_port) ports;
     SV_VEC(struct ssvm_nn_tensor) inputs; /* with owned data */
     SV_VEC(struct ssvm_nn_port) wanted;
@@ -51,6 +54,35 @@ static void drop_inputs(struct run *r)
     r->inputs.len = r->ports.len = 0;
 }
 
+/* The backend's session goes back: nobody's cancel can reach it any more, and one that it has
+ * reached serves nobody else. */
+static void give_live(struct run *r, bool clean)
+{
+    void *live;
+
+    pthread_mutex_lock(&r->lock);
+    live = r->live;
+    r->live = NULL;
+    clean = clean && !r->cancelled;
+    pthread_mutex_unlock(&r->lock);
+    sv_nn_model_give_session(r->model, live, clean);
+}
+
+/* -1: there is none, or the run has been cancelled in the meantime. */
+static int take_live(struct run *r)
+{
+    void *live = r->live; /* set by runs alone */
+    bool cancelled;
+
+    if (!live && sv_nn_model_take_session(r->model, r->error, &live) != 0)
+        return -1;
+    pthread_mutex_lock(&r->lock);
+    r->live = live;
+    cancelled = r->cancelled;
+    pthread_mutex_unlock(&r->lock);
+    return cancelled ? -1 : 0;
+}
+
 static void run_release(struct sv_nn_job *job)
 {
     struct run *r = (struct run *)job;
@@ -58,7 +90,7 @@ static void run_release(struct sv_nn_job *job)
     if (r->counted)
         sv_nn_model_left(r->model, -1);
     /* One that was left may have been asked to end early: who knows what state it is in. */
-    sv_nn_model_give_session(r->model, atomic_load(&r->live), r->result == 0 && !r->counted);
+    give_live(r, r->result == 0 && !r->counted);
     drop_results(r);
     drop_inputs(r);
     sv_free(r->ports.data);
@@ -66,33 +98,31 @@ static void run_release(struct sv_nn_job *job)
     sv_free(r->wanted.data);
     sv_nn_model_unref(r->model);
     sv_nn_unref(r->nn);
+    pthread_mutex_destroy(&r->lock);
     sv_free(r);
 }
 
 static void run_cancel(struct sv_nn_job *job)
 {
     struct run *r = (struct run *)job;
-    void *live = atomic_load(&r->live);
 
-    if (live && r->model->backend->plugin->cancel)
-        r->model->backend->plugin->cancel(live);
+    pthread_mutex_lock(&r->lock);
+    r->cancelled = true;
+    if (r->live && r->model->backend->plugin->cancel)
+        r->model->backend->plugin->cancel(r->live);
+    pthread_mutex_unlock(&r->lock);
 }
 
-/* Small results move to memory of their own, the backend's session to the next guest. */
-static void keep_small(struct run *r)
+/* Results move to memory of their own. Each is below 4 GiB. False: there is none. */
+static bool keep_results(struct run *r)
 {
     size_t sum = 0, at = 0;
 
-    for (uint32_t i = 0; i < r->nresults; i++) {
-        if (r->results[i].len > KEPT_MAX)
-            return;
+    for (uint32_t i = 0; i < r->nresults; i++)
         sum += (r->results[i].len + 63) & ~(size_t)63;
-    }
-    if (sum > KEPT_MAX)
-        return;
     r->kept = sv_nn_data_new(sum);
     if (!r->kept)
-        return;
+        return false;
     for (uint32_t i = 0; i < r->nresults; i++) {
         struct ssvm_nn_tensor *t = &r->results[i];
 
@@ -101,7 +131,33 @@ static void keep_small(struct run *r)
         t->data = (char *)r->kept + at;
         at += (t->len + 63) & ~(size_t)63;
     }
-    sv_nn_model_give_session(r->model, atomic_exchange(&r->live, NULL), true);
+    return true;
+}
+
+/* Small ones, so that the backend's session goes to the next guest. */
+static void keep_small(struct run *r)
+{
+    size_t sum = 0;
+
+    for (uint32_t i = 0; i < r->nresults; i++) {
+        if (r->results[i].len > KEPT_MAX)
+            return;
+        sum += r->results[i].len;
+    }
+    if (sum <= KEPT_MAX && keep_results(r))
+        give_live(r, true);
+}
+
+/* A library may give back an input, or a part of it, where it is: an operation that changes nothing
+ * costs nothing. But the guest may give up that input before it reads the output. */
+static bool has_input(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->nresults; i++)
+        for (size_t k = 0; k < r->inputs.len; k++)
+            if ((uintptr_t)r->results[i].data - (uintptr_t)r->inputs.data[k].data <
+                r->inputs.data[k].len)
+                return true;
+    return false;
 }
 
 /* The library had better not say what is not so. */
@@ -126,7 +182,6 @@ static void run_run(struct sv_nn_job *job)
 {
     struct run *r = (struct run *)job;
     const struct ssvm_nn_backend *plugin = r->model->backend->plugin;
-    void *live = atomic_load(&r->live);
 
     r->result = -1;
     r->error[0] = '\0';
@@ -136,18 +191,15 @@ static void run_run(struct sv_nn_job *job)
         snprintf(r->error, sizeof r->error, "out of memory");
         return;
     }
-    if (!live) {
-        if (sv_nn_model_take_session(r->model, r->error, &live) != 0)
-            return;
-        atomic_store(&r->live, live);
-    }
-    r->result = plugin->run(live, r->ports.data, r->inputs.data, (uint32_t)r->inputs.len,
+    if (take_live(r) != 0)
+        return;
+    r->result = plugin->run(r->live, r->ports.data, r->inputs.data, (uint32_t)r->inputs.len,
                             r->wanted.data, r->results, (uint32_t)r->wanted.len, r->error);
     r->error[sizeof r->error - 1] = '\0';
     if (r->result == 0 && !check_results(r))
         r->result = -1;
     if (r->result != 0) {
-        sv_nn_model_give_session(r->model, atomic_exchange(&r->live, NULL), false);
+        give_live(r, false);
         return;
     }
     r->nresults = (uint32_t)r->wanted.len;
@@ -490,6 +542,7 @@ static own struct sv_nn_session *session_new(struct sv_nn_state *s, struct sv_nn
         return NULL;
     }
     sv_nn_job_init(&r->job, run_run, run_cancel, run_release);
+    pthread_mutex_init(&r->lock, NULL);
     r->nn = sv_nn_ref(s->nn);
     r->model = sv_nn_model_ref(m);
     session->run = r;
@@ -703,6 +756,10 @@ int sv_nn_session_run(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_ses
                           r->error[0] ? r->error : "the run failed");
     code = charge_results(s, session);
     session->ran = code == 0;
+    if (code == 0 && !r->kept && has_input(r) && !keep_results(r)) {
+        drop_outputs(s, session);
+        code = sv_nn_fail(s, SV_NN_ERUN, "out of memory");
+    }
     return code;
 }
 

@@ -315,6 +315,43 @@ static void inputs(void **state)
 }
 
 /* Memory is the store's: a limit holds for models, inputs and outputs, and all of it comes back. */
+/* An output that the library leaves in the input's memory stays what it is when the guest gives
+ * that input up, large as it may be. */
+static void borrowed(void **state)
+{
+    enum { FLOATS = 24 << 10 }; /* more than what is copied anyway */
+    struct sv_nn *nn = fake_grant(NULL, &logged);
+    struct guest g;
+    uint64_t s, t;
+
+    (void)state;
+    guest_open(&g, &sv_host_tensorflow, nn);
+    s = open_session(&g, "same");
+    want(&g, s, "output");
+    give_input(&g, s, "input", FLOATS);
+    assert_int_equal(CALL(&g, "run_session", s), 0);
+    t = output_of(&g, s, "output");
+    assert_int_equal(CALL(&g, "get_tensor_len", t), 4 * FLOATS);
+    memset(g.memory.base + AT_IN, 0xee, 4 * FLOATS);
+    HANDLE(&g, "append_input", s, AT_NAME, put_name(&g, "input"), 0, AT_DIMS + 1, 2, 1, AT_IN,
+           4 * FLOATS);
+    HANDLE(&g, "get_tensor_data", t, AT_IN);
+    for (uint32_t i = 0; i < FLOATS; i++) {
+        float wanted = (float)i;
+
+        if (memcmp(g.memory.base + AT_IN + 4 * i, &wanted, 4) != 0)
+            fail_msg("number %u of the output is another input's", i);
+    }
+    HANDLE(&g, "clear_input", s);
+    HANDLE(&g, "get_tensor_data", t, AT_IN);
+    assert_int_equal(guest_u64(&g, AT_IN) >> 32, 0x3f800000); /* 1.0 */
+    HANDLE(&g, "clear_output", s);
+    HANDLE(&g, "delete_session", s);
+    assert_int_equal(g.store.memory_used, 0);
+    guest_close(&g);
+    sv_nn_unref(nn);
+}
+
 static void memory(void **state)
 {
     struct sv_nn *nn = fake_grant(NULL, &logged);
@@ -597,11 +634,11 @@ static void manual(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables), cmocka_unit_test(session), cmocka_unit_test(session_errno),
-        cmocka_unit_test(lite),   cmocka_unit_test(faults),  cmocka_unit_test(inputs),
-        cmocka_unit_test(memory), cmocka_unit_test(cache),   cmocka_unit_test(choice),
-        cmocka_unit_test(list),   cmocka_unit_test(gas),     cmocka_unit_test(log_is_safe),
-        cmocka_unit_test(manual),
+        cmocka_unit_test(tables),      cmocka_unit_test(session), cmocka_unit_test(session_errno),
+        cmocka_unit_test(lite),        cmocka_unit_test(faults),  cmocka_unit_test(inputs),
+        cmocka_unit_test(borrowed),    cmocka_unit_test(memory),  cmocka_unit_test(cache),
+        cmocka_unit_test(choice),      cmocka_unit_test(list),    cmocka_unit_test(gas),
+        cmocka_unit_test(log_is_safe), cmocka_unit_test(manual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,51 @@ static void cancelled(void **state)
     expect_none();
 }
 
+/* A cancel that comes late, when the run has just ended, ends no run of somebody else. */
+static void late_cancel(void **state)
+{
+    static const char words[] = "sleep=30 stubborn slow-cancel=150";
+    struct sv_nn *nn = grant();
+    struct timed t;
+    uint64_t s;
+
+    (void)state;
+    timed_open(&t, nn);
+    s = session_of(&t, words);
+    sv_store_set_deadline(t.store, sv_clock_ns() + 10 * MS);
+    assert_int_equal(timed_run(&t, s), SV_ETRAP);
+    sv_store_clear_interrupt(t.store);
+    sv_store_set_deadline(t.store, 0);
+    s = session_of(&t, words);
+    assert_int_equal(timed_run(&t, s), 0);
+    if (t.ret != 0)
+        fail_msg("the next run: %s", logged.text);
+    timed_close(&t);
+    wait_idle(nn);
+    sv_nn_unref(nn);
+    expect_none();
+}
+
+/* One that comes while the backend still makes the session: the run is not begun. */
+static void early_cancel(void **state)
+{
+    struct sv_nn *nn = grant();
+    int runs = fake_count("fake_runs");
+    struct timed t;
+    uint64_t s;
+
+    (void)state;
+    timed_open(&t, nn);
+    s = session_of(&t, "session-sleep=100");
+    sv_store_set_deadline(t.store, sv_clock_ns() + 10 * MS);
+    assert_int_equal(timed_run(&t, s), SV_ETRAP);
+    timed_close(&t);
+    wait_idle(nn);
+    sv_nn_unref(nn);
+    expect_none();
+    assert_int_equal(fake_count("fake_runs"), runs);
+}
+
 /* The grant may go while a run that was left still has it. */
 static void grant_goes(void **state)
 {
@@ -375,8 +420,10 @@ static void threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deadline), cmocka_unit_test(cancelled),   cmocka_unit_test(grant_goes),
-        cmocka_unit_test(cpu_time), cmocka_unit_test(left_behind), cmocka_unit_test(load_goes_on),
+        cmocka_unit_test(deadline),    cmocka_unit_test(cancelled),
+        cmocka_unit_test(late_cancel), cmocka_unit_test(early_cancel),
+        cmocka_unit_test(grant_goes),  cmocka_unit_test(cpu_time),
+        cmocka_unit_test(left_behind), cmocka_unit_test(load_goes_on),
         cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
