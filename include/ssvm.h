@@ -576,7 +576,7 @@ SSVM_API own ssvm_error *ssvm_linker_define_nn(ssvm_linker *, ssvm_nn *);
  */
 typedef struct ssvm_image_config {
     size_t size;
-    uint32_t max_side;   /* pixels; 0: 16384 */
+    uint32_t max_side;   /* pixels, of a picture and of what is made of it; 0: 16384 */
     uint64_t max_pixels; /* 0: 64 Mi */
     /* One line about a picture that was refused, or why none can be decoded; NULL: dropped. Any
      * thread. */

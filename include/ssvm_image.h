@@ -13,7 +13,7 @@ enum ssvm_image_format { SSVM_IMAGE_ANY = 0, SSVM_IMAGE_JPEG = 1, SSVM_IMAGE_PNG
 
 /* Limits against bombs: a picture beyond one of them is refused before its pixels are decoded. */
 struct ssvm_image_limits {
-    uint32_t max_side;   /* pixels */
+    uint32_t max_side;   /* pixels, of what is wanted too */
     uint64_t max_pixels; /* width times height */
     uint64_t max_bytes;  /* that decoding may hold at once */
 };

@@ -30,6 +30,8 @@ int picture_begin(struct picture *p, uint32_t w, uint32_t h)
         return picture_fail(p, "a picture without pixels");
     if (w > l->max_side || h > l->max_side || (uint64_t)w * h > l->max_pixels)
         return picture_fail(p, "a picture of %u x %u pixels, which is too large", w, h);
+    if (picture_hold(p, 0) < 0)
+        return -1;
     p->resizer = resizer_new(w, h, p->w, p->h, p->ret);
     return p->resizer ? 0 : picture_fail(p, "out of memory for a picture");
 }
@@ -43,9 +45,15 @@ int picture_hold(struct picture *p, uint64_t bytes)
                         (unsigned long long)bytes);
 }
 
-void picture_row(struct picture *p, const uint8_t *row)
+bool picture_row(struct picture *p, const uint8_t *row)
 {
     resizer_row(p->resizer, row);
+    /* One row of a small picture may be very many of a large one. */
+    while (resizer_next(p->resizer)) {
+        if (picture_stopped(p))
+            return false;
+    }
+    return true;
 }
 
 bool picture_stopped(struct picture *p)
@@ -75,6 +83,8 @@ static int decode(const void *bytes, size_t len, enum ssvm_image_format format,
 
     if (w == 0 || h == 0)
         return picture_fail(&p, "no pixels were asked for");
+    if (w > limits->max_side || h > limits->max_side)
+        return picture_fail(&p, "%u x %u pixels were asked for, which is too large", w, h);
     if (found == SSVM_IMAGE_ANY)
         return picture_fail(&p, "neither a JPEG nor a PNG picture");
     if (format != SSVM_IMAGE_ANY && format != found)

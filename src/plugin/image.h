@@ -29,8 +29,8 @@ int picture_fail(struct picture *, const char *fmt, ...) __attribute__((format(p
 int picture_begin(struct picture *, uint32_t w, uint32_t h);
 /* May decoding hold that much? */
 int picture_hold(struct picture *, uint64_t bytes);
-/* The next row, RGB. */
-void picture_row(struct picture *, const uint8_t *row);
+/* The next row, RGB. False: time to end. */
+bool picture_row(struct picture *, const uint8_t *row);
 /* Time to end? Asked for every row. */
 bool picture_stopped(struct picture *);
 
@@ -38,5 +38,7 @@ bool picture_stopped(struct picture *);
 struct resizer *resizer_new(uint32_t src_w, uint32_t src_h, uint32_t w, uint32_t h, uint8_t *ret);
 void resizer_delete(struct resizer *);
 void resizer_row(struct resizer *, const uint8_t *row);
+/* One row of the result; false: the next one needs more rows of the picture. */
+bool resizer_next(struct resizer *);
 
 #endif

@@ -134,7 +134,8 @@ static int decode(struct decoder *d)
         jpeg_read_scanlines(&d->d, &row, 1);
         if (d->d.out_color_space == JCS_CMYK)
             flatten_cmyk(d->row, d->d.output_width);
-        picture_row(d->picture, d->row);
+        if (!picture_row(d->picture, d->row))
+            return -1;
     }
     return 0;
 }

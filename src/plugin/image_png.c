@@ -68,11 +68,13 @@ static int decode(struct decoder *d)
         r = spng_decode_row(d->png, to, row);
         if (r != 0 && r != SPNG_EOI)
             return failed(d, r);
-        if (!d->interlaced)
-            picture_row(d->picture, to);
+        if (!d->interlaced && !picture_row(d->picture, to))
+            return -1;
     }
-    for (uint32_t y = 0; d->interlaced && y < d->h; y++)
-        picture_row(d->picture, d->pixels + y * row);
+    for (uint32_t y = 0; d->interlaced && y < d->h; y++) {
+        if (picture_stopped(d->picture) || !picture_row(d->picture, d->pixels + y * row))
+            return -1;
+    }
     return 0;
 }
 

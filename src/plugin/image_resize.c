@@ -76,26 +76,37 @@ static void widen(const struct resizer *r, const uint8_t *row, uint32_t *ret)
     }
 }
 
+/* Does the next row of the result begin in a later one than `y`? */
+static bool is_later(const struct resizer *r, uint32_t y)
+{
+    return r->out == r->h || y < sample(r->out, r->h, r->src_h).at;
+}
+
 void resizer_row(struct resizer *r, const uint8_t *row)
 {
     uint32_t y = r->source++;
+
+    if (!is_later(r, y))
+        widen(r, row, r->rows[y & 1]);
+}
+
+bool resizer_next(struct resizer *r)
+{
+    const uint32_t *above, *below;
     struct sample s;
+    uint8_t *to;
 
-    if (r->out == r->h || y < sample(r->out, r->h, r->src_h).at)
-        return;
-    widen(r, row, r->rows[y & 1]);
-    for (; r->out < r->h; r->out++) {
-        const uint32_t *above, *below;
-        uint8_t *to = r->ret + (size_t)r->out * r->w * 3;
-
-        s = sample(r->out, r->h, r->src_h);
-        if (s.next > y)
-            return;
-        above = r->rows[s.at & 1];
-        below = r->rows[s.next & 1];
-        for (size_t i = 0; i < (size_t)r->w * 3; i++)
-            to[i] = (uint8_t)((above[i] * (ONE - s.weight) + below[i] * s.weight +
-                               (1u << (2 * BITS - 1))) >>
-                              2 * BITS);
-    }
+    if (r->out == r->h)
+        return false;
+    s = sample(r->out, r->h, r->src_h);
+    if (s.next >= r->source)
+        return false;
+    to = r->ret + (size_t)r->out++ * r->w * 3;
+    above = r->rows[s.at & 1];
+    below = r->rows[s.next & 1];
+    for (size_t i = 0; i < (size_t)r->w * 3; i++)
+        to[i] = (uint8_t)((above[i] * (ONE - s.weight) + below[i] * s.weight +
+                           (1u << (2 * BITS - 1))) >>
+                          2 * BITS);
+    return true;
 }

@@ -138,11 +138,11 @@ def close(got, want, most=1):
     assert off <= most, f"{off} apart"
 
 
-def refuses(part, data, limit_s=20.0, **options):
+def refuses(part, data, limit_s=20.0, w=8, h=8, **options):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
     try:
-        decode(data, 8, 8, **options)
+        decode(data, w, h, **options)
     except Refused as e:
         assert part in str(e), e
     else:
@@ -336,6 +336,19 @@ def test_stop():
         calls.clear()
         decode(source, 8, 8, stop=lambda _: (calls.append(1), 0)[1])
         assert len(calls) > 10
+    # One row that becomes thousands, and one that was kept because of interlacing.
+    for source in (saved(Image.fromarray(drawing(1, 1)), "PNG"), saved(Image.fromarray(drawing(1, 1)), "JPEG"), png(drawing(4, 400), 8, 2, True)):
+        calls.clear()
+        refuses("stopped", source, w=3, h=3000, stop=lambda _: calls.append(1) or len(calls) > 1000)
+
+
+def test_large_results():
+    """What is asked for is bounded as pictures are, before there is memory for it."""
+    data = saved(Image.fromarray(drawing(1, 1)), "PNG")
+    for w, h in ((20_000_000, 1), (1, 20_000_000)):
+        refuses("too large", data, w=w, h=h)
+    refuses("too much", data, w=16000, h=1, memory=500_000)
+    assert decode(data, 16384, 1).shape == (1, 16384, 3)
 
 
 def test_damaged():

@@ -12,6 +12,7 @@
 #define PIXELS_MAX ((uint64_t)64 << 20)
 #define HOLD_MAX ((uint64_t)256 << 20) /* bytes that decoding one picture may hold */
 #define LINE_MAX_BYTES 512
+#define PIECE ((uint64_t)1 << 16) /* pixels between two looks at the time */
 
 /* Forms of the result: the `type` of wasmedge_image. */
 enum form { RGB8, BGR8, RGB32F, BGR32F, FORMS };
@@ -63,6 +64,7 @@ static int stop(void *arg)
     return !sv_thread_ok(th) || sv_thread_time_left(th) == 0;
 }
 
+/* Some pixels, in the form that is wanted. */
 static void put(uint8_t *to, const uint8_t *rgb, uint64_t pixels, enum form form)
 {
     unsigned swap = form == BGR8 || form == BGR32F ? 2 : 0;
@@ -88,6 +90,20 @@ struct request {
     size_t len;
     uint8_t *to;
 };
+
+/* All of them. False: time is over. */
+static bool put_all(struct sv_thread *th, const struct request *r, const uint8_t *rgb)
+{
+    uint64_t pixels = (uint64_t)r->w * r->h, size = r->form < RGB32F ? 1 : sizeof(float), n;
+
+    for (uint64_t at = 0; at < pixels; at += n) {
+        n = pixels - at < PIECE ? pixels - at : PIECE;
+        put(r->to + at * 3 * size, rgb + at * 3, n, r->form);
+        if (stop(th))
+            return false;
+    }
+    return true;
+}
 
 /* Decode into memory of ours, so that what the guest has stays as it is when that fails. A picture
  * in shared memory is copied: other threads may write to it. */
@@ -116,7 +132,7 @@ static bool decode(struct state *s, struct sv_thread *th, const struct request *
          s->image->decode(copy ? copy : r->picture, r->len, r->format, &limits, stop, th, r->w,
                           r->h, rgb, error) == 0;
     if (ok)
-        put(r->to, rgb, pixels, r->form);
+        ok = put_all(th, r, rgb);
     else
         log_line(s, error);
     sv_free(rgb);
