@@ -40,7 +40,16 @@ for program in "$ssvm" "$build/ssvm-serve" "$build/ssvm-control" "$build/ssvm-cl
 done
 command -v curl >/dev/null || die "curl is missing (Debian: apt-get install curl)"
 [ -z "${MODEL:-}" ] || [ -n "${LABELS:-}" ] || die "MODEL needs LABELS: a file with a label on each line"
+[ -z "${LABELS:-}" ] || [ -n "${MODEL:-}" ] || die "LABELS needs MODEL: the network whose labels they are"
 [ -z "${MODEL:-}" ] || [ "$nn" != none ] || die "MODEL needs a library that runs it: not NN=none"
+for file in ${MODEL:+"$MODEL"} ${LABELS:+"$LABELS"}; do
+    [ -f "$file" ] || die "there is no file '$file'"
+done
+case $nn:${MODEL:-} in
+litert:?*.tflite | tensorflow:?*.pb | *:) ;;
+litert:*) die "litert reads .tflite files, not '$MODEL': NN=openvino reads others" ;;
+tensorflow:*) die "tensorflow reads .pb files, not '$MODEL': NN=openvino reads others" ;;
+esac
 
 scratch=$(mktemp -d)
 pid=
@@ -114,9 +123,12 @@ done
 # ---- Deployed as anybody would
 
 token=$scratch/root/.ssvm/admin-token
-for name in pages hello image wordcount food; do
+functions="hello image wordcount"
+[ "$grant" = none ] || functions="$functions food" # it may only be deployed where a library is granted
+for name in pages $functions; do
     echo "\$ ssvm deploy $name"
-    "$ssvm" deploy --no-build --server "$url" --token-file "$token" "$scratch/$name" | sed 's/^/  /'
+    "$ssvm" deploy --no-build --server "$url" --token-file "$token" "$scratch/$name" >"$scratch/deployed" || die "$name was not deployed"
+    sed 's/^/  /' "$scratch/deployed"
 done
 timed() { curl -sS --fail-with-body --max-time 60 -w '    (%{http_code}, %{size_download} bytes, %{time_total} s)\n' "$@"; }
 echo "\$ curl -d 'Jamstack' $url/f/hello/say"
@@ -132,7 +144,10 @@ timed -d 'to be or not to be' "$url/f/wordcount" | sed '1s/^/  /'
 if [ "$grant" != none ]; then
     hotdog=demo/food/model/samples/hotdog.jpg
     # classify says what is wrong where infer, the talk's function, only ends.
-    timed --data-binary "@$hotdog" "$url/f/food/classify" >"$scratch/answer" || { cat "$scratch/answer" >&2 && die "the network gives no answer"; }
+    timed --data-binary "@$hotdog" "$url/f/food/classify" >"$scratch/answer" || {
+        cat "$scratch/answer" "$scratch/out" >&2
+        die "the network gives no answer"
+    }
     echo "\$ curl --data-binary @$hotdog $url/f/food/infer      # $library"
     timed --data-binary "@$hotdog" "$url/f/food/infer" >"$scratch/answer"
     sed '1s/^/  /' "$scratch/answer"

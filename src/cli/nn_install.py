@@ -186,7 +186,11 @@ def main():
     except Failed as e:
         print(f"ssvm: {args.backend}: {e}", file=sys.stderr)
         return 1
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as e:
+    except OSError as e:
+        where = f"'{e.filename}': " if e.filename else ""
+        print(f"ssvm: {args.backend}: {where}{e.strerror or e}", file=sys.stderr)
+        return 1
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as e:
         print(f"ssvm: {args.backend}: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

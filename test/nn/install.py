@@ -60,7 +60,7 @@ def link(name, target):
 def test_hostile(scratch):
     (scratch / "text.whl").write_text("certainly not a wheel")
     refused(scratch, "not a wheel", str(scratch / "text.whl"), "not a zip file")
-    refused(scratch, "no file", str(scratch / "none.whl"), "No such file")
+    refused(scratch, "no file", str(scratch / "none.whl"), "none.whl': No such file")
     (scratch / "empty.whl").write_bytes(b"")
     refused(scratch, "an empty file", str(scratch / "empty.whl"), "not a zip file")
     refused(scratch, "another wheel", wheel(scratch / "other.whl", ("numpy/core.so", ELF)), "no ai_edge_litert/libLiteRt.so")

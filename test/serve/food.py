@@ -139,6 +139,8 @@ def a_model_of_ones_own():
     model = os.path.join(MODEL, "food_mobilenet_v2_224_frozen.pb")
     with open(model, "rb") as f:
         graph = f.read()
+    with open(os.path.join(MODEL, "food_mobilenet_v2_224.onnx"), "rb") as f:
+        onnx = f.read()
     with open(os.path.join(MODEL, "food_labels.txt")) as f:
         labels = f.read().upper().splitlines(True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -163,6 +165,7 @@ def a_model_of_ones_own():
         same((answer["label"], answer["model"]["shipped"]), ("PANCAKE", False))
         near(answer["probability"], SAMPLES[0]["top1"]["probability"], SAMPLES[0]["tolerance"], "own model")
         for what, data, words in (
+            ("an ONNX model", onnx, "neither a frozen graph"),
             ("a picture", b"\x89PNG\r\n\x1a\n" + bytes(100), "neither a frozen graph"),
             ("another input", graph.replace(b"\x0a\x05input", b"\x0a\x05imput", 1), "has no node 'input'; its inputs are: 'imput'"),
             ("another output", graph.replace(b"Predictions/Softmax", b"Predictions/Softmux"), "'MobilenetV2/Predictions/Softmux'"),
@@ -174,6 +177,41 @@ def a_model_of_ones_own():
         same(r.returncode, 0, r.stderr)
         r = classify(own)
         assert r.returncode == 1 and "knows 61 classes and there are 60 labels" in r.stderr, r
+
+
+@test
+def the_demo_says_what_does_not_fit():
+    """demo/run.sh: before anything is served."""
+    labels, model = os.path.join(MODEL, "food_labels.txt"), os.path.join(MODEL, "food_mobilenet_v2_224")
+    granted("litert")
+
+    def demo(**settings):
+        env = {k: v for k, v in os.environ.items() if k not in ("NN", "MODEL", "LABELS")}
+        r = subprocess.run([os.path.join(ROOT, "demo/run.sh"), "--once"], capture_output=True, text=True, env=dict(env, SSVM_BUILD=BUILD, **settings))
+        return r.returncode, r.stdout, r.stderr
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for words, settings in (
+            ("MODEL needs LABELS", {"MODEL": model + ".tflite"}),
+            ("LABELS needs MODEL", {"LABELS": labels}),
+            ("not 'bogus'", {"NN": "bogus"}),
+            ("there is no file '%s/none'" % scratch, {"MODEL": scratch + "/none", "LABELS": labels}),
+            ("there is no file '%s/none'" % scratch, {"MODEL": model + ".tflite", "LABELS": scratch + "/none"}),
+            ("there is no file '%s'" % scratch, {"MODEL": scratch, "LABELS": labels}),
+            ("litert reads .tflite files", {"MODEL": model + "_frozen.pb", "LABELS": labels, "NN": "litert"}),
+            ("tensorflow reads .pb files", {"MODEL": model + ".tflite", "LABELS": labels, "NN": "tensorflow"}),
+            ("neither a frozen graph", {"MODEL": model + ".onnx", "LABELS": labels, "NN": "openvino"}),
+        ):
+            status, out, err = demo(**settings)
+            same((status, out), (1, ""), words)
+            assert words in err, err
+    # Labels of another network: the answer to the first picture tells.
+    status, out, err = demo(MODEL=model + ".tflite", LABELS=os.path.join(ROOT, "README.md"))
+    assert status == 1 and "the model knows 61 classes" in err and "the page was at" not in out, err
+    # Without a library all but the lunch function is there, and nothing is told as an error.
+    status, out, err = demo(NN="none")
+    same((status, err), (0, ""))
+    assert "ssvm deploy hello" in out and "ssvm deploy food" not in out, out
 
 
 @test

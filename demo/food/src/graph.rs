@@ -54,6 +54,9 @@ fn nodes(mut graph: &[u8]) -> Option<Vec<(&str, &str)>> {
                 _ => (),
             }
         }
+        if op.is_empty() {
+            return None; // an ONNX file begins with a number in the place of a node
+        }
         nodes.push((name, op));
     }
     Some(nodes)
