@@ -7,6 +7,7 @@ const BODY_MAX = 16 * 1048576; // the server's --max-body, unless it was told ot
 let picture = null; // the file that is asked about
 let shown = null; // what stands in the answer, so that it can be said again in the other language
 let running = null; // the request under way
+let choices = 0; // how often a picture has been chosen: the last choice counts, whichever file comes first
 let setup = { inference: true, library: '', model: '' }; // what the demo was started with: demo.json
 
 const percent = (p) => p > 0 && p < 0.001 ? '< 0.1%' : (100 * p).toFixed(1) + '%';
@@ -78,7 +79,8 @@ function display(state, what) {
   $('progress').hidden = state !== 'busy';
   $('answer-hint').hidden = state !== 'empty' || !setup.inference;
   $('answer').setAttribute('aria-busy', String(state === 'busy'));
-  $('ask').disabled = !picture || !setup.inference || state === 'busy';
+  $('ask').disabled = !picture || !setup.inference;
+  $('ask').setAttribute('aria-disabled', String($('ask').disabled || state === 'busy')); // disabled, it would lose the keyboard's focus
   refresh();
 }
 
@@ -99,8 +101,9 @@ function reason(status, text) {
 }
 
 function valid(answer) {
-  return typeof answer.label === 'string' && ['very high', 'high', 'medium', 'low'].includes(answer.confidence) &&
-    typeof answer.probability === 'number' && typeof answer.ms === 'object' && Array.isArray(answer.top);
+  const isLabel = (one) => typeof one?.label === 'string' && typeof one.probability === 'number';
+  return isLabel(answer) && ['very high', 'high', 'medium', 'low'].includes(answer.confidence) && typeof answer.ms?.decode === 'number' &&
+    typeof answer.ms.run === 'number' && Array.isArray(answer.top) && answer.top.every(isLabel);
 }
 
 function answered(request, total) {
@@ -168,7 +171,7 @@ function refuse(name, values) {
   fail(name, values);
 }
 
-async function take(file) {
+async function take(file, choice = ++choices) {
   if (running) running.abort();
   URL.revokeObjectURL($('preview').src);
   if (file.size === 0) return refuse('empty');
@@ -178,7 +181,7 @@ async function take(file) {
     await load(url);
   } catch {
     URL.revokeObjectURL(url);
-    return refuse('not a picture');
+    return choice === choices ? refuse('not a picture') : null;
   }
   picture = file;
   $('preview').hidden = false;
@@ -189,13 +192,14 @@ async function take(file) {
 }
 
 async function takeSample(path) {
+  const choice = ++choices;
+  let blob = null;
   try {
-    const reply = await fetch(path);
-    const blob = await reply.blob();
-    await take(new File([blob], path.split('/').pop(), { type: blob.type }));
-  } catch {
-    refuse('gone');
-  }
+    blob = await (await fetch(path)).blob();
+  } catch { /* told below */ }
+  if (choice !== choices) return;
+  if (blob) take(new File([blob], path.split('/').pop(), { type: blob.type }), choice);
+  else refuse('gone');
 }
 
 // ---- start
@@ -205,7 +209,7 @@ $('file').addEventListener('change', () => {
   $('file').value = ''; // so that the same file can be chosen again
   if (file) take(file);
 });
-$('ask').addEventListener('click', ask);
+$('ask').addEventListener('click', () => running || ask());
 $('samples').addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (button) takeSample(button.dataset.file);

@@ -94,6 +94,21 @@ export async function lunch({ page, check, screenshot, problems }, url, model, l
     check(`${name}: the offered file is the model's sample`, Buffer.from(offered).equals(bytes(name)));
   }
 
+  // Two choices, of which the first comes last: the second one counts.
+  let late;
+  const lateSample = new Promise((done) => { late = done; });
+  await page.route('**/samples/sushi.png', async (route) => {
+    await lateSample;
+    await route.continue();
+  });
+  await page.click('[data-file="samples/sushi.png"]');
+  await after(() => page.click('[data-file="samples/pizza.png"]'));
+  await Promise.all([page.waitForResponse('**/samples/sushi.png'), late()]);
+  await page.evaluate(() => fetch('samples/hotdog.jpg').then((reply) => reply.blob())); // time for the page to do wrong
+  await answerIs('pizza.png', 'It is very likely a Pizza in the picture');
+  check('the last choice counts', /^pizza\.png/.test(await text('#picture-facts')), await text('#picture-facts'));
+  await page.unroute('**/samples/sushi.png');
+
   // Without a mouse.
   await page.focus('#ask');
   await page.keyboard.press('Tab');
@@ -103,6 +118,7 @@ export async function lunch({ page, check, screenshot, problems }, url, model, l
   await answerIs('pancake.jpg', 'It is very likely a Pancake in the picture');
   await page.focus('#ask');
   await after(() => page.keyboard.press('Enter'));
+  check('keyboard: the button keeps the focus', await page.evaluate(() => document.activeElement.id) === 'ask');
   check('keyboard: asked again', (await text('#sentence')) === 'It is very likely a Pancake in the picture');
   const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('#drop')]);
   check('a click on the frame chooses a file', Boolean(chooser));
@@ -183,6 +199,9 @@ export async function lunchErrors({ page, check, screenshot, problems }, url, st
     ['504', failing(504, 'deadline'), /took too long/],
     ['500', failing(500, 'trap'), /function failed: because/],
     ['no JSON', { status: 200, contentType: 'text/plain', body: 'Pancake' }, /does not understand/],
+    ['null', { status: 200, contentType: 'application/json', body: 'null' }, /does not understand/],
+    ['JSON without times', { status: 200, contentType: 'application/json', body: '{"label":"x","confidence":"low","probability":0.1,"ms":null,"top":[]}' }, /does not understand/],
+    ['JSON with an odd list', { status: 200, contentType: 'application/json', body: '{"label":"x","confidence":"low","probability":0.1,"ms":{"decode":1,"run":1},"top":[null]}' }, /does not understand/],
     ['other JSON', { status: 200, contentType: 'text/plain', body: '{"label": 3}' }, /does not understand/],
   ]) {
     await page.route('**/f/food/classify', (route) => route.fulfill(answer));
