@@ -546,12 +546,25 @@ static bool look(struct srv_pool *pool)
     return active;
 }
 
-/* Nothing has happened for a while: sleep until something does. With the lock held. */
+/* Nothing has happened for a while: sleep until something does. When that takes long, what calls
+ * have left for the next ones goes back to the system. With the lock held. */
 static void sleep_watch(struct srv_pool *pool)
 {
+    struct timespec until;
+    int r = 0;
+
     atomic_store(&pool->asleep, true);
     if (look(pool))
         atomic_store(&pool->asleep, false);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SRV_TRIM_S;
+    while (atomic_load(&pool->asleep) && !pool->stop && r == 0)
+        r = pthread_cond_timedwait(&pool->wake_watch, &pool->lock, &until);
+    if (r == ETIMEDOUT) {
+        pthread_mutex_unlock(&pool->lock);
+        ssvm_engine_trim(pool->server->engine);
+        pthread_mutex_lock(&pool->lock);
+    }
     while (atomic_load(&pool->asleep) && !pool->stop)
         pthread_cond_wait(&pool->wake_watch, &pool->lock);
     atomic_store(&pool->asleep, false);
@@ -644,10 +657,10 @@ void srv_pool_init(struct srv_pool *pool, struct srv_server *server)
         (unsigned)server->config.calls + srv_pool_waiting_max(server) + 2 * server->nloops;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->more, NULL);
-    pthread_cond_init(&pool->wake_watch, NULL);
     pthread_cond_init(&pool->write_log, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->wake_watch, &clock);
     pthread_cond_init(&pool->changed, &clock);
     pthread_condattr_destroy(&clock);
 }

@@ -25,6 +25,8 @@
 #define SRV_LONG_MS 10 /* a call that runs so long goes on at a lower priority */
 #define SRV_WATCH_IDLE                                                                             \
     64 /* looks without a request, after which the watch sleeps until there is one */
+#define SRV_TRIM_S                                                                                 \
+    10 /* of that sleep, after which memory that calls have left goes back to the system */
 #define SRV_WATCH_LOG 64 /* looks between two writings of the log */
 
 struct srv_server;
