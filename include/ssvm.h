@@ -241,8 +241,10 @@ SSVM_API own ssvm_error *ssvm_engine_new(const ssvm_config *config, own ssvm_eng
 SSVM_API void
 ssvm_engine_delete(own ssvm_engine *); /* modules and stores keep what they need of it */
 /* Give back to the system what deleted stores left for the next ones: their memories and stacks, up
- * to 64 of each. What a host that has run out of memory or address space does before it tries
- * again; the next stores take some microseconds longer. Any thread, at any time. Since 0.1. */
+ * to 64 of each, of which up to 32 MiB of memories and 256 KiB of each stack are resident. What a
+ * host does that has nothing to do for a while, or has run out of memory or address space before it
+ * tries again; the next stores take some microseconds longer, and longer where their guests fill
+ * much memory. Any thread, at any time. Since 0.1. */
 SSVM_API void ssvm_engine_trim(ssvm_engine *);
 
 /* ---- Modules

@@ -21,21 +21,13 @@
  * data segments, and for what a memory grows to that has grown by more than HUGE_FROM. Not beyond
  * HUGE_TO: a system that runs out of huge pages moves memory about to make some, up to 10 ms each,
  * and that cannot be interrupted. */
-#define HUGE_PAGE ((uint64_t)2 << 20)
+#define HUGE_DATA ((uint64_t)2 << 20)
 #define HUGE_FROM ((uint64_t)8 << 20)
 #define HUGE_TO ((uint64_t)128 << 20)
 
 static void use_huge(struct sv_memory *m, uint64_t from, uint64_t to)
 {
-    uintptr_t low = ((uintptr_t)m->base + from + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t high =
-        ((uintptr_t)m->base + (to < HUGE_TO ? to : HUGE_TO)) & ~(uintptr_t)(HUGE_PAGE - 1);
-
-    if (low >= high)
-        return;
-    /* A hint: where the system does not offer it, nothing changes. */
-    madvise((void *)low, high - low, MADV_HUGEPAGE);
-    sv_region_use_huge(m->region);
+    sv_region_use_huge(m->region, from, to < HUGE_TO ? to : HUGE_TO);
 }
 
 /* The largest memory that an index can name, in pages. */
@@ -273,7 +265,8 @@ static int64_t grow(struct sv_memory *m, uint64_t delta)
             sv_store_give_memory(s, bytes);
         return -1;
     }
-    if (!m->huge && size + bytes - (m->type.limits.min << m->type.page_shift) > HUGE_FROM) {
+    if (!m->huge && size + bytes - (m->type.limits.min << m->type.page_shift) > HUGE_FROM &&
+        size + bytes > sv_region_hot_end(m->region)) {
         m->huge = true;
         use_huge(m, size, m->reserved);
     }
@@ -380,7 +373,7 @@ int sv_memory_init(struct sv_thread *th, struct sv_instance *inst, uint32_t memo
     if (src > have || len > have - src || !sv_memory_in_bounds(m, dst, len))
         return SV_TRAP_MEMORY_BOUNDS;
     code = sv_memory_charge(th, len);
-    if (len >= HUGE_PAGE && !code)
+    if (len >= HUGE_DATA && !code)
         use_huge(m, dst, dst + len);
     while (len && !code) {
         uint32_t n = len < BULK_CHUNK ? len : (uint32_t)BULK_CHUNK;

@@ -21,6 +21,7 @@ struct sv_pool {
     struct sv_region *memories[SV_POOL_MEMORIES_MAX];
     struct sv_store *stores[SV_POOL_STORES_MAX];
     unsigned nmemories, nstores;
+    uint64_t kept; /* resident bytes of `memories` */
 };
 
 own struct sv_pool *sv_pool_new(void)
@@ -34,11 +35,17 @@ own struct sv_pool *sv_pool_new(void)
 
 /* ---- Memories, under the lock ---- */
 
+static uint64_t kept(const struct sv_region *r)
+{
+    return (uint64_t)r->nhot * sv_page_size();
+}
+
 static own struct sv_region *remove_memory(struct sv_pool *p, unsigned i)
 {
     struct sv_region *r = p->memories[i];
 
     p->nmemories--;
+    p->kept -= kept(r);
     memmove(&p->memories[i], &p->memories[i + 1], (p->nmemories - i) * sizeof r);
     return r;
 }
@@ -162,21 +169,34 @@ own struct sv_region *sv_pool_take_memory(struct sv_pool *p, const void *owner,
     return r;
 }
 
-void sv_pool_give_memory(struct sv_pool *p, own struct sv_region *r, bool exclusive)
+/* Put it on the shelf; or, when that is full, the oldest comes back. */
+static own struct sv_region *put_memory(struct sv_pool *p, struct sv_region *r)
 {
     struct sv_region *old = NULL;
+
+    pthread_mutex_lock(&p->lock);
+    if (p->nmemories == SV_POOL_MEMORIES_MAX ||
+        (p->nmemories && p->kept + kept(r) > SV_POOL_KEPT_MAX)) {
+        old = take_old(p, true);
+    } else {
+        p->memories[p->nmemories++] = r;
+        p->kept += kept(r);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return old;
+}
+
+void sv_pool_give_memory(struct sv_pool *p, own struct sv_region *r, bool exclusive)
+{
+    struct sv_region *old;
 
     if (r->broken) {
         sv_region_delete(r);
         return;
     }
-    sv_region_clean(r, exclusive);
-    pthread_mutex_lock(&p->lock);
-    if (p->nmemories == SV_POOL_MEMORIES_MAX)
-        old = take_old(p, true);
-    p->memories[p->nmemories++] = r;
-    pthread_mutex_unlock(&p->lock);
-    sv_region_delete(old);
+    sv_region_clean(r, exclusive, (uint32_t)(SV_POOL_KEPT_MAX / sv_page_size()));
+    while ((old = put_memory(p, r)))
+        sv_region_delete(old);
 }
 
 static own struct sv_store *remove_store(struct sv_pool *p, unsigned i)

@@ -8,6 +8,9 @@
 /* Kept at most, each; further ones push out the oldest. */
 #define SV_POOL_MEMORIES_MAX 64
 #define SV_POOL_STORES_MAX 64
+/* Bytes that are resident in memories that wait, all together; the oldest go first here too. Two
+ * tenants at once that fill the memory of a picture and a network. */
+#define SV_POOL_KEPT_MAX ((uint64_t)32 << 20)
 
 struct sv_pool;
 struct sv_store;

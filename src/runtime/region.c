@@ -1,10 +1,10 @@
 /* Cleaning of recycled address space. Which region is taken for whom is pool.c's.
  *
  * Giving pages back to the system costs a fault for each of them in the next tenant, microseconds a
- * page; copying over a resident page costs 64-90 ns. So the pages that tenants write are learned,
- * kept, and wiped. Any other page is not resident, or a clean one of the image, and cannot be
- * written without a fault: where the thread's fault counter has not moved nothing else is dirty.
- * Where it has, the page tables tell what is. */
+ * page; copying over a resident page costs 64-90 ns (decision 019 has 16 MiB in all ways). So the
+ * pages that tenants write are learned, kept, and wiped. Any other page is not resident, or a clean
+ * one of the image, and cannot be written without a fault: where the thread's fault counter has not
+ * moved nothing else is dirty. Where it has, the page tables tell what is. */
 #include "runtime/region.h"
 
 #include <fcntl.h>
@@ -25,9 +25,14 @@
 /* So many tenants that wrote too much to be learned: no more looks until everything is forgotten.
  */
 #define MISSES_MAX 8
+/* Where many pages are hot: so many tenants in a row that wrote to less than one in IDLE_PART of
+ * them, and all are given back. */
+#define IDLE_MAX 4
+#define IDLE_PART 4
+#define HUGE_PAGE ((uint64_t)2 << 20)
 /* Without PAGEMAP_SCAN: entries read at a time, and the largest region that is looked at so. */
 #define ENTRIES 512
-#define ENTRIES_BYTES_MAX ((uint64_t)16 << 20)
+#define ENTRIES_BYTES_MAX ((uint64_t)64 << 20)
 
 /* linux/fs.h of Linux 6.7, which our build machines' headers may lack. */
 struct page_region {
@@ -116,51 +121,80 @@ static void clear_all(struct sv_region *r)
 {
     if (r->reach)
         sv_pages_clear(r->base, r->reach);
-    r->nhot = 0;
+    r->nhot = r->nruns = r->idle = 0;
     r->reach = r->committed;
+}
+
+static bool is_zero(const uint8_t *p, size_t n)
+{
+    uint64_t first;
+
+    memcpy(&first, p, sizeof first);
+    return first == 0 && memcmp(p, p + sizeof first, n - sizeof first) == 0;
+}
+
+/* False: there was nothing to do. */
+static bool wipe_page(struct sv_region *r, uint64_t at)
+{
+    size_t page = sv_page_size();
+
+    if (r->image && sv_data_image_copy(r->image, at, r->base + at, page))
+        return true;
+    if (is_zero(r->base + at, page))
+        return false;
+    memset(r->base + at, 0, page);
+    return true;
 }
 
 static void wipe(struct sv_region *r)
 {
     size_t page = sv_page_size();
+    uint32_t end = (uint32_t)(r->committed / page), used = 0;
 
-    for (unsigned i = 0; i < r->nhot; i++) {
-        uint64_t at = (uint64_t)r->hot[i] * page;
-
-        if (at >= r->committed)
-            break; /* no access, and clean since it was taken away */
-        if (!r->image || !sv_data_image_copy(r->image, at, r->base + at, page))
-            memset(r->base + at, 0, page);
-    }
+    /* What is beyond has no access, and is clean since that was taken away. */
+    for (unsigned i = 0; i < r->nruns; i++)
+        for (uint32_t p = r->hot[i].first; p < r->hot[i].end && p < end; p++)
+            used += wipe_page(r, (uint64_t)p * page);
+    if (r->nhot <= SV_REGION_HOT_MAX || used >= r->nhot / IDLE_PART)
+        r->idle = 0;
+    else if (++r->idle == IDLE_MAX)
+        clear_all(r);
 }
 
-/* What a look at the page tables finds: up to SV_REGION_HOT_MAX pages that are our own copies. */
+/* What a look at the page tables finds: up to `max` pages that are our own copies. */
 struct look {
-    uint32_t pages[SV_REGION_HOT_MAX];
+    struct sv_page_run runs[SV_REGION_RUNS_MAX];
     unsigned n;
+    uint32_t pages, max;
 };
 
 static bool add_run(struct look *l, uint64_t first, uint64_t end)
 {
-    if (end - first > SV_REGION_HOT_MAX - l->n)
+    if (end - first > l->max - l->pages)
         return false;
-    while (first < end)
-        l->pages[l->n++] = (uint32_t)first++;
+    l->pages += (uint32_t)(end - first);
+    if (l->n && l->runs[l->n - 1].end == first) {
+        l->runs[l->n - 1].end = (uint32_t)end;
+        return true;
+    }
+    if (l->n == SV_REGION_RUNS_MAX)
+        return false;
+    l->runs[l->n++] = (struct sv_page_run){(uint32_t)first, (uint32_t)end};
     return true;
 }
 
 /* 1: found them all; 0: there are more; -1: the system cannot tell. */
 static int look_by_scan(int fd, const struct sv_region *r, struct look *ret)
 {
-    struct page_region runs[SV_REGION_HOT_MAX + 1];
+    struct page_region runs[SV_REGION_RUNS_MAX + 1];
     uint64_t page = sv_page_size(), start = (uintptr_t)r->base;
     struct pm_scan_arg arg = {
         .size = sizeof arg,
         .start = start,
-        .end = start + r->committed,
+        .end = start + r->reach,
         .vec = (uintptr_t)runs,
-        .vec_len = SV_REGION_HOT_MAX + 1,
-        .max_pages = SV_REGION_HOT_MAX + 1,
+        .vec_len = SV_REGION_RUNS_MAX + 1,
+        .max_pages = ret->max + 1,
         .category_inverted = IS_FILE | IS_PFNZERO,
         .category_mask = IS_FILE | IS_PFNZERO,
         .category_anyof_mask = IS_PRESENT | IS_SWAPPED,
@@ -179,9 +213,9 @@ static int look_by_scan(int fd, const struct sv_region *r, struct look *ret)
 static int look_by_entries(int fd, const struct sv_region *r, struct look *ret)
 {
     uint64_t entries[ENTRIES], page = sv_page_size();
-    uint64_t first = (uintptr_t)r->base / page, n = r->committed / page;
+    uint64_t first = (uintptr_t)r->base / page, n = r->reach / page;
 
-    if (r->committed > ENTRIES_BYTES_MAX)
+    if (r->reach > ENTRIES_BYTES_MAX)
         return -1;
     for (uint64_t at = 0; at < n; at += ENTRIES) {
         uint64_t some = n - at < ENTRIES ? n - at : ENTRIES;
@@ -197,43 +231,44 @@ static int look_by_entries(int fd, const struct sv_region *r, struct look *ret)
     return 1;
 }
 
-/* Make the pages that are our own copies the hot ones. False: too many, or not to be known. */
-static bool learn(struct sv_region *r)
+/* Make the pages that are our own copies the hot ones, those of larger tenants too. False: too
+ * many, or not to be known. */
+static bool learn(struct sv_region *r, uint32_t hot_max)
 {
-    size_t page = sv_page_size();
-    struct look l = {.n = 0};
+    struct look l = {.n = 0, .max = hot_max};
     /* Opened each time: one kept from before a fork would tell of another process. */
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), found;
 
     if (fd < 0)
         return false;
     found = look_by_scan(fd, r, &l);
-    if (found < 0)
+    if (found < 0) {
+        l.n = l.pages = 0;
         found = look_by_entries(fd, r, &l);
+    }
     close(fd);
     if (found <= 0)
         return false;
-    for (unsigned i = 0; i < r->nhot; i++) /* those of larger tenants are resident still */
-        if ((uint64_t)r->hot[i] * page >= r->committed && !add_run(&l, r->hot[i], r->hot[i] + 1))
-            return false;
-    memcpy(r->hot, l.pages, l.n * sizeof *l.pages);
-    r->nhot = (uint8_t)l.n;
+    memcpy(r->hot, l.runs, l.n * sizeof *l.runs);
+    r->nruns = (uint8_t)l.n;
+    r->nhot = l.pages;
     return true;
 }
 
-void sv_region_clean(struct sv_region *r, bool exclusive)
+void sv_region_clean(struct sv_region *r, bool exclusive, uint32_t hot_max)
 {
     r->uses++;
     r->moved = true;
     if (r->uses % USES_BEFORE_FORGET == 0)
         r->misses = 0;
-    if (!exclusive || r->tid != sv_os_tid() || r->huge || r->misses >= MISSES_MAX ||
+    if (!exclusive || r->tid != sv_os_tid() || r->misses >= MISSES_MAX ||
         r->uses < USES_BEFORE_LOOK || r->uses % USES_BEFORE_FORGET == 0) {
         clear_all(r);
         return;
     }
     if (!r->tracked) {
-        /* A huge page would make cold pages resident behind the counter's back. */
+        /* One that becomes huge would make cold pages resident behind the counter's back. Those
+         * that are huge already are seen by the look. */
         if (madvise(r->base, r->reserved, MADV_NOHUGEPAGE)) {
             clear_all(r);
             return;
@@ -242,7 +277,7 @@ void sv_region_clean(struct sv_region *r, bool exclusive)
     } else {
         r->moved = r->faults != sv_os_self.faults || r->faults == 0;
     }
-    if (r->moved && !learn(r)) {
+    if (r->moved && !learn(r, hot_max)) {
         clear_all(r);
         r->misses++;
     }
@@ -276,15 +311,15 @@ bool sv_region_adopt(struct sv_region *r, const void *owner, struct sv_data_imag
     if (r->image != image && r->reach) {
         if (!sv_pages_decommit(r->base, r->reach))
             return false;
-        r->nhot = 0;
+        r->nhot = r->nruns = 0;
         r->committed = r->reach = 0;
         r->tracked = false; /* the mapping is a new one */
     } else {
         clear_all(r);
     }
     r->owner = owner;
-    r->uses = r->misses = 0;
-    r->huge = r->moved = false;
+    r->uses = r->misses = r->idle = 0;
+    r->moved = false;
     if (!sv_region_resize(r, size))
         return false;
     if (r->image == image)
@@ -304,8 +339,16 @@ bool sv_region_set_image(struct sv_region *r, struct sv_data_image *image)
     return true;
 }
 
-void sv_region_use_huge(struct sv_region *r)
+void sv_region_use_huge(struct sv_region *r, uint64_t from, uint64_t to)
 {
-    r->huge = true;
+    uint64_t hot = sv_region_hot_end(r);
+    uintptr_t low = (uintptr_t)r->base + (from > hot ? from : hot) + HUGE_PAGE - 1;
+    uintptr_t high = ((uintptr_t)r->base + to) & ~(uintptr_t)(HUGE_PAGE - 1);
+
+    low &= ~(uintptr_t)(HUGE_PAGE - 1);
+    if (low >= high)
+        return;
+    /* A hint: where the system does not offer it, nothing changes. */
+    madvise((void *)low, high - low, MADV_HUGEPAGE);
     r->tracked = false;
 }

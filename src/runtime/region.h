@@ -6,15 +6,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/alloc.h"
+#include "base/pages.h"
 
 struct sv_data_image;
 
-/* System pages of a region that stay resident between tenants and are wiped by memcpy. */
+/* The hot pages of a region stay resident between tenants and are wiped. So many runs of them, and
+ * so many pages of a stack; how many a memory may have is the pool's. */
+#define SV_REGION_RUNS_MAX 64
 #define SV_REGION_HOT_MAX 64
 
 /* Bytes without access below every region: how far native code may miss memories and its stack. */
 #define SV_GUARD_BELOW ((size_t)64 << 10)
+
+/* Pages, counted from base: [first, end). */
+struct sv_page_run {
+    uint32_t first, end;
+};
 
 /* A reservation without access except for [base, base + committed). Clean: every page below
  * `reserved`, accessible or not, reads as the image says, else zero, and none but the hot ones is
@@ -27,14 +34,15 @@ struct sv_region {
     uint64_t faults;       /* of the taking thread, at some moment before it was taken */
     int tid;               /* the taking thread */
     uint32_t uses, misses; /* tenants of this owner; those that wrote too much to be learned */
-    bool tracked;          /* no huge pages: what is written faults, or is hot */
-    bool huge;             /* this owner asked for huge pages: not worth tracking */
+    uint32_t nhot;         /* pages that are hot */
+    uint8_t nruns;         /* in hot */
+    uint8_t idle;          /* the last tenants in a row that left most of many hot pages alone */
+    bool tracked;          /* no page becomes huge any more: what is written faults, or is hot */
     bool moved;            /* the last tenant made faults */
     bool broken;           /* mapped nobody knows how: not for the next tenant */
-    uint8_t nhot;          /* in hot */
     const void *owner;     /* whose tenants are learned; compared, never followed */
-    struct sv_data_image *image;     /* a reference; mapped at its place */
-    uint32_t hot[SV_REGION_HOT_MAX]; /* page numbers from base, ascending */
+    struct sv_data_image *image;                /* a reference; mapped at its place */
+    struct sv_page_run hot[SV_REGION_RUNS_MAX]; /* ascending */
 };
 
 /* NULL: no address space. */
@@ -49,8 +57,8 @@ void sv_region_note_faults(void);
 /* A tenant comes, on this thread. */
 void sv_region_start(struct sv_region *);
 /* `exclusive`: only the thread that started it, and has noted its faults since, may have written.
- */
-void sv_region_clean(struct sv_region *, bool exclusive);
+ * At most `hot_max` pages stay. */
+void sv_region_clean(struct sv_region *, bool exclusive, uint32_t hot_max);
 /* Access to exactly the first `size` bytes (whole pages) of a clean region. False: the system
  * refuses; delete it. */
 bool sv_region_resize(struct sv_region *, uint64_t size);
@@ -63,7 +71,12 @@ bool sv_region_set_image(struct sv_region *, struct sv_data_image *);
 /* Access to `size` bytes, more than now, for the tenant that is in it. False: the system refuses.
  */
 bool sv_region_grow(struct sv_region *, uint64_t size);
-/* The tenant asked the system for huge pages. */
-void sv_region_use_huge(struct sv_region *);
+/* Huge pages for what the tenant touches anew in [from, to): a hint. */
+void sv_region_use_huge(struct sv_region *, uint64_t from, uint64_t to);
+/* Behind the last hot page. */
+static inline uint64_t sv_region_hot_end(const struct sv_region *r)
+{
+    return r->nruns ? (uint64_t)r->hot[r->nruns - 1].end * sv_page_size() : 0;
+}
 
 #endif

@@ -121,9 +121,9 @@ static void empty(struct sv_store *s)
     uint32_t cap_memories = s->cap_memories;
     struct sv_arena arena;
 
-    sv_region_clean(stack, !s->foreign);
+    sv_region_clean(stack, !s->foreign, SV_REGION_HOT_MAX);
     if (native)
-        sv_region_clean(native, !s->foreign);
+        sv_region_clean(native, !s->foreign, SV_REGION_HOT_MAX);
     sv_arena_clear(&s->arena);
     arena = s->arena;
     memset(s, 0, sizeof *s);

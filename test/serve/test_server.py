@@ -720,6 +720,38 @@ def little_address_space():
 
 
 @test
+def memory_that_calls_leave():
+    """Calls that fill much memory find it empty, several at once too; what stays of it for the next ones is bounded, and goes back when nothing happens."""
+    def resident():
+        with open("/proc/%d/statm" % s.processes("ssvm-worker")[0]) as f:
+            return int(f.read().split()[1]) * resource.getpagesize()
+
+    answers = []
+
+    def fill(pages):
+        for n in pages:
+            r = s.get("/f/typed/fill?n=%d" % n)
+            answers.append((r.status, r.body))
+
+    with Server("--data", "none", "--workers", "1") as s:
+        s.function("typed")
+        until("it serves", lambda: s.get("/f/typed/add?a=1&b=2").status == 200)
+        before = resident()
+        fill([320] * 8 + [16, 320, 480, 700, 320, 16, 320])
+        crowd = [threading.Thread(target=fill, args=([200, 240, 16, 200, 300] * 4,)) for _ in range(4)]
+        for t in crowd:
+            t.start()
+        for t in crowd:
+            t.join()
+        fill([320] * 8)
+        if not SANITIZED:  # their shadow of it stays
+            until("what stays is bounded", lambda: resident() < before + (32 + 8 << 20))
+            until("nothing stays", lambda: resident() < before + (8 << 20))
+        fill([320, 320])
+    same(answers, [(200, b"0")] * (15 + 80 + 8 + 2))
+
+
+@test
 def no_memory_to_load_a_function():
     """An old file that there was no memory for is not taken for a broken one: it is loaded when there is memory again."""
     if SANITIZED:

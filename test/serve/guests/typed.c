@@ -54,6 +54,23 @@ EXPORT(grow) int grow(void)
     return n;
 }
 
+/* The 64 KiB pages that it grows by have something in them: how many of their words; then all of
+ * them are written. */
+EXPORT(fill) int fill(int n)
+{
+    unsigned long first = __builtin_wasm_memory_grow(0, (unsigned long)n), words = n * 16384ul;
+    volatile int *at = (volatile int *)(first << 16);
+    int found = 0;
+
+    if (first == (unsigned long)-1)
+        return -1;
+    for (unsigned long i = 0; i < words; i++)
+        found += at[i] != 0;
+    for (unsigned long i = 0; i < words; i++)
+        at[i] = 0x5eed;
+    return found;
+}
+
 EXPORT(deep) int deep(int n)
 {
     volatile int x = n;

@@ -128,6 +128,8 @@ static void dirty(struct sv_store *s, struct sv_memory *m, unsigned round)
 
         m->base[at] ^= 0xcc;
     }
+    if (round % 10 > 6) /* more than a few pages, in one piece */
+        memset(m->base + next_random() % 65536, 0x77, SIZE - 65536);
     if (round % 4 == 1)
         assert_int_equal(read(zero, m->base + next_random() % (SIZE - 10000), 10000), 10000);
     if (round % 6 == 1) {

@@ -3,6 +3,8 @@
 #include "fake.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -335,6 +337,285 @@ static void test_recycling_after_other_thread(void **state)
     sv_engine_unref(e);
 }
 
+/* ---- Tenants that touch much ---- */
+
+#define FEW 4    /* pages that they begin with */
+#define MUCH 192 /* 12 MiB: the system may give huge pages for what it grows by */
+#define HUGE_PAGE (2 * MIB)
+#define LARGEST 640 /* 40 MiB: more than what may stay resident */
+
+static uint64_t next_random(void)
+{
+    static uint64_t random = 88172645463325252u;
+
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    return random;
+}
+
+static uint64_t resident(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*u %llu", &pages), 1);
+    fclose(f);
+    return pages * sv_page_size();
+}
+
+static void assert_resident_below(uint64_t bytes)
+{
+#ifdef SSVM_SANITIZED
+    bytes += 32 * MIB; /* the shadow of what was touched */
+#endif
+#ifdef SSVM_SANITIZED_THREADS
+    bytes = UINT64_MAX; /* several times as much */
+#endif
+    assert_true(resident() < bytes);
+}
+
+/* Reads as what the system has just given. */
+static void assert_fresh(const uint8_t *fresh, const struct sv_memory *m, uint64_t from,
+                         uint64_t to)
+{
+    assert_memory_equal(m->base + from, fresh + from, to - from);
+}
+
+/* What the system may do at any time where a memory asked for huge pages. */
+static void collapse(struct sv_memory *m)
+{
+#ifdef MADV_COLLAPSE
+    uintptr_t size = sv_memory_size(m), at = (uintptr_t)m->base + next_random() % size;
+
+    at &= ~(uintptr_t)(HUGE_PAGE - 1);
+    if (at >= (uintptr_t)m->base && at + HUGE_PAGE <= (uintptr_t)m->base + size)
+        madvise((void *)at, HUGE_PAGE, MADV_COLLAPSE);
+#else
+    (void)m;
+#endif
+}
+
+/* All of it, pieces, or single bytes. */
+static void write_somewhere(struct sv_memory *m, unsigned how)
+{
+    uint64_t size = sv_memory_size(m);
+
+    if (how % 4 == 0)
+        memset(m->base, 0xcc, size);
+    for (unsigned i = 0; how % 4 == 1 && i < 40; i++) {
+        uint64_t at = next_random() % size, len = next_random() % 300000;
+
+        memset(m->base + at, 0xdd, len < size - at ? len : size - at);
+    }
+    for (unsigned i = 0; how % 4 > 1 && i < 300; i++)
+        m->base[next_random() % size] = 0xee;
+    m->base[size - 1] = 1;
+}
+
+/* They begin small, grow by much in one step or in several, or not at all, write everywhere or
+ * here and there; pages are huge, small, and made huge under their hands: each sees what a fresh
+ * mapping has, within its size and wherever it grows to, and nothing beyond. */
+static void test_recycling_much(void **state)
+{
+    static const unsigned sizes[] = {MUCH, MUCH, MUCH, FEW + 1, MUCH + 64, LARGEST, MUCH, FEW};
+    struct sv_engine *e = fake_engine();
+    const uint8_t *fresh = mmap(NULL, (size_t)LARGEST << 16, PROT_READ,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned warm = 0;
+
+    (void)state;
+    assert_ptr_not_equal(fresh, MAP_FAILED);
+    for (unsigned round = 0; round < 240; round++) {
+        unsigned pages = round < 40 ? MUCH : sizes[next_random() % SV_COUNT(sizes)];
+        unsigned steps = 1 + (unsigned)(next_random() % 3), looks = (unsigned)next_random();
+        struct sv_store *s = fake_store(e, NULL);
+        struct sv_memory *m = fake_memory(s, FEW, LARGEST, false, false);
+        uint64_t size = FEW << 16;
+
+        warm += m->region->nhot >= (MUCH << 16) / sv_page_size() / 2;
+        assert_fresh(fresh, m, 0, size);
+        for (unsigned i = 1; i <= steps; i++) {
+            uint64_t more = (pages - FEW) * i / steps - (size >> 16) + FEW;
+
+            assert_int_equal(run_guest(s, guest_load, m->base + size), SV_ETRAP);
+            assert_int_equal(sv_memory_grow(m, more), size >> 16);
+            /* Looking makes pages resident: not always. */
+            if (looks & 1)
+                assert_fresh(fresh, m, size, sv_memory_size(m));
+            size = sv_memory_size(m);
+            if (looks & 2)
+                collapse(m);
+        }
+        assert_int_equal(size, (uint64_t)pages << 16);
+        if (looks & 4)
+            assert_fresh(fresh, m, 0, size);
+        write_somewhere(m, round < 40 ? 0 : (unsigned)next_random());
+        if (looks & 8)
+            collapse(m);
+        sv_store_delete(s);
+    }
+    assert_true(warm > 20);
+    munmap((void *)(uintptr_t)fresh, (size_t)LARGEST << 16);
+    sv_engine_unref(e);
+}
+
+/* Of the mapping at this address, as the system tells it. */
+static bool has_flag(const uint8_t *at, const char *flag)
+{
+    unsigned long long from, to;
+    char line[512];
+    FILE *f = fopen("/proc/self/smaps", "r");
+    bool here = false, found = false;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+            here = (uintptr_t)at >= from && (uintptr_t)at < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, flag);
+    }
+    fclose(f);
+    return found;
+}
+
+/* A page for each MiB of the memory, and the last one. */
+static void write_thinly(struct sv_memory *m)
+{
+    for (uint64_t at = 0; at < sv_memory_size(m); at += MIB)
+        m->base[at] = 1;
+    m->base[sv_memory_size(m) - 1] = 1;
+}
+
+/* Pages that become resident while nobody faults would be written unseen: none may become huge
+ * where only few are hot, also not after a tenant that asked for huge ones. */
+static void test_none_made_huge_meanwhile(void **state)
+{
+    struct sv_engine *e = fake_engine();
+
+    (void)state;
+    for (unsigned round = 0; round < 48; round++) {
+        bool grows = round >= 24;
+        struct sv_store *s = fake_store(e, NULL);
+        struct sv_memory *m = fake_memory(s, grows ? FEW : MUCH, MUCH, false, false);
+
+        if (grows)
+            assert_int_equal(sv_memory_grow(m, MUCH - FEW), FEW);
+        write_thinly(m);
+        if (round % 4 == 3 && !grows) {
+            for (unsigned i = 0; i < 100; i++)
+                collapse(m);
+            memset(m->base, 0xcc, (size_t)MUCH << 16);
+        }
+        sv_store_delete(s);
+        if (round % 4 != 3)
+            continue;
+        s = fake_store(e, NULL);
+        m = fake_memory(s, grows ? FEW : MUCH, MUCH, false, false);
+        if (m->region->nhot)
+            assert_true(has_flag(m->base + 11 * MIB, " nh"));
+        assert_true(is_zero(m->base, sv_memory_size(m)));
+        sv_store_delete(s);
+    }
+    sv_engine_unref(e);
+}
+
+struct writer {
+    pthread_t id;
+    struct sv_memory *m;
+    unsigned part;
+};
+
+static void *write_part(void *arg)
+{
+    const struct writer *w = arg;
+    uint64_t size = sv_memory_size(w->m) / 4;
+
+    memset(w->m->base + w->part * size, 0x99, size);
+    return NULL;
+}
+
+/* Memory that several threads write at once, after tenants whose many pages stayed. */
+static void test_recycling_much_of_threads(void **state)
+{
+    struct sv_engine *e = fake_engine();
+    const uint8_t *fresh = mmap(NULL, (size_t)MUCH << 16, PROT_READ,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    (void)state;
+    assert_ptr_not_equal(fresh, MAP_FAILED);
+    for (unsigned round = 0; round < 60; round++) {
+        bool shared = round % 6 == 4, exposed = round % 6 == 5;
+        struct sv_store *s = fake_store(e, NULL);
+        struct sv_memory *m = fake_memory(s, FEW, MUCH, false, shared);
+        struct writer w[4];
+
+        assert_int_equal(sv_memory_grow(m, MUCH - FEW), FEW);
+        if (round % 2)
+            assert_fresh(fresh, m, 0, (uint64_t)MUCH << 16);
+        else
+            memset(m->base + (round % 3) * MIB, 0xcc, 9 * MIB);
+        if (exposed)
+            sv_memory_expose(m);
+        for (unsigned i = 0; i < SV_COUNT(w) && (shared || exposed); i++) {
+            w[i].m = m;
+            w[i].part = i;
+            assert_int_equal(pthread_create(&w[i].id, NULL, write_part, &w[i]), 0);
+        }
+        for (unsigned i = 0; i < SV_COUNT(w) && (shared || exposed); i++)
+            pthread_join(w[i].id, NULL);
+        sv_store_delete(s);
+    }
+    munmap((void *)(uintptr_t)fresh, (size_t)MUCH << 16);
+    sv_engine_unref(e);
+}
+
+/* So many tenants at once, each in a memory of its own; then they end. */
+static void crowd(struct sv_engine *e, unsigned n)
+{
+    struct sv_store *s[8];
+
+    assert_true(n <= SV_COUNT(s));
+    for (unsigned i = 0; i < n; i++) {
+        struct sv_memory *m;
+
+        s[i] = fake_store(e, NULL);
+        m = fake_memory(s[i], MUCH, MUCH, false, false);
+        memset(m->base, 0xcc, (size_t)MUCH << 16);
+    }
+    while (n > 0)
+        sv_store_delete(s[--n]);
+}
+
+/* What stays of all together has a bound; it goes when it is asked for, and where tenants have not
+ * touched it for a while. */
+static void test_much_is_bounded(void **state)
+{
+    struct sv_engine *e = fake_engine();
+    uint64_t before = resident() + 8 * MIB;
+
+    (void)state;
+    for (unsigned round = 0; round < 5; round++)
+        crowd(e, 8);
+    assert_resident_below(before + SV_POOL_KEPT_MAX);
+    sv_pool_trim(e->pool);
+    assert_resident_below(before);
+    for (unsigned round = 0; round < 5; round++)
+        crowd(e, 1);
+    for (unsigned round = 0; round < 10; round++) {
+        struct sv_store *s = fake_store(e, NULL);
+        struct sv_memory *m = fake_memory(s, MUCH, MUCH, false, false);
+
+        if (round == 0)
+            assert_true(m->region->nhot > SV_REGION_HOT_MAX);
+        m->base[0] = 1;
+        sv_store_delete(s);
+    }
+    assert_resident_below(before);
+    sv_engine_unref(e);
+}
+
 /* Under `ulimit -v` the guarded form does not fit: the checked one is used, and an impossible one
  * is refused with words. */
 static void test_small_address_space(void **state)
@@ -386,6 +667,10 @@ int main(void)
         cmocka_unit_test(test_gas),
         cmocka_unit_test(test_recycling),
         cmocka_unit_test(test_recycling_after_other_thread),
+        cmocka_unit_test(test_recycling_much),
+        cmocka_unit_test(test_none_made_huge_meanwhile),
+        cmocka_unit_test(test_recycling_much_of_threads),
+        cmocka_unit_test(test_much_is_bounded),
         cmocka_unit_test(test_small_address_space),
     };
 
