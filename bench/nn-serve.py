@@ -20,9 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOOD = ROOT / 'demo/food/model'
-LIBRARIES = {  # file in its folder, the model it reads, the function that has that inside
+LIBRARIES = {  # what native code opens in its folder, the model it reads, the function that has that inside
     'litert': ('libLiteRt.so', 'food_mobilenet_v2_224.tflite', 'food-tflite'),
-    'openvino': ('', 'food_mobilenet_v2_224_frozen.pb', 'food'),
+    'openvino': ('libopenvino_c.so.*', 'food_mobilenet_v2_224_frozen.pb', 'food'),
 }
 
 
@@ -30,7 +30,7 @@ def native_ms(a, cache):
     """Median of a whole call: decode, resize, run."""
     file, model, function = LIBRARIES[a.library]
     folder = a.libraries / a.library
-    out = subprocess.run([a.build / 'bench/food', a.library, folder / file if file else folder, FOOD / model, '1', str(a.runs),
+    out = subprocess.run([a.build / 'bench/food', a.library, next(folder.glob(file)), FOOD / model, '1', str(a.runs),
                           ROOT / f'demo/functions/{function}.wasm', folder, cache, a.picture], check=True, capture_output=True, text=True).stdout
     return json.loads(out.splitlines()[-1])
 
@@ -63,7 +63,7 @@ def compiles(pid):
 class Server:
     def __init__(self, a, cache, calls):
         self.start = time.perf_counter()
-        self.process = subprocess.Popen([a.build / 'ssvm-serve', ROOT / 'demo', '--listen', '127.0.0.1:0', '--log', 'none', '--calls', str(calls),
+        self.process = subprocess.Popen([a.build / 'ssvm-serve', ROOT / 'demo', '--data', Path(cache) / 'data', '--listen', '127.0.0.1:0', '--log', 'none', '--calls', str(calls),
                                          '--call-time', '60s', '--nn', f'{a.library}={a.libraries / a.library}'],
                                         stdout=subprocess.PIPE, text=True, env={'XDG_CACHE_HOME': cache, 'PATH': '/usr/bin:/bin'})
         for line in self.process.stdout:
