@@ -159,15 +159,20 @@ static bool scale(struct unwinder *u, int64_t n, int64_t *ret)
     return !__builtin_mul_overflow(n, u->data_align, ret) || fail(u, "an offset beyond 64 bits");
 }
 
-/* Numbers of 64 bits without their sign are offsets of less. */
-static bool read_offset(struct unwinder *u, int64_t *ret)
+static bool read_sign_lost(struct unwinder *u, int64_t *ret)
 {
     uint64_t n;
 
     if (!sv_read_u64(&u->in, &n))
         return false;
     *ret = (int64_t)n;
-    return n <= INT64_MAX || fail(u, "an offset beyond 64 bits");
+    return true;
+}
+
+/* Numbers of 64 bits without their sign are offsets of less. */
+static bool read_offset(struct unwinder *u, int64_t *ret)
+{
+    return read_sign_lost(u, ret) && (*ret >= 0 || fail(u, "an offset beyond 64 bits"));
 }
 
 static bool set_saved(struct unwinder *u, uint64_t reg, bool is_signed)
@@ -238,8 +243,10 @@ static bool run_cfa(struct unwinder *u, uint8_t op)
             return false;
         now->cfa_lost &= op == CFA_DEF_CFA_REGISTER;
     }
+    /* Written without its sign, but in front of a jump to a callee with fewer arguments on the
+     * stack the CFA is below the stack pointer: a row that nothing is known of. */
     if (op == CFA_DEF_CFA || op == CFA_DEF_CFA_OFFSET)
-        return read_offset(u, &now->cfa_offset);
+        return read_sign_lost(u, &now->cfa_offset);
     if (op == CFA_DEF_CFA_SF || op == CFA_DEF_CFA_OFFSET_SF)
         return sv_read_signed(&u->in, 64, &now->cfa_offset) &&
                scale(u, now->cfa_offset, &now->cfa_offset);

@@ -51,7 +51,7 @@ native() { # NAME ARG...: it was native code that ran
     result "$name is native" "$(grep -q '"tier": "native"' "$work/there.txt" && echo yes)"
 }
 
-for wat in "$here/traps.wat" "$here/../cli/guest/tier.wat" "$here/../cli/guest/simd.wat"; do
+for wat in "$here/traps.wat" "$here/../cli/guest/tier.wat" "$here/../cli/guest/simd.wat" "$here/tails.wat"; do
     name=$(basename "$wat" .wat)
     wat2wasm --enable-all --debug-names "$wat" -o "$work/here/$name.wasm" || exit 1
     module "$name"
@@ -62,9 +62,14 @@ while read -r name; do
 done <"$work/traps.txt"
 for name in loop nested calls; do same "$name" --invoke $name tier.wasm 100000; done
 same deep --invoke deep tier.wasm 300 1000
+for arg in 0 8 200; do same "swing $arg" --invoke swing tails.wasm $arg; done
+same "swing back" --invoke swing_back tails.wasm 7
 # Statistics count gas, which is a form of code of its own.
-"$SSVM" compile --target aarch64 --cpu generic --cache "$work/cache" --metered "$work/here/traps.wasm" -o "$work/there/metered.wasm"
-native traps --invoke caught metered.wasm 1
+for name in traps tails; do
+    "$SSVM" compile --target aarch64 --cpu generic --cache "$work/cache" --metered "$work/here/$name.wasm" -o "$work/there/metered-$name.wasm"
+done
+native traps --invoke caught metered-traps.wasm 1
+native "tail calls" --invoke swing metered-tails.wasm 8
 # Programs for WASI, with lines in their backtraces. Left out of the traps: `stack`, because how
 # deep it is differs between tiers; and `store`, to a constant address, whose frame LLVM leaves without a place on aarch64.
 if echo 'int main(void) { return 0; }' | clang-22 --target=wasm32-wasi -Wno-deprecated -x c - -o "$work/empty.wasm" 2>/dev/null; then

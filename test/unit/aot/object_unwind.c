@@ -231,7 +231,9 @@ static void by_hand(void **state)
                 "0:7+8,8,0 1:7+24,8,0 2:7+8,8,0 3:7+24,8,0 64:?");
     /* the signed forms */
     expect_rows(TABLE("0x41, 18, 7, 0x7e, 0x41, 19, 0x7d, 17, 6, 3"), "0:7+8,8,0 1:7+16,8,0 2:7+24,8,24 64:?");
-    /* what a row cannot say: expressions, places above, and back */
+    /* what a row cannot say: a CFA below its register (-16), and back */
+    expect_rows(TABLE("0x41, 14, 0xf0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0x41, 14, 8"), "0:7+8,8,0 1:? 2:7+8,8,0 64:?");
+    /* expressions, places above, and back */
     expect_rows(TABLE("0x41, 15, 1, 0x30, 0x41, 12, 7, 8, 0x41, 16, 6, 1, 0x30, 0x41, 8, 6, 0x41, 7, 16, 0x41, 0xd0,"
                       "0x41, 18, 7, 1, 0x41, 12, 7, 8, 0x41, 9, 6, 3, 0x41, 6, 6, 0x41, 20, 6, 1, 0x41, 22, 6, 1, 0, 0x41, 21, 6, 1"),
                 "0:7+8,8,0 1:? 2:7+8,8,0 3:? 4:7+8,8,0 5:? 6:7+8,8,0 7:? 8:7+8,8,0 9:? 10:7+8,8,0 11:?");
@@ -253,7 +255,7 @@ static void damaged(void **state)
         {TABLE("0x2f"), "an instruction that is not known"},
         {TABLE("0x17"), "an instruction that is not known"},
         {TABLE("15, 9, 1"), "unexpected end"},
-        {TABLE("14, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1"), "an offset beyond 64 bits"},
+        {TABLE("5, 6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1"), "an offset beyond 64 bits"},
         {TABLE("0x86, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f"), "an offset beyond 64 bits"},
         {TEXT SECTION CIE("3", "zR", "1, 0x78", "16", "0x1b", "0") FDE("code - .", "64", "0"), "a header of another form"},
         {TEXT SECTION CIE("1", "zP", "1, 0x78", "16", "0x1b", "0") FDE("code - .", "64", "0"), "a header of another form"},

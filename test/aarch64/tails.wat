@@ -1,0 +1,17 @@
+;; Tail calls between functions with few arguments and with more than registers hold, through each kind of call.
+(module
+  (type $few (func (param i32) (result i32)))
+  (type $many (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 f64) (result i32)))
+  (table 2 2 funcref)
+  (elem (i32.const 0) $few $many)
+  (func $few (param i32) (result i32)
+    (return_call $many (local.get 0) (i32.const 2) (i32.const 3) (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8)
+      (i32.mul (local.get 0) (i32.const 9)) (i64.const 10) (f64.const 11)))
+  (func $many (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 f64) (result i32)
+    (if (i32.eqz (local.get 0))
+      (then (return (i32.add (i32.add (local.get 7) (local.get 8)) (i32.add (i32.wrap_i64 (local.get 9)) (i32.trunc_f64_s (local.get 10)))))))
+    (if (i32.eq (local.get 0) (i32.const 9)) (then (unreachable)))
+    (return_call_indirect (type $few) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0)))
+  (func (export "swing") (param i32) (result i32) (i32.add (call $few (local.get 0)) (i32.const 1)))
+  (func (export "swing_back") (param i32) (result i32) (return_call $many (i32.add (local.get 0) (i32.const 100)) (i32.const 2) (i32.const 3)
+      (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9) (i64.const 10) (f64.const 11))))
