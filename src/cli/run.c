@@ -304,7 +304,10 @@ static bool set_grant(struct run *r, int id)
         return true;
     case CLI_NN_DEVICE:
         r->nn_config.device = value;
-        return true;
+        if (!*value) /* a script's variable that is not set: not the CPU in silence */
+            cli_usage(r->args.verb, "option '--nn-device' is empty: cpu, gpu or a name that "
+                                    "'ssvm nn list' shows");
+        return *value;
     case CLI_NN_ISOLATE:
         return r->nn_config.isolate = true;
     case CLI_NN_MODEL:

@@ -28,6 +28,7 @@ check "allow-command" 2 "" "option '--allow-command' needs a value: NAME" "$SSVM
 check "a command that is not there" 1 "" "there is no program 'no-such-command' in the folders of PATH" "$SSVM" --allow-command=no-such-command "$GUESTS/nop.wasm"
 check "a path that is none" 1 "" "there is no program '/no/such/command'" "$SSVM" --allow-command=/no/such/command "$GUESTS/nop.wasm"
 check "unknown feature" 2 "" "unknown option '--disable-simt', did you mean '--disable-simd'?" "$SSVM" --disable-simt x.wasm
+check "a device without a name" 2 "" "option '--nn-device' is empty" "$SSVM" --nn auto --nn-device= x.wasm
 check "no such file" 1 "" "cannot read 'none.wasm': No such file or directory" "$SSVM" none.wasm
 check "mistyped verb" 1 "" "did you mean 'ssvm inspect'?" "$SSVM" inspcet
 check "a folder" 1 "" "Is a directory" "$SSVM" /

@@ -42,7 +42,7 @@ struct session {
 
 /* What a test may look at, and count. */
 __attribute__((visibility("default"))) atomic_int fake_loads, fake_models, fake_sessions, fake_runs;
-/* What runs of `gated` models wait for. */
+/* What runs of `gated` models wait for, and the library `gated` when it is opened. */
 __attribute__((visibility("default"))) atomic_int fake_gate;
 /* Set by the fuzzer, which would find the crashes: what takes the process down or time does not. */
 __attribute__((visibility("default"))) atomic_int fake_harmless;
@@ -137,6 +137,8 @@ static int fake_open(const struct ssvm_nn_options *o, char *error, void **ret)
     }
     if (o->library && strstr(o->library, "absent"))
         return fails(error, "the library is absent");
+    while (o->library && strcmp(o->library, "gated") == 0 && !atomic_load(&fake_gate))
+        pause_ms(1, NULL);
     *ret = &lib;
     return 0;
 }

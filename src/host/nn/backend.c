@@ -1,4 +1,5 @@
 /* Backends: finding a plugin and the library that it opens, and the list of them. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,13 +124,15 @@ static int open_checker(struct sv_err *err, const struct sv_nn_checker **ret)
 
 int sv_nn_checker_get(struct sv_err *err, struct sv_nn *nn, const struct sv_nn_checker **ret)
 {
-    int r = 0;
+    int r;
 
-    pthread_mutex_lock(&nn->open_lock);
-    if (!nn->checker)
-        r = open_checker(err, &nn->checker);
-    *ret = nn->checker;
-    pthread_mutex_unlock(&nn->open_lock);
+    /* Two threads may do it at once: both open the same. */
+    *ret = atomic_load_explicit(&nn->checker, memory_order_acquire);
+    if (*ret)
+        return 0;
+    r = open_checker(err, ret);
+    if (r == 0)
+        atomic_store_explicit(&nn->checker, *ret, memory_order_release);
     return r;
 }
 

@@ -96,10 +96,10 @@ struct sv_nn {
     struct sv_nn_backend *backends;
     unsigned nbackends;
     pthread_mutex_t open_lock;
-    const struct sv_nn_checker *checker; /* under open_lock; NULL: not opened yet */
-    pthread_mutex_t log_lock;            /* a leaf */
-    pthread_mutex_t lock;                /* of models; a leaf but for log_lock */
-    uint64_t seed;                       /* of the models' prints */
+    _Atomic(const struct sv_nn_checker *) checker; /* NULL: not opened yet */
+    pthread_mutex_t log_lock;                      /* a leaf */
+    pthread_mutex_t lock;                          /* of models; a leaf but for log_lock */
+    uint64_t seed;                                 /* of the models' prints */
     struct sv_nn_model *models;
     uint32_t nmodels;           /* in the list */
     struct sv_nn_model **named; /* references, by config.models; NULL: not read yet */
@@ -121,7 +121,7 @@ void sv_nn_log(struct sv_nn *, const char *line);
 int sv_nn_backend_open(struct sv_err *err, struct sv_nn *, struct sv_nn_backend *,
                        uint32_t formats);
 void sv_nn_backend_close(struct sv_nn_backend *);
-/* Open nn-check.so, once. It stays. */
+/* Open nn-check.so; it stays. Waits for no backend that is being opened. */
 int sv_nn_checker_get(struct sv_err *err, struct sv_nn *, const struct sv_nn_checker **ret);
 
 /* The image of the module's data of which these bytes are still a part, untouched; NULL: none, or

@@ -18,9 +18,9 @@ static void add_line(void *arg, const char *line)
     pthread_mutex_unlock(&log_lock);
 }
 
-static struct sv_nn *grant(void)
+static struct sv_nn *grant_of(const char *library)
 {
-    static const struct sv_nn_choice fake[] = {{"fake", NULL}};
+    const struct sv_nn_choice fake[] = {{"fake", library}};
     struct sv_nn_config config = {
         .backends = fake, .nbackends = 1, .log = add_line, .arg = &logged};
     struct sv_err err = {0};
@@ -29,6 +29,11 @@ static struct sv_nn *grant(void)
     if (sv_nn_new(&err, &config, &nn) != 0)
         fail_msg("%s", err.text);
     return nn;
+}
+
+static struct sv_nn *grant(void)
+{
+    return grant_of(NULL);
 }
 
 /* A guest in a real store, whose calls come through sv_func_call: signals find it. */
@@ -238,6 +243,49 @@ static void early_cancel(void **state)
     assert_int_equal(fake_count("fake_runs"), runs);
 }
 
+static void *open_gate(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 5000 && !atomic_load(fake_int("fake_gate")); i++)
+        usleep(1000);
+    atomic_store(fake_int("fake_gate"), 1);
+    return NULL;
+}
+
+/* A library that takes its time to open holds up nobody's deadline: neither that of the guest whose
+ * model opens it, nor those of guests that come meanwhile. */
+static void slow_library(void **state)
+{
+    struct sv_nn *nn = grant_of("gated");
+    union sv_slot none[1];
+    pthread_t thread;
+    struct timed t;
+
+    (void)state;
+    timed_open(&t, nn);
+    assert_int_equal(pthread_create(&thread, NULL, open_gate, NULL), 0); /* else this hangs */
+    for (int i = 0; i < 3; i++) {
+        t.name = "create_session";
+        t.args[0] = AT_MODEL;
+        t.args[1] = put_model(&t.g, i == 0 ? "cost=1" : i == 1 ? "cost=22" : "cost=1");
+        t.nargs = 2;
+        sv_store_set_deadline(t.store, sv_clock_ns() + 20 * MS);
+        assert_int_equal(sv_func_call(&t.store->thread, t.func, none), SV_ETRAP);
+        assert_int_equal(t.store->thread.trap.code, SV_TRAP_DEADLINE);
+        assert_int_equal(atomic_load(fake_int("fake_gate")), 0);
+        sv_store_set_deadline(t.store, 0);
+    }
+    atomic_store(fake_int("fake_gate"), 1);
+    assert_int_equal(sv_func_call(&t.store->thread, t.func, none), 0);
+    assert_true(t.ret > 0);
+    pthread_join(thread, NULL);
+    timed_close(&t);
+    wait_idle(nn);
+    atomic_store(fake_int("fake_gate"), 0);
+    sv_nn_unref(nn);
+    expect_none();
+}
+
 /* The grant may go while a run that was left still has it. */
 static void grant_goes(void **state)
 {
@@ -420,11 +468,11 @@ static void threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(deadline),    cmocka_unit_test(cancelled),
-        cmocka_unit_test(late_cancel), cmocka_unit_test(early_cancel),
-        cmocka_unit_test(grant_goes),  cmocka_unit_test(cpu_time),
-        cmocka_unit_test(left_behind), cmocka_unit_test(load_goes_on),
-        cmocka_unit_test(threads),
+        cmocka_unit_test(deadline),     cmocka_unit_test(cancelled),
+        cmocka_unit_test(late_cancel),  cmocka_unit_test(early_cancel),
+        cmocka_unit_test(slow_library), cmocka_unit_test(grant_goes),
+        cmocka_unit_test(cpu_time),     cmocka_unit_test(left_behind),
+        cmocka_unit_test(load_goes_on), cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

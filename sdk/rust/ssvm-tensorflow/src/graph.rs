@@ -114,7 +114,7 @@ impl Run {
         Ok(self)
     }
 
-    /// Computes one output.
+    /// Computes one output. Its type is for the caller to know: the interface tells how many bytes an output has, not of what.
     pub fn fetch<T: Element>(self, name: &str) -> Result<Vec<T>, Error> {
         let mut all = self.fetch_all(&[name])?;
 
