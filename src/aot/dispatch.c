@@ -2,7 +2,9 @@
  * with the index as one argument more (`nest`: a register of its own, so that all others stay where
  * they are): it finds the function in the table and jumps to it. Inline, the checks, both ways and
  * their joining were a fifth of all the code that LLVM was given for SQLite. What is not a function
- * of exactly that type and of this instance goes on in a second function, which calls outside. */
+ * of exactly that type and of this instance goes on in a second function, which calls outside. Such
+ * a one is also where tail calls of imports and through references leave the instance: the frame
+ * that they replace is gone by then. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,27 @@ static int compare(const void *a, const void *b)
     return (x->type > y->type) - (x->type < y->type);
 }
 
+/* Of the call `op` with its immediates at p; false: it needs no code of ours. */
+static bool pair_of(const struct sv_module *m, enum sv_op op, const uint8_t *p,
+                    struct lower_pair *ret)
+{
+    uint32_t first;
+
+    if (op != OP_CALL_INDIRECT && op != OP_RETURN_CALL_INDIRECT && op != OP_RETURN_CALL &&
+        op != OP_RETURN_CALL_REF)
+        return false;
+    first = sv_code_u32(&p);
+    *ret =
+        (struct lower_pair){.type = first, .table = LOWER_NO_TABLE, .tail = op != OP_CALL_INDIRECT};
+    if (op == OP_RETURN_CALL) {
+        ret->type = m->funcs[first].type_index;
+        return first < m->nimports_of[SV_EXTERN_FUNC];
+    }
+    if (op != OP_RETURN_CALL_REF)
+        ret->table = sv_code_u32(&p);
+    return true;
+}
+
 static bool find_in_body(const struct sv_module *m, const struct sv_func_decl *f,
                          struct lower_pairs *ret)
 {
@@ -30,15 +53,9 @@ static bool find_in_body(const struct sv_module *m, const struct sv_func_decl *f
         enum sv_op op = sv_code_op(&p);
         struct lower_pair pair;
 
-        if (op != OP_CALL_INDIRECT && op != OP_RETURN_CALL_INDIRECT) {
-            sv_code_skip(&p, op);
-            continue;
-        }
-        pair.tail = op == OP_RETURN_CALL_INDIRECT;
-        pair.type = sv_code_u32(&p);
-        pair.table = sv_code_u32(&p);
-        if (!SV_VEC_PUSH(ret, PAIRS_MAX, pair))
+        if (pair_of(m, op, p, &pair) && !SV_VEC_PUSH(ret, PAIRS_MAX, pair))
             return false;
+        sv_code_skip(&p, op);
     }
     return true;
 }
@@ -215,17 +232,23 @@ static void dispatch(struct lower_unit *u, struct lower_pair pair, bool finder)
 
 static void call_outside(struct lower_unit *u, struct lower_pair pair)
 {
+    const struct sv_type *type = u->m->types[pair.type];
     LLVMValueRef fn = lower_outside(u, pair), args[3];
     struct lower l = lower_unit_plain(u, fn);
 
+    if (pair.table == LOWER_NO_TABLE) {
+        args[0] = LLVMGetParam(fn, lower_nest_index(u, LLVMCountParams(fn)));
+        lower_unit_leave(&l, type, SV_NATIVE_CALL, args, 1);
+        return;
+    }
     args[0] = lower_i64(&l, pair.type | (uint64_t)pair.table << 32);
     args[1] = index_of(&l);
-    lower_unit_leave(&l, u->m->types[pair.type], SV_NATIVE_CALL_INDIRECT, args, 2);
+    lower_unit_leave(&l, type, SV_NATIVE_CALL_INDIRECT, args, 2);
 }
 
 void lower_unit_dispatch(struct lower_unit *u, struct lower_pair pair)
 {
-    bool fixed = lower_unit_is_fixed(u, pair.table);
+    bool fixed = pair.table == LOWER_NO_TABLE || lower_unit_is_fixed(u, pair.table);
 
     if (!fixed && !u->gas)
         dispatch(u, pair, false);

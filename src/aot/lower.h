@@ -346,13 +346,15 @@ void lower_loop_body(struct lower *l, struct sv_blocktype type, const uint8_t *e
 /* ---- lower_loop.c: the loop that begins, whole, if it can run without charges; else false ---- */
 bool lower_counted_loop(struct lower *l, struct sv_blocktype type);
 /* ---- dispatch.c: indirect calls ---- */
+/* No table but a function itself, its sv_func: of another instance, or the host's. */
+#define LOWER_NO_TABLE UINT32_MAX
 /* What an indirect call names; tail: some call replaces its frame. */
 struct lower_pair {
     uint32_t type, table;
     bool tail;
 };
-/* Code for such calls, with the index as its `nest`: any table's, and for what is no native
- * function of exactly that type and of this instance. */
+/* Code for such calls, with the index or the sv_func as its `nest`: any table's, and for what is no
+ * native function of exactly that type and of this instance. */
 LLVMValueRef lower_dispatcher(struct lower *l, struct lower_pair pair, LLVMValueRef index);
 LLVMValueRef lower_outside(struct lower_unit *u, struct lower_pair pair);
 /* That type with the nest, and the nest's number among n arguments. */
@@ -362,7 +364,9 @@ unsigned lower_nest_index(const struct lower_unit *u, unsigned n);
 bool lower_call_op(struct lower *l, enum sv_op op);
 /* ---- lower_exn.c: exceptions ---- */
 bool lower_exception_op(struct lower *l, enum sv_op op);
-void lower_exn_check(struct lower *l); /* after anything that may throw */
+/* After anything that may throw. tail: from a tail position, where no block of the function is
+ * around it any more. */
+void lower_exn_check(struct lower *l, bool tail);
 void lower_try_begin(struct lower *l, struct lower_ctl *c, enum sv_op op);
 /* The dispatch of a try block, at its end; the builder is in the block behind afterwards. */
 void lower_try_end(struct lower *l, struct lower_ctl *c);

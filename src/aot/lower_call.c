@@ -1,6 +1,7 @@
 /* Lowering of calls. Within the instance a call is direct, or through the function's own native
  * entry; everything else (imports, other instances, the host) leaves through a helper with its
- * arguments in slots. */
+ * arguments in slots: here, or, where the call replaces this frame, in a function for all such
+ * calls of a type (dispatch.c). */
 #include <stddef.h>
 
 #include "aot/lower.h"
@@ -104,7 +105,7 @@ static void call_import(struct lower *l, uint32_t f, bool tail)
     slots = spill_args(l, type, &a);
     lower_call_out(l, lower_inst_ptr(l, offsetof(struct sv_instance, funcs), f), slots);
     sv_free(a.v);
-    lower_exn_check(l);
+    lower_exn_check(l, tail);
     push_slots(l, type, slots);
     if (tail)
         return_results(l);
@@ -132,6 +133,36 @@ static void tail_call(struct lower *l, const struct sv_type *type, LLVMValueRef 
         LLVMBuildRetVoid(l->b);
 }
 
+/* The last argument of a call through dispatch.c's functions. */
+static void add_nest(struct lower *l, struct args *a, LLVMValueRef pointer)
+{
+    unsigned nest = lower_nest_index(l->u, ++a->n);
+
+    a->v[a->n - 1] = a->v[nest]; /* the counter is the last */
+    a->v[nest] = pointer;
+}
+
+/* A call of `func` that replaces this frame; `callee`: its code, or what calls outside. */
+static void tail_call_func(struct lower *l, const struct sv_type *type, LLVMValueRef callee,
+                           LLVMValueRef func)
+{
+    struct args a;
+
+    if (!pop_args(l, type, true, &a))
+        return;
+    add_nest(l, &a, func);
+    tail_call(l, type, callee, &a);
+    lower_set_unreachable(l);
+    sv_free(a.v);
+}
+
+static LLVMValueRef outside_of(struct lower *l, uint32_t type)
+{
+    struct lower_pair pair = {.type = type, .table = LOWER_NO_TABLE, .tail = true};
+
+    return lower_outside(l->u, pair);
+}
+
 static void call_native(struct lower *l, const struct sv_type *type, LLVMValueRef callee,
                         const struct args *a, bool tail)
 {
@@ -145,7 +176,7 @@ static void call_native(struct lower *l, const struct sv_type *type, LLVMValueRe
     lower_gas_pass(l);
     v = lower_call_native(l->u, type, callee, a->v, a->n);
     lower_gas_take(l);
-    lower_exn_check(l);
+    lower_exn_check(l, tail);
     push_results(l, type, v, a);
     if (tail)
         return_results(l);
@@ -159,7 +190,11 @@ static void call(struct lower *l, uint32_t f, bool tail)
     if (tail)
         lower_gas_end(l);
     if (f < l->m->nimports_of[SV_EXTERN_FUNC]) {
-        call_import(l, f, tail);
+        if (replaces(l, tail))
+            tail_call_func(l, type, outside_of(l, l->m->funcs[f].type_index),
+                           lower_inst_ptr(l, offsetof(struct sv_instance, funcs), f));
+        else
+            call_import(l, f, tail);
         return;
     }
     if (!pop_args(l, type, replaces(l, tail), &a))
@@ -168,32 +203,37 @@ static void call(struct lower *l, uint32_t f, bool tail)
     sv_free(a.v);
 }
 
+static LLVMValueRef is_near(struct lower *l, LLVMValueRef func)
+{
+    LLVMValueRef inst =
+        lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, inst)), true);
+
+    return LLVMBuildICmp(l->b, LLVMIntEQ, inst, l->inst, "");
+}
+
+static LLVMValueRef native_of(struct lower *l, LLVMValueRef func)
+{
+    return lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, native)),
+                           false);
+}
+
 /* Both ways of a call through a reference: native within the instance, else outside. */
 static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef func, bool tail)
 {
     LLVMBasicBlockRef near = lower_block_new(l, "near"), far = lower_block_new(l, "far"),
                       join = lower_block_new(l, "join"), ends[2];
-    LLVMValueRef inst, callee, args[2], values[2] = {NULL}, phi = NULL;
-    bool replace = replaces(l, tail);
+    LLVMValueRef args[2], values[2] = {NULL}, phi = NULL;
     struct args a;
 
-    if (!pop_args(l, type, replace, &a))
+    if (!pop_args(l, type, false, &a))
         return;
-    inst =
-        lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, inst)), true);
-    LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntEQ, inst, l->inst, ""), near, far);
+    LLVMBuildCondBr(l->b, is_near(l, func), near, far);
     LLVMPositionBuilderAtEnd(l->b, near);
-    callee = lower_load_host(l, l->t->ptr, lower_field(l, func, offsetof(struct sv_func, native)),
-                             false);
-    if (replace) {
-        tail_call(l, type, callee, &a);
-    } else {
-        lower_gas_pass(l);
-        values[0] = lower_call_native(l->u, type, callee, a.v, a.n);
-        lower_gas_take(l);
-        ends[0] = LLVMGetInsertBlock(l->b);
-        LLVMBuildBr(l->b, join);
-    }
+    lower_gas_pass(l);
+    values[0] = lower_call_native(l->u, type, native_of(l, func), a.v, a.n);
+    lower_gas_take(l);
+    ends[0] = LLVMGetInsertBlock(l->b);
+    LLVMBuildBr(l->b, join);
     LLVMPositionBuilderAtEnd(l->b, far);
     args[0] = func;
     args[1] = spill_args(l, type, &a);
@@ -205,9 +245,9 @@ static void call_func(struct lower *l, const struct sv_type *type, LLVMValueRef 
     LLVMPositionBuilderAtEnd(l->b, join);
     if (type->func.nresults == 1) {
         phi = LLVMBuildPhi(l->b, lower_type(l->u, type->func.results[0]), "");
-        LLVMAddIncoming(phi, values + replace, ends + replace, 2 - replace);
+        LLVMAddIncoming(phi, values, ends, 2);
     }
-    lower_exn_check(l);
+    lower_exn_check(l, tail);
     if (type->func.nresults == 1)
         lower_push(l, phi);
     else
@@ -267,7 +307,6 @@ static void call_indirect(struct lower *l, bool tail)
     const struct sv_type *type = l->m->types[pair.type];
     LLVMValueRef index, callee;
     struct args a;
-    unsigned nest;
 
     pair.table = sv_code_u32(&l->p);
     pair.tail = replaces(l, tail);
@@ -280,22 +319,26 @@ static void call_indirect(struct lower *l, bool tail)
                                                    : lower_dispatcher(l, pair, index);
     if (pair.tail)
         check_outside(l, pair, index, callee);
-    nest = lower_nest_index(l->u, ++a.n);
-    a.v[a.n - 1] = a.v[nest]; /* the counter is the last */
-    a.v[nest] = LLVMBuildIntToPtr(l->b, index, l->t->ptr, "");
+    add_nest(l, &a, LLVMBuildIntToPtr(l->b, index, l->t->ptr, ""));
     call_native(l, type, callee, &a, tail);
     sv_free(a.v);
 }
 
 static void call_ref(struct lower *l, bool tail)
 {
-    const struct sv_type *type = l->m->types[sv_code_u32(&l->p)];
-    LLVMValueRef func = LLVMBuildIntToPtr(l->b, lower_pop(l), l->t->ptr, "");
+    uint32_t index = sv_code_u32(&l->p);
+    const struct sv_type *type = l->m->types[index];
+    LLVMValueRef func = LLVMBuildIntToPtr(l->b, lower_pop(l), l->t->ptr, ""), callee;
 
     if (tail)
         lower_gas_end(l);
     lower_trap_if(l, LLVMBuildIsNull(l->b, func, ""), SV_TRAP_NULL_FUNCTION);
-    call_func(l, type, func, tail);
+    if (!replaces(l, tail)) {
+        call_func(l, type, func, tail);
+        return;
+    }
+    callee = LLVMBuildSelect(l->b, is_near(l, func), native_of(l, func), outside_of(l, index), "");
+    tail_call_func(l, type, callee, func);
 }
 
 bool lower_call_op(struct lower *l, enum sv_op op)

@@ -39,7 +39,7 @@ static LLVMBasicBlockRef handler(struct lower *l, size_t from)
     return l->exn_return;
 }
 
-void lower_exn_check(struct lower *l)
+void lower_exn_check(struct lower *l, bool tail)
 {
     LLVMBasicBlockRef next;
     LLVMValueRef e, weights, br;
@@ -49,7 +49,7 @@ void lower_exn_check(struct lower *l)
     next = lower_block_new(l, "");
     e = lower_load_host(l, l->t->i64, pending(l), false);
     br = LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntNE, e, lower_i64(l, 0), ""),
-                         handler(l, l->ctls.len), next);
+                         handler(l, tail ? 0 : l->ctls.len), next);
     weights = l->u->md_unlikely;
     LLVMSetMetadata(br, l->u->md_prof, weights);
     LLVMPositionBuilderAtEnd(l->b, next);

@@ -290,10 +290,10 @@ struct must_world {
     struct sv_instance *inst;
 };
 
-/* Decode and instantiate; the module must be good. The bytes must outlive the world. `gas`: counted
- * and limited to it; 0: not counted. */
-static inline void must_open_metered(struct must_world *w, struct sv_engine *e,
-                                     const struct sv_buf *bytes, uint64_t gas)
+/* Decode, and make a store; the module must be good. The bytes must outlive the world. `gas`:
+ * counted and limited to it; 0: not counted. */
+static inline void must_load(struct must_world *w, struct sv_engine *e, const struct sv_buf *bytes,
+                             uint64_t gas)
 {
     struct sv_decode_options options = {.features = e->features};
     struct sv_err err = {0};
@@ -304,11 +304,25 @@ static inline void must_open_metered(struct must_world *w, struct sv_engine *e,
     assert_int_equal(sv_store_new(&err, e, NULL, &w->store), 0);
     if (gas)
         sv_store_set_gas(w->store, gas);
-    if (sv_instance_new(&err, w->store, w->module, NULL, &w->inst) < 0)
+}
+/* One more instance of the module; the world's is the last. */
+static inline void must_instantiate(struct must_world *w, const struct sv_extern *imports)
+{
+    struct sv_err err = {0};
+
+    if (sv_instance_new(&err, w->store, w->module, imports, &w->inst) < 0)
         fail_msg("%s", err.text);
     /* It is native code that is tested, if it is asked for. */
-    for (uint32_t i = 0; e->find_native && i < w->module->nfuncs; i++)
+    for (uint32_t i = w->module->nimports_of[SV_EXTERN_FUNC];
+         w->engine->find_native && i < w->module->nfuncs; i++)
         assert_true(w->inst->native && sv_native_has(w->inst->native, i));
+}
+/* Load and instantiate a module that imports nothing. */
+static inline void must_open_metered(struct must_world *w, struct sv_engine *e,
+                                     const struct sv_buf *bytes, uint64_t gas)
+{
+    must_load(w, e, bytes, gas);
+    must_instantiate(w, NULL);
 }
 static inline void must_open(struct must_world *w, struct sv_engine *e, const struct sv_buf *bytes)
 {

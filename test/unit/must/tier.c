@@ -634,6 +634,257 @@ static void tail_calls_of_other_types(void **state)
     each_native(try_swings, false);
 }
 
+/* ---- Tail calls that leave the instance ---- */
+
+/* What the host does, by its first argument. */
+enum act { ACT_RETURN, ACT_TRAP, ACT_CALL_TRAP, ACT_CALL_THROW, ACTS };
+/* The types: (i32) -> i32, with more arguments than registers, () -> (). Two each of the first two
+ * types, OUT_TAIL and OUT_CALLER for each way. */
+enum { OUT_PLAIN = 10, OUT_PARAMS = 2, OUT_HOST_COST = 3 };
+enum out_func {
+    OUT_HOST, /* imported: of the host, or another instance's OUT_IN */
+    OUT_TRAPS = OUT_HOST + OUT_PARAMS,
+    OUT_THROWS,
+    OUT_IN,
+    OUT_TAIL = OUT_IN + OUT_PARAMS,
+    OUT_CALLER = OUT_TAIL + TAIL_WAYS * OUT_PARAMS,
+    OUT_FUNCS = OUT_CALLER + TAIL_WAYS * OUT_PARAMS
+};
+
+static int act(struct sv_call *c, const union sv_slot *args, union sv_slot *ret)
+{
+    struct sv_instance *const *inst = c->data;
+    uint32_t what = args[0].i32, sum = what + 1;
+    union sv_slot none[1] = {0};
+
+    if (what == ACT_TRAP)
+        return sv_trap_set(c->th, SV_TRAP_HOST, "the host does not want to");
+    if (what == ACT_CALL_TRAP || what == ACT_CALL_THROW)
+        return sv_func_call(
+            c->th, sv_instance_func(*inst, what == ACT_CALL_TRAP ? OUT_TRAPS : OUT_THROWS), none);
+    for (uint32_t i = 1; i < c->func->type->func.nparams; i++)
+        sum += (uint32_t)args[i].i64;
+    ret->i32 = sum;
+    return 0;
+}
+
+/* The function's own first argument, and the others of type `many`. */
+static void emit_out_args(struct must *m, bool many)
+{
+    emit_get(m, 0);
+    for (uint32_t i = 1; many && i <= OUT_PLAIN; i++)
+        emit_i64(m, i);
+}
+
+/* (block (try_table (catch_all 0) ... )) i32.const `caught` */
+static void emit_catch_all(struct must *m)
+{
+    EMIT(m, 0x02, 0x40, 0x1f, 0x40, 1, 2, 0);
+}
+static void end_catch_all(struct must *m, uint32_t caught)
+{
+    EMIT(m, 0x0b, 0x0b);
+    emit_i32(m, caught);
+    must_end(m);
+}
+
+static void emit_out_tail(struct must *m, unsigned way, bool many)
+{
+    must_func(m, 0, NULL);
+    emit_catch_all(m);
+    emit_out_args(m, many);
+    if (way == 0)
+        emit_u(m, 0x12, OUT_HOST + many);
+    else if (way == 1)
+        emit_i32(m, many);
+    else
+        emit_u(m, 0xd2, OUT_HOST + many);
+    if (way != 0)
+        emit_u(m, way == 1 ? 0x13 : 0x15, many);
+    if (way == 1)
+        put_byte(&m->body, 0);
+    end_catch_all(m, 99);
+}
+
+static void emit_out_funcs(struct must *m)
+{
+    must_func(m, 2, NULL); /* OUT_TRAPS */
+    EMIT(m, 0x00);
+    must_end(m);
+    must_func(m, 2, NULL); /* OUT_THROWS */
+    emit_u(m, 0x08, 0);
+    must_end(m);
+    for (unsigned many = 0; many < OUT_PARAMS; many++) { /* OUT_IN */
+        must_func(m, many, NULL);
+        for (uint32_t i = 0; i <= (many ? OUT_PLAIN : 0); i++)
+            emit_get(m, i);
+        emit_u(m, 0x10, OUT_HOST + many);
+        must_end(m);
+    }
+    for (unsigned i = 0; i < TAIL_WAYS * OUT_PARAMS; i++)
+        emit_out_tail(m, i / OUT_PARAMS, i % OUT_PARAMS);
+    for (unsigned i = 0; i < TAIL_WAYS * OUT_PARAMS; i++) { /* OUT_CALLER */
+        must_func(m, 0, NULL);
+        emit_catch_all(m);
+        emit_get(m, 0);
+        emit_u(m, 0x10, OUT_TAIL + i);
+        emit_i32(m, 5);
+        EMIT(m, 0x6a, 0x0f);
+        end_catch_all(m, 77);
+    }
+}
+
+/* fixed: nothing can change the table, and native code does not look into it. */
+static void make_out(struct sv_buf *ret, bool fixed)
+{
+    struct sv_buf *b;
+    struct must m;
+
+    must_init(&m);
+    must_type(&m, "i:i");
+    must_type(&m, "iIIIIIIIIII:i");
+    must_type(&m, ":");
+    for (unsigned many = 0; many < OUT_PARAMS; many++)
+        must_import(&m, many ? "many" : "one", many);
+    put(must_entry(&m, MUST_TAG), BYTES(0, 2));
+    put(must_entry(&m, MUST_TABLE), BYTES(0x70, 0, OUT_PARAMS));
+    if (!fixed)
+        must_export(&m, "table", 1, 0);
+    b = must_entry(&m, MUST_ELEM);
+    put(b, BYTES(0, 0x41, 0, 0x0b, OUT_PARAMS, OUT_HOST, OUT_HOST + 1));
+    emit_out_funcs(&m);
+    must_bytes(&m, ret);
+}
+
+/* The world's instance imports from another one, which imports from the host; `first`: that one. */
+static void open_out(struct must_world *w, struct sv_engine *e, const struct sv_buf *bytes,
+                     bool metered, bool host, struct sv_instance **first)
+{
+    struct sv_extern imports[OUT_PARAMS];
+
+    must_load(w, e, bytes, metered ? INT64_MAX : 0);
+    for (uint32_t i = 0; i < OUT_PARAMS; i++) {
+        imports[i] = (struct sv_extern){.kind = SV_EXTERN_FUNC};
+        imports[i].func = sv_func_new_host(w->store, w->module->funcs[OUT_HOST + i].type, act,
+                                           first, "h", OUT_HOST_COST);
+        assert_non_null(imports[i].func);
+    }
+    must_instantiate(w, imports);
+    *first = w->inst;
+    if (host)
+        return;
+    for (uint32_t i = 0; i < OUT_PARAMS; i++)
+        imports[i].func = sv_instance_func(*first, OUT_IN + i);
+    must_instantiate(w, imports);
+}
+
+/* Call the function in the tier: what comes of it, in words, behind *log. */
+static int call_out(struct must_world *w, uint32_t func, enum act what, struct sv_buf *log)
+{
+    union sv_slot slots[1 + OUT_PLAIN] = {{.i32 = what}};
+    int trap = must_call(w, func, slots);
+
+    if (trap)
+        sv_trap_print(log, &w->store->thread.trap);
+    else
+        sv_buf_printf(log, "%u", slots[0].i32);
+    sv_buf_printf(log, "; gas %llu", (unsigned long long)sv_store_gas_used(w->store));
+    return trap;
+}
+
+/* Who called is in the backtrace, and who was replaced is not. */
+static void check_replaced(const struct sv_trap *trap, uint32_t caller)
+{
+    unsigned callers = 0;
+
+    for (uint32_t i = 0; i < trap->nframes; i++) {
+        uint32_t f = trap->frames[i].func;
+
+        if (trap->frames[i].module && f >= OUT_TAIL && f < OUT_CALLER)
+            fail_msg("function %u, that a tail call of %u has replaced", f, caller);
+        callers += trap->frames[i].module && f == caller;
+    }
+    assert_int_equal(callers, 1);
+}
+
+static void check_out(struct must_world *worlds, const char *name, uint32_t caller, enum act what)
+{
+    bool many = (caller - OUT_CALLER) % OUT_PARAMS;
+    struct sv_buf logs[2];
+    char result[16];
+    int traps[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        sv_buf_init(&logs[i], 1 << 20);
+        traps[i] = call_out(&worlds[i], caller, what, &logs[i]);
+    }
+    if (strcmp(sv_buf_cstr(&logs[0]), sv_buf_cstr(&logs[1])) != 0)
+        fail_msg("%s: function %u, act %u: %s\nnative: %s", name, caller, what,
+                 sv_buf_cstr(&logs[0]), sv_buf_cstr(&logs[1]));
+    snprintf(result, sizeof result, "%u;", what == ACT_CALL_THROW ? 77 : many ? 61 : 6);
+    if (!traps[0])
+        assert_memory_equal(sv_buf_cstr(&logs[0]), result, strlen(result));
+    else if (traps[0] != SV_TRAP_GAS)
+        check_replaced(&worlds[0].store->thread.trap, caller);
+    for (unsigned i = 0; i < 2; i++)
+        sv_buf_release(&logs[i]);
+}
+
+/* Every function and act, under a limit of gas or none (0). The most that one has used. */
+static uint64_t each_act(struct must_world *worlds, const char *name, uint64_t gas)
+{
+    uint64_t most = 0;
+
+    for (uint32_t caller = OUT_CALLER; caller < OUT_FUNCS; caller++) {
+        for (enum act what = 0; what < ACTS; what++) {
+            uint64_t used;
+
+            for (unsigned i = 0; gas && i < 2; i++)
+                sv_store_set_gas(worlds[i].store, gas);
+            check_out(worlds, name, caller, what);
+            used = sv_store_gas_used(worlds[0].store);
+            most = most > used ? most : used;
+        }
+    }
+    return most;
+}
+
+static void try_worlds(struct sv_engine *const *engines, const char *name,
+                       const struct sv_buf *bytes, bool metered, bool host)
+{
+    struct sv_instance *first[2];
+    struct must_world worlds[2];
+    uint64_t most;
+
+    for (unsigned i = 0; i < 2; i++)
+        open_out(&worlds[i], engines[i], bytes, metered, host, &first[i]);
+    most = each_act(worlds, name, metered ? INT64_MAX : 0);
+    for (uint64_t gas = 0; metered && gas < most; gas++)
+        each_act(worlds, name, gas + 1);
+    for (unsigned i = 0; i < 2; i++)
+        must_close(&worlds[i]);
+}
+
+static void try_out(struct sv_engine *const *engines, const char *name)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        struct sv_buf bytes;
+
+        make_out(&bytes, i % 2);
+        engines[1]->tier->opt_level = i / 4;
+        for (unsigned host = 0; host < 2; host++)
+            try_worlds(engines, name, &bytes, i / 2 % 2, host);
+        sv_buf_release(&bytes);
+    }
+}
+
+/* The frame is gone before the callee begins: it is in no backtrace, and catches nothing. */
+static void tail_calls_outside(void **state)
+{
+    (void)state;
+    each_native(try_out, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +893,7 @@ int main(void)
         cmocka_unit_test(casts),
         cmocka_unit_test(collected_in_loops),
         cmocka_unit_test(tail_calls_of_other_types),
+        cmocka_unit_test(tail_calls_outside),
     };
 
     return cmocka_run_group_tests_name("must/tier", tests, NULL, NULL);
