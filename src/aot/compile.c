@@ -466,6 +466,20 @@ static int run_processes(struct job *j)
     return sv_workers_run(j->err, &w);
 }
 
+/* Which partition lies at place i. Glue lies before all functions, so that it is not taken for the
+ * end of one (native_walk.c), and what every image has first of all: its trap is at offset 0, which
+ * means "none" in the tables. */
+static const struct partition *placed(const struct job *j, uint32_t i)
+{
+    uint32_t functions = 0;
+
+    while (j->parts[functions].to > 0)
+        functions++;
+    if (i == 0)
+        return &j->parts[j->nparts - 1];
+    return &j->parts[(functions + i - 1) % (j->nparts - 1)];
+}
+
 static int link_objects(struct job *j, own struct sv_linked **ret)
 {
     struct sv_object_input *in = sv_alloc_array(j->nparts, sizeof *in);
@@ -473,10 +487,8 @@ static int link_objects(struct job *j, own struct sv_linked **ret)
 
     if (!in)
         return sv_fail_nomem(j->err, "the linker");
-    /* What every image has goes first: its trap is at offset 0, which means "none" in the tables.
-     */
     for (uint32_t i = 0; i < j->nparts; i++) {
-        const struct partition *p = &j->parts[(i + j->nparts - 1) % j->nparts];
+        const struct partition *p = placed(j, i);
 
         in[i].bytes = p->object;
         in[i].len = p->len;

@@ -885,6 +885,63 @@ static void tail_calls_outside(void **state)
     each_native(try_out, false);
 }
 
+/* ---- More types than a partition of the compiler has thunks for ---- */
+
+enum { MANY_TYPES = 600, MANY_PARAMS = 10 };
+
+/* Function n for n of the types: a call of that type through the table, which is empty. */
+static void make_many(struct sv_buf *ret)
+{
+    char sig[MANY_PARAMS + 2];
+    struct must m;
+
+    must_init(&m);
+    for (unsigned n = 0; n < MANY_TYPES; n++) {
+        for (unsigned k = 0; k < MANY_PARAMS; k++)
+            sig[k] = n >> k & 1 ? 'i' : 'I';
+        memcpy(sig + MANY_PARAMS, ":", 2);
+        must_type(&m, sig);
+    }
+    put(must_entry(&m, MUST_TABLE), BYTES(0x70, 0, 1));
+    must_export(&m, "table", 1, 0);
+    for (unsigned n = 0; n < MANY_TYPES; n++) {
+        must_func(&m, n, NULL);
+        for (unsigned k = 0; k < MANY_PARAMS; k++)
+            emit_get(&m, k);
+        emit_i32(&m, 0);
+        emit_u(&m, 0x11, n);
+        put_byte(&m.body, 0);
+        must_end(&m);
+    }
+    must_bytes(&m, ret);
+}
+
+static void try_many(struct sv_engine *const *engines, const char *name)
+{
+    struct sv_buf bytes;
+    struct must_world w;
+
+    make_many(&bytes);
+    must_open(&w, engines[1], &bytes);
+    for (uint32_t n = 0; n < MANY_TYPES; n++) {
+        const struct sv_trap *trap = &w.store->thread.trap;
+        union sv_slot slots[MANY_PARAMS] = {0};
+
+        assert_int_equal(must_call(&w, n, slots), SV_TRAP_UNINITIALIZED_ELEMENT);
+        if (trap->nframes != 1 || trap->frames[0].func != n)
+            fail_msg("%s: function %u: %u frames, the first of function %u", name, n, trap->nframes,
+                     trap->frames[0].func);
+    }
+    must_close(&w);
+    sv_buf_release(&bytes);
+}
+
+static void calls_of_many_types(void **state)
+{
+    (void)state;
+    each_native(try_many, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -894,6 +951,7 @@ int main(void)
         cmocka_unit_test(collected_in_loops),
         cmocka_unit_test(tail_calls_of_other_types),
         cmocka_unit_test(tail_calls_outside),
+        cmocka_unit_test(calls_of_many_types),
     };
 
     return cmocka_run_group_tests_name("must/tier", tests, NULL, NULL);
