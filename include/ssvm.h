@@ -533,7 +533,7 @@ typedef struct ssvm_nn_config {
     /* NAME or NAME=LIBRARY, comma-separated, in order of preference; NULL or "auto": all that are
      * known. LIBRARY is the file, or the folder that holds its parts. */
     const char *backends;
-    const char *device; /* "cpu" (NULL), "gpu", or a name that ssvm_nn_list shows */
+    const char *device; /* "cpu" (NULL), "gpu", or a name that ssvm_nn_list shows, in any case */
     uint32_t threads;   /* that one run may use; 0: 1 */
     bool isolate;       /* run backends in a process of their own, which may crash */
     ssvm_nn_types types;

@@ -150,6 +150,17 @@ static bool is_sensible(const struct row *row, const char *value)
     return row - rows != SRV_ROW_admin || strcmp(value, "same") == 0 || are_addresses(value);
 }
 
+/* In small letters; NULL: there is no memory. */
+static const char *lower(struct sv_arena *arena, const char *text)
+{
+    char *copy = sv_arena_strndup(arena, text, strlen(text));
+
+    for (char *p = copy; p && *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p |= 0x20;
+    return copy;
+}
+
 static enum srv_config_result set(struct srv_config *config, const struct row *row,
                                   const char *value, const struct place *place)
 {
@@ -171,6 +182,9 @@ static enum srv_config_result set(struct srv_config *config, const struct row *r
         if (row - rows == SRV_ROW_listen && !place->file &&
             config->origins[SRV_ROW_listen] == FROM_COMMAND_LINE)
             value = join(&config->arena, config->listen, value);
+        /* Libraries write CPU and GPU.0. */
+        if (row - rows == SRV_ROW_nn_device)
+            value = lower(&config->arena, value);
         if (!value)
             return SRV_CONFIG_USAGE;
         *text_of(config, row) = value;

@@ -34,6 +34,9 @@ static void units(void **state)
     assert_int_equal(config.call_ms, 3000);
     assert_int_equal(read_one(&config, "--call-time=250"), SRV_CONFIG_RUN);
     assert_int_equal(config.call_ms, 250);
+    assert_int_equal(read_one(&config, "--nn-device=GPU.0"), SRV_CONFIG_RUN);
+    assert_string_equal(config.nn_device, "gpu.0");
+    srv_config_release(&config);
     assert_int_equal(read_one(&config, "some/folder"), SRV_CONFIG_RUN);
 }
 
@@ -100,13 +103,14 @@ static void file(void **state)
     /* What the command line separates by commas may be a list. */
     assert_int_equal(read_file(&config,
                                "listen: [127.0.0.1:1, '[::1]:2']\nallow-command:\n- date\n"
-                               "- /bin/cat\nadmin: [same]\nnn: auto\n",
+                               "- /bin/cat\nadmin: [same]\nnn: auto\nnn-device: CPU\n",
                                ".", "--calls=9"),
                      SRV_CONFIG_RUN);
     assert_string_equal(config.listen, "127.0.0.1:1,[::1]:2");
     assert_string_equal(config.allow_command, "date,/bin/cat");
     assert_string_equal(config.admin, "same");
     assert_string_equal(config.nn, "auto");
+    assert_string_equal(config.nn_device, "cpu");
     assert_int_equal(config.origins[SRV_ROW_allow_command], 2);
     srv_config_release(&config);
 }

@@ -100,7 +100,7 @@ static int copy_models(struct sv_err *err, struct sv_nn *nn, const struct sv_nn_
 static int copy_config(struct sv_err *err, struct sv_nn *nn, const struct sv_nn_config *c)
 {
     struct sv_nn_config *to = &nn->config;
-    char folder[SV_NN_PATH_MAX];
+    char folder[SV_NN_PATH_MAX], *device;
     int r;
 
     *to = *c;
@@ -109,10 +109,15 @@ static int copy_config(struct sv_err *err, struct sv_nn *nn, const struct sv_nn_
     to->model_bytes_max = c->model_bytes_max ? c->model_bytes_max : MODEL_BYTES_DEFAULT;
     to->tensor_bytes_max = c->tensor_bytes_max ? c->tensor_bytes_max : TENSOR_BYTES_DEFAULT;
     to->cache_bytes = c->cache_bytes ? c->cache_bytes : CACHE_BYTES_DEFAULT;
-    to->device = copy(nn, c->device && *c->device ? c->device : DEVICE_DEFAULT);
+    device = copy(nn, c->device && *c->device ? c->device : DEVICE_DEFAULT);
+    to->device = device;
     to->program = copy(nn, c->program);
-    if (!to->device || (c->program && !to->program))
+    if (!device || (c->program && !to->program))
         return sv_fail_nomem(err, "inference");
+    /* Libraries write CPU and GPU.0, and backends tell that in small letters. */
+    for (; *device; device++)
+        if (*device >= 'A' && *device <= 'Z')
+            *device |= 0x20;
     if (!c->folder && sv_nn_folder(folder, sizeof folder))
         to->folder = folder;
     if (to->folder) {

@@ -26,7 +26,7 @@ struct sv_nn_starter {
 struct sv_nn_config {
     const struct sv_nn_choice *backends; /* in order of preference; none: all that are known */
     unsigned nbackends;
-    const char *device;        /* NULL: "cpu" */
+    const char *device;        /* whatever its case; NULL: "cpu" */
     uint32_t threads;          /* of one run; 0: 1 */
     uint64_t model_bytes_max;  /* of one model; 0: 512 MiB */
     uint64_t tensor_bytes_max; /* of one tensor; 0: 256 MiB */

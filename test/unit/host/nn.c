@@ -516,6 +516,13 @@ static void choice(void **state)
     log_has(&logged, "there is no device 'gpu': there are cpu, toy");
     guest_close(&g);
     sv_nn_unref(nn);
+    /* Written as OpenVINO and TensorFlow do, it is the same. */
+    config = (struct sv_nn_config){.device = "CPU"};
+    nn = fake_grant(&config, &logged);
+    guest_open(&g, &sv_host_tensorflow, nn);
+    assert_true(open_session(&g, "") > 0);
+    guest_close(&g);
+    sv_nn_unref(nn);
 
     config = (struct sv_nn_config){.backends = twice, .nbackends = 2};
     assert_int_equal(sv_nn_new(&err, &config, &nn), SV_EUSAGE);
