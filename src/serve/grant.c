@@ -5,21 +5,26 @@
 #include <string.h>
 
 #include "serve/command.h"
+#include "serve/conn.h"
+#include "serve/function.h"
 #include "serve/isolated.h"
 #include "serve/link.h"
 #include "serve/server.h"
 #include "serve/socket.h"
 #include "serve/state.h"
 
-/* A backend's line, into the server's log; one tenant's worker has none. */
+/* A backend's line, into the server's log; one tenant's worker has none. It is about the call of
+ * the thread that tells it: a thread of the guest's own has no name. */
 static void log_line(void *data, const char *line)
 {
     struct srv_server *server = data;
+    const struct srv_conn *conn = srv_pool_guest_conn();
+    const struct srv_function *f = conn ? conn->work->request.function : NULL;
 
     if (server->tenant)
-        srv_isolated_note(server, line);
+        srv_isolated_note(server, f ? f->name : NULL, line);
     else
-        srv_log_event(&server->log, "function_host", "", line);
+        srv_log_guest(&server->log, "function_host", f ? f->tenant : "", f ? f->name : "", line);
 }
 
 own ssvm_error *srv_grant_init(struct srv_grant *g, struct srv_server *server)

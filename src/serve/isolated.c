@@ -237,13 +237,15 @@ void srv_isolated_tell(struct srv_conn *conn)
     srv_reply_field_str(&conn->work->reply, SRV_INNER_FIELD, value);
 }
 
-void srv_isolated_note(struct srv_server *server, const char *line)
+void srv_isolated_note(struct srv_server *server, const char *function, const char *line)
 {
     struct plat_message m;
 
     plat_message_init(&m, PLAT_LOG);
     plat_put_str(&m, PLAT_TAG_NAME, "function_host");
     plat_put_str(&m, PLAT_TAG_TENANT, server->tenant);
+    if (function)
+        plat_put_str(&m, PLAT_TAG_FUNCTION, function);
     plat_put_str(&m, PLAT_TAG_TEXT, line);
     (void)srv_link_tell(server, NULL, &m);
     plat_message_release(&m);

@@ -46,8 +46,9 @@ void srv_isolated_trust(struct srv_server *, struct sv_str secret);
 bool srv_isolated_may_call(const struct srv_conn *, struct sv_str function);
 /* Add what the other side's log tells of the call. */
 void srv_isolated_tell(struct srv_conn *);
-/* A line about what a host function did, into control's log: here is no other. */
-void srv_isolated_note(struct srv_server *, const char *line);
+/* A line about what a host function did for the function (NULL: not known), into control's log:
+ * here is no other. */
+void srv_isolated_note(struct srv_server *, const char *function, const char *line);
 /* Wait for a signal, its number; 0: nobody has asked for anything for a while. */
 int srv_isolated_wait(struct srv_server *, const sigset_t *);
 /* A module of the tenant. Negative: there is none. */

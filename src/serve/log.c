@@ -168,10 +168,18 @@ static char *put_time(char *p, const char *name)
 void srv_log_event(struct srv_log *log, const char *event, const char *function,
                    const char *message)
 {
+    srv_log_guest(log, event, "", function, message);
+}
+
+void srv_log_guest(struct srv_log *log, const char *event, const char *tenant, const char *function,
+                   const char *message)
+{
     char line[LINE_MAX_BYTES], *p = line;
 
     p = put_time(p, "{\"time\":\"");
     p = put_text(p, ",\"event\":\"", event, strlen(event));
+    if (*tenant)
+        p = put_text(p, ",\"tenant\":\"", tenant, strlen(tenant));
     p = put_text(p, ",\"function\":\"", function, strlen(function));
     p = put_text(p, ",\"message\":\"", message, strlen(message));
     p = put(p, "}\n");

@@ -38,5 +38,8 @@ void srv_log_write(struct srv_log *);
 /* Something other than a request, for people:
  * {"time":...,"event":...,"function":...,"message":...}. */
 void srv_log_event(struct srv_log *, const char *event, const char *function, const char *message);
+/* With a "tenant" too, unless that is empty. */
+void srv_log_guest(struct srv_log *, const char *event, const char *tenant, const char *function,
+                   const char *message);
 
 #endif

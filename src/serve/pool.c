@@ -56,6 +56,11 @@ void srv_pool_guest_enter(ssvm_store *store, struct srv_conn *conn)
     conn->work->request.guest = self;
 }
 
+const struct srv_conn *srv_pool_guest_conn(void)
+{
+    return self && self->store ? self->conn : NULL; /* set by this thread alone */
+}
+
 /* The watch has made it low: with the usual priority again it may go on, if it may have that. */
 static void recover(struct srv_guest *guest)
 {

@@ -100,6 +100,8 @@ void srv_pool_note(struct srv_pool *);
  * true when the watch ended it. */
 void srv_pool_guest_enter(ssvm_store *, struct srv_conn *);
 bool srv_pool_guest_leave(void);
+/* Whose call this thread makes; NULL: none. */
+const struct srv_conn *srv_pool_guest_conn(void);
 /* Call `fn` for each call that runs now, until it gives false. The call does not end meanwhile. */
 void srv_pool_each_guest(struct srv_pool *, bool (*fn)(void *data, const struct srv_conn *),
                          void *data);

@@ -978,6 +978,11 @@ def inference():
                 same(s.infer(words, query=query), s.infer(words, "other", query), words)
         same(s.own(), own)  # a library's crash is that of one run
         until("the log tells why", lambda: "its process ended" in s.told() and "told to fail" in s.told())
+        # And whose it was: the tenant's log, and that of the workers of all tenants.
+        same({x.get("function") for x in s.ask("GET", "/v1/logs?tenant=alone")["lines"] if x["event"] == "function_host"}, {"infer"})
+        lines = [x for x in s.lines() if x.get("event") == "function_host"]
+        same({(x.get("tenant"), x["function"]) for x in lines}, {("other", "infer")})
+        assert any("told to fail" in x["message"] for x in lines), lines
         # A deadline ends the run, though the library does not listen; and so does the client.
         s.deploy("infer", read("infer"), GRANT_NN + "limits:\n  deadline: 300ms\n", tenant="alone")
         for _ in range(3):

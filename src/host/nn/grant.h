@@ -63,7 +63,10 @@ struct sv_nn_model {
     struct sv_nn_ports inputs, outputs;
     /* Under nn->lock. */
     enum sv_nn_model_state state;
-    struct sv_err why_not;    /* of a broken one */
+    /* Of a broken one. The text, of one that is ready too, is lines that each end in a zero: why
+     * no backend took it, or those before its own did not. */
+    struct sv_err why_not;
+    _Atomic bool told;        /* those of one that is ready */
     struct sv_nn_model *next; /* in nn->models, the last used first */
     bool listed;
     uint32_t refs;
@@ -141,7 +144,9 @@ void sv_nn_data_delete(own void *); /* NULL is allowed */
 
 /* The model of these bytes, from the cache or loaded now: *ret is a reference. `format`:
  * what the guest says they are, -1: whatever they are. SV_ETRAP: the guest is to stop. SV_ETYPE:
- * they are not of this format; SV_ELIMIT: too many; SV_NN_BUSY; else SV_E*; with a sentence. */
+ * they are not of this format; SV_ELIMIT: too many; SV_NN_BUSY; else SV_E*. Whatever it is, lines
+ * for the host are in err->text (empty before), each with a zero behind it and the last with two.
+ */
 int sv_nn_model_get(struct sv_err *err, struct sv_nn *, struct sv_thread *,
                     const struct sv_nn_bytes *, int format, own struct sv_nn_model **ret);
 /* The one of a name that was configured; its file is read once. SV_ENOTFOUND: there is none. */

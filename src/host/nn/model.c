@@ -227,10 +227,21 @@ static int read_ports(struct sv_err *err, struct sv_nn_model *m, int output,
 
 /* The first backend that takes it. The last one's words are the error; what others said before that
  * is in the log. */
+/* One more line of `len` bytes of them, as far as there is room. Their length. */
+static size_t add_line(struct sv_err *to, size_t len, const char *line)
+{
+    size_t room = sizeof to->text - 2 - len, n = strnlen(line, room);
+
+    memcpy(to->text + len, line, n);
+    return n < room ? len + n + 1 : len + room;
+}
+
+/* The first that takes it. Why others did not: m->why_not, or err. */
 static int load_by_any(struct sv_err *err, struct sv_nn *nn, struct sv_nn_model *m)
 {
     struct sv_err why = {0};
     char error[SSVM_NN_ERROR_MAX];
+    size_t len = 0;
 
     for (unsigned i = 0; i < nn->nbackends; i++) {
         struct sv_nn_backend *b = &nn->backends[i];
@@ -241,8 +252,8 @@ static int load_by_any(struct sv_err *err, struct sv_nn *nn, struct sv_nn_model 
             if (b->plugin->load(b->lib, m->format, m->bytes, m->len, error, &m->model, &m->cost) ==
                 0) {
                 m->backend = b;
-                if (why.code)
-                    sv_nn_log(nn, why.text);
+                why.code = 0;
+                m->why_not = why;
                 return 0;
             }
             m->model = NULL;
@@ -252,14 +263,14 @@ static int load_by_any(struct sv_err *err, struct sv_nn *nn, struct sv_nn_model 
         }
         if (here.code == SV_ETYPE)
             continue;
-        if (why.code)
-            sv_nn_log(nn, why.text);
-        why = here;
+        why.code = here.code;
+        len = add_line(&why, len, here.text);
     }
     if (!why.code)
-        sv_fail(&why, SV_ENOTFOUND, SV_NO_OFFSET, "no backend reads a %s",
-                sv_nn_format_text(m->format));
-    return sv_fail(err, why.code, SV_NO_OFFSET, "%s", why.text);
+        return sv_fail(err, SV_ENOTFOUND, SV_NO_OFFSET, "no backend reads a %s",
+                       sv_nn_format_text(m->format));
+    *err = why;
+    return why.code;
 }
 
 /* With the lock held. */
@@ -570,8 +581,10 @@ int sv_nn_model_get(struct sv_err *err, struct sv_nn *nn, struct sv_thread *th,
     r = made ? load_now(err, th, m) : 0;
     if (r == 0)
         r = wait_loaded(th, m);
-    if (r == 0 && m->state == SV_NN_BROKEN)
-        r = sv_fail(err, m->why_not.code, SV_NO_OFFSET, "%s", m->why_not.text);
+    if (r == 0 && (m->state == SV_NN_BROKEN || !atomic_exchange(&m->told, true))) {
+        *err = m->why_not;
+        r = err->code; /* 0: it is ready */
+    }
     if (r != 0) {
         sv_nn_model_unref(m);
         return r;

@@ -368,16 +368,15 @@ int sv_nn_fail(struct sv_nn_state *s, int code, const char *fmt, ...)
     va_list ap;
     int n;
 
-    if (s->nlines >= SV_NN_LINES_MAX)
+    if (s->nlines > SV_NN_LINES_MAX)
         return code;
-    s->nlines++;
+    if (s->nlines++ == SV_NN_LINES_MAX)
+        fmt = "more messages of this guest are not shown";
     n = snprintf(line, sizeof line, "%s: ", s->who);
     va_start(ap, fmt);
     vsnprintf(line + n, sizeof line - (size_t)n, fmt, ap);
     va_end(ap);
     sv_nn_log(s->nn, line);
-    if (s->nlines == SV_NN_LINES_MAX)
-        sv_nn_log(s->nn, "more messages of this guest are not shown");
     return code;
 }
 
@@ -470,6 +469,18 @@ static int errno_of(int code)
     }
 }
 
+/* What finding a model gave, 0 too, with what is to be told. */
+static int tell_found(struct sv_nn_state *s, int r, int code, const struct sv_err *err)
+{
+    if (r == SV_ETRAP)
+        return r;
+    if (r == 0)
+        code = 0;
+    for (const char *line = err->text; *line; line += strlen(line) + 1)
+        sv_nn_fail(s, code, "%s", line);
+    return code;
+}
+
 int sv_nn_model_read(struct sv_nn_state *s, struct sv_call *c, uint32_t ptr, uint32_t len,
                      int format, own struct sv_nn_model **ret)
 {
@@ -483,9 +494,7 @@ int sv_nn_model_read(struct sv_nn_state *s, struct sv_call *c, uint32_t ptr, uin
         return r;
     b.memory = c->inst->memory0;
     r = sv_nn_model_get(&err, s->nn, c->th, &b, format, ret);
-    if (r == 0 || r == SV_ETRAP)
-        return r;
-    return sv_nn_fail(s, errno_of(r), "%s", err.text);
+    return tell_found(s, r, errno_of(r), &err);
 }
 
 int sv_nn_model_named(struct sv_nn_state *s, struct sv_call *c, uint32_t ptr, uint32_t len,
@@ -498,9 +507,7 @@ int sv_nn_model_named(struct sv_nn_state *s, struct sv_call *c, uint32_t ptr, ui
     if (r != 0)
         return r;
     r = sv_nn_model_by_name(&err, s->nn, c->th, name, len, ret);
-    if (r == 0 || r == SV_ETRAP)
-        return r;
-    return sv_nn_fail(s, r == SV_ENOTFOUND ? SV_NN_ENOENT : errno_of(r), "%s", err.text);
+    return tell_found(s, r, r == SV_ENOTFOUND ? SV_NN_ENOENT : errno_of(r), &err);
 }
 
 /* Give the model a handle; it is unreferenced where that fails. */

@@ -486,7 +486,7 @@ static void choice(void **state)
     assert_int_equal(logged.lines, 0);
     guest_open(&g, &sv_host_tensorflow, nn);
     assert_true(open_session(&g, "") > 0);
-    log_has(&logged, "OpenVINO cannot be used: ");
+    log_has(&logged, "tensorflow: OpenVINO cannot be used: ");
     assert_int_equal(logged.lines, 1);
     assert_true(open_session(&g, "") > 0);
     assert_int_equal(logged.lines, 1); /* once for a model */
@@ -521,6 +521,17 @@ static void choice(void **state)
     nn = fake_grant(&config, &logged);
     guest_open(&g, &sv_host_tensorflow, nn);
     assert_true(open_session(&g, "") > 0);
+    guest_close(&g);
+    sv_nn_unref(nn);
+    /* Of more than one that does not take the model, each says why. */
+    log_clear(&logged);
+    config = (struct sv_nn_config){.backends = both, .nbackends = 2};
+    nn = fake_grant(&config, &logged);
+    guest_open(&g, &sv_host_tensorflow, nn);
+    assert_int_equal(open_session(&g, "load-fail"), 0);
+    log_has(&logged, "tensorflow: OpenVINO cannot be used: ");
+    log_has(&logged, "\ntensorflow: Fake refuses the TensorFlow graph: told to fail\n");
+    assert_int_equal(logged.lines, 2);
     guest_close(&g);
     sv_nn_unref(nn);
 
@@ -581,6 +592,7 @@ static void log_is_safe(void **state)
     for (int i = 0; i < 1000; i++)
         CALL(&g, "run_session", s);
     assert_int_equal(logged.lines, SV_NN_LINES_MAX + 1);
+    log_has(&logged, "\ntensorflow: more messages of this guest are not shown\n");
     guest_close(&g);
     sv_nn_unref(nn);
 }
