@@ -63,7 +63,8 @@ static int open_library(struct sv_err *err, struct sv_nn *nn, struct sv_nn_backe
     find_library(nn, b);
     o.library = b->path[0] ? b->path : NULL;
     if (nn->config.isolate) {
-        int r = sv_nn_isolate(err, b->plugin, b->id, &nn->config, &o, &b->isolated, &b->lib);
+        int r = sv_nn_isolate(err, b->plugin, b->id, &nn->config, &o, &nn->children, &b->isolated,
+                              &b->lib);
 
         if (r == 0)
             b->plugin = &b->isolated;

@@ -138,6 +138,7 @@ int sv_nn_new(struct sv_err *err, const struct sv_nn_config *c, own struct sv_nn
     if (!nn)
         return sv_fail_nomem(err, "inference");
     atomic_init(&nn->refs, 1);
+    atomic_init(&nn->users, 1);
     sv_arena_init(&nn->arena, 0);
     r = copy_config(err, nn, c ? c : &defaults);
     if (r != 0) {
@@ -149,6 +150,7 @@ int sv_nn_new(struct sv_err *err, const struct sv_nn_config *c, own struct sv_nn
     pthread_mutex_init(&nn->log_lock, NULL);
     pthread_mutex_init(&nn->lock, NULL);
     sv_nn_workers_init(&nn->workers);
+    pthread_mutex_init(&nn->children.lock, NULL);
     nn->workers.always = nn->config.isolate;
     nn->seed = sv_hash_seed();
     nn->pagemap = -1;
@@ -158,13 +160,27 @@ int sv_nn_new(struct sv_err *err, const struct sv_nn_config *c, own struct sv_nn
 
 struct sv_nn *sv_nn_ref(struct sv_nn *nn)
 {
-    atomic_fetch_add_explicit(&nn->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&nn->users, 1, memory_order_relaxed);
     return nn;
 }
 
 void sv_nn_unref(own struct sv_nn *nn)
 {
-    if (!nn || atomic_fetch_sub_explicit(&nn->refs, 1, memory_order_acq_rel) != 1)
+    if (!nn || atomic_fetch_sub_explicit(&nn->users, 1, memory_order_acq_rel) != 1)
+        return;
+    sv_nn_children_end(&nn->children);
+    sv_nn_drop(nn);
+}
+
+struct sv_nn *sv_nn_keep(struct sv_nn *nn)
+{
+    atomic_fetch_add_explicit(&nn->refs, 1, memory_order_relaxed);
+    return nn;
+}
+
+void sv_nn_drop(own struct sv_nn *nn)
+{
+    if (atomic_fetch_sub_explicit(&nn->refs, 1, memory_order_acq_rel) != 1)
         return;
     sv_nn_workers_release(&nn->workers);
     sv_nn_models_release(nn);
@@ -173,6 +189,7 @@ void sv_nn_unref(own struct sv_nn *nn)
     pthread_mutex_destroy(&nn->open_lock);
     pthread_mutex_destroy(&nn->log_lock);
     pthread_mutex_destroy(&nn->lock);
+    pthread_mutex_destroy(&nn->children.lock);
     sv_arena_release(&nn->arena);
     sv_free(nn);
 }

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "host/nn/check.h"
+#include "host/nn/isolate.h"
 #include "host/nn/nn.h"
 #include "host/nn/work.h"
 #include "runtime/data_image.h"
@@ -93,8 +94,9 @@ struct sv_nn_origin {
 #define SV_NN_ORIGINS_MAX 32
 
 struct sv_nn {
-    _Atomic uint32_t refs;
-    struct sv_arena arena; /* of what was configured */
+    _Atomic uint32_t refs;  /* of its memory: runs and loads, and one of all users */
+    _Atomic uint32_t users; /* sv_nn_ref's */
+    struct sv_arena arena;  /* of what was configured */
     struct sv_nn_config config;
     struct sv_nn_backend *backends;
     unsigned nbackends;
@@ -113,7 +115,12 @@ struct sv_nn {
     int pagemap;          /* of this process; -1: not opened or not to be had */
     pid_t pagemap_pid;
     struct sv_nn_workers workers;
+    struct sv_nn_children children;
 };
+
+/* For runs and loads, which may outlive the last who wants a result of theirs. */
+struct sv_nn *sv_nn_keep(struct sv_nn *);
+void sv_nn_drop(own struct sv_nn *);
 
 /* One line to the host's log; bytes that are not printable are escaped. */
 void sv_nn_log(struct sv_nn *, const char *line);

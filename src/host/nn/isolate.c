@@ -28,18 +28,21 @@
  * guest's time. */
 #define PREPARE_MS 120000
 #define FOR_EVER (-1)
+/* One that is killed has ended by then, if the system is not to be waited for. */
+#define END_MS 5000
 /* More than any machine has: sums of it do not wrap. */
 #define COST_MAX ((uint64_t)1 << 44)
 
 /* One child. `pid` is 0 once it has been waited for, or is another's child: then `number` is what
  * that one knows it by. */
-struct child {
+struct sv_nn_child {
     struct lib *lib;
     int sock;
     pid_t pid;
     long number;
     int pidfd;
-    char folder[64]; /* the only one that it may write to; "": none */
+    struct sv_nn_child *next; /* in lib->children */
+    char folder[64];          /* the only one that it may write to; "": none */
 };
 
 /* What the proxy's open would give: how to make a child. Constant after it was made. */
@@ -47,10 +50,11 @@ struct lib {
     char *program, *plugin, *library, *device;
     const char *id;
     struct sv_nn_starter starter;
+    struct sv_nn_children *children;
     _Atomic bool refused; /* the last start: another one may not be */
     uint32_t threads;
     char version[SV_NN_WIRE_TEXT_MAX], devices[SV_NN_WIRE_TEXT_MAX];
-    _Atomic(struct child *) spare; /* opened, without a model */
+    _Atomic(struct sv_nn_child *) spare; /* opened, without a model */
     _Atomic uint32_t nchildren;
 };
 
@@ -61,7 +65,7 @@ struct model {
     enum ssvm_nn_format format;
     struct sv_nn_wire_tensor *ports[2];
     uint32_t nports[2];
-    _Atomic(struct child *) first; /* the one that loaded it first, not yet a session's */
+    _Atomic(struct sv_nn_child *) first; /* the one that loaded it first, not yet a session's */
 };
 
 /* Memory that both have. */
@@ -73,8 +77,8 @@ struct shared {
 
 struct session {
     struct model *model;
-    pthread_mutex_t lock; /* for `child`: cancel comes from another thread */
-    struct child *child;  /* NULL: it has died */
+    pthread_mutex_t lock;      /* for `child`: cancel comes from another thread */
+    struct sv_nn_child *child; /* NULL: it has died */
     struct shared in, out;
 };
 
@@ -152,7 +156,18 @@ static bool shared_take(struct shared *s, own int fd)
 
 /* ---- Children ---- */
 
-static void child_kill(const struct child *c)
+static bool wait_readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int r;
+
+    do
+        r = poll(&p, 1, timeout_ms);
+    while (r < 0 && errno == EINTR);
+    return r > 0;
+}
+
+static void child_kill(const struct sv_nn_child *c)
 {
     if (c->number)
         c->lib->starter.stop(c->lib->starter.arg, c->number);
@@ -161,7 +176,7 @@ static void child_kill(const struct child *c)
 }
 
 /* How it ended, to `text`. An embedder that waits for all of its children may have been faster. */
-static void child_reap(struct child *c, char *text, size_t size)
+static void child_reap(struct sv_nn_child *c, char *text, size_t size)
 {
     pid_t r;
     int status;
@@ -183,7 +198,19 @@ static void child_reap(struct child *c, char *text, size_t size)
         snprintf(text, size, "its process ended");
 }
 
-static void child_delete(own struct child *c)
+static void unlist(const struct sv_nn_child *c)
+{
+    struct sv_nn_child **at = &c->lib->children->first;
+
+    pthread_mutex_lock(&c->lib->children->lock);
+    while (*at && *at != c)
+        at = &(*at)->next;
+    if (*at)
+        *at = c->next;
+    pthread_mutex_unlock(&c->lib->children->lock);
+}
+
+static void child_delete(own struct sv_nn_child *c)
 {
     char text[SSVM_NN_ERROR_MAX];
 
@@ -193,6 +220,7 @@ static void child_delete(own struct child *c)
     child_reap(c, text, sizeof text);
     if (c->folder[0])
         sv_folder_remove(c->folder);
+    unlist(c);
     if (c->sock >= 0)
         close(c->sock);
     if (c->pidfd >= 0)
@@ -260,10 +288,12 @@ static int make_sockets(int ret[2])
 }
 
 /* A process of ours. -1: why not is told. */
-static int start_here(struct child *c, char *error)
+static int start_locked(struct sv_nn_child *c, char *error)
 {
     int sockets[2], r;
 
+    if (c->lib->children->ended)
+        return fail(error, "nobody wants it any more");
     if (make_sockets(sockets) != 0)
         return fail(error, "out of memory or descriptors");
     c->sock = sockets[0];
@@ -283,8 +313,21 @@ static int start_here(struct child *c, char *error)
     return fail(error, "the system is too old: Linux 5.3 is needed");
 }
 
+static int start_here(struct sv_nn_child *c, char *error)
+{
+    struct sv_nn_children *all = c->lib->children;
+    int r;
+
+    pthread_mutex_lock(&all->lock);
+    r = start_locked(c, error);
+    c->next = all->first;
+    all->first = c;
+    pthread_mutex_unlock(&all->lock);
+    return r;
+}
+
 /* Somebody else's. */
-static int start_there(struct child *c, char *error)
+static int start_there(struct sv_nn_child *c, char *error)
 {
     const struct sv_nn_starter *s = &c->lib->starter;
 
@@ -293,9 +336,23 @@ static int start_there(struct child *c, char *error)
     return c->sock < 0 ? -1 : 0;
 }
 
-static own struct child *child_new(struct lib *l, char *error)
+void sv_nn_children_end(struct sv_nn_children *all)
 {
-    struct child *c;
+    pthread_mutex_lock(&all->lock);
+    all->ended = true;
+    for (const struct sv_nn_child *c = all->first; c; c = c->next)
+        child_kill(c);
+    for (const struct sv_nn_child *c = all->first; c; c = c->next) {
+        wait_readable(c->pidfd, END_MS); /* it writes no more */
+        if (c->folder[0])
+            sv_folder_remove(c->folder);
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+static own struct sv_nn_child *child_new(struct lib *l, char *error)
+{
+    struct sv_nn_child *c;
 
     if (atomic_fetch_add(&l->nchildren, 1) >= SV_NN_CHILDREN_MAX) {
         atomic_fetch_sub(&l->nchildren, 1);
@@ -318,20 +375,9 @@ static own struct child *child_new(struct lib *l, char *error)
 
 /* ---- Requests ---- */
 
-static bool wait_readable(int fd, int timeout_ms)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int r;
-
-    do
-        r = poll(&p, 1, timeout_ms);
-    while (r < 0 && errno == EINTR);
-    return r > 0;
-}
-
 /* Ask; the answer to *m, its descriptor to *ret_fd (NULL: none is wanted). 0, what the answer says,
  * or -1 with `error`; *ret_dead: the child is of no use any more. */
-static int ask(struct child *c, struct sv_nn_wire *m, int fd, int timeout_ms, char *error,
+static int ask(struct sv_nn_child *c, struct sv_nn_wire *m, int fd, int timeout_ms, char *error,
                int *ret_fd, bool *ret_dead)
 {
     char how[SSVM_NN_ERROR_MAX / 2] = "";
@@ -360,9 +406,9 @@ static int ask(struct child *c, struct sv_nn_wire *m, int fd, int timeout_ms, ch
 }
 
 /* A child whose library is open. */
-static own struct child *child_open(struct lib *l, char *error)
+static own struct sv_nn_child *child_open(struct lib *l, char *error)
 {
-    struct child *c = atomic_exchange(&l->spare, NULL);
+    struct sv_nn_child *c = atomic_exchange(&l->spare, NULL);
     struct sv_nn_wire m = {.op = SV_NN_WIRE_OPEN, .threads = l->threads};
     bool dead;
 
@@ -423,10 +469,10 @@ static void model_unload(void *arg)
 }
 
 /* A child that has the model. */
-static own struct child *child_load(struct model *m, char *error, size_t *ret_cost)
+static own struct sv_nn_child *child_load(struct model *m, char *error, size_t *ret_cost)
 {
     struct sv_nn_wire w = {.op = SV_NN_WIRE_LOAD, .format = m->format, .len = m->len};
-    struct child *c = child_open(m->lib, error);
+    struct sv_nn_child *c = child_open(m->lib, error);
     bool dead;
 
     if (!c)
@@ -440,7 +486,7 @@ static own struct child *child_load(struct model *m, char *error, size_t *ret_co
 }
 
 /* Once, so that describing asks nobody. */
-static int describe_all(struct model *m, struct child *c, uint32_t output, char *error)
+static int describe_all(struct model *m, struct sv_nn_child *c, uint32_t output, char *error)
 {
     SV_VEC(struct sv_nn_wire_tensor) list = {0};
     int r = 0;
@@ -480,7 +526,7 @@ static int model_load(void *lib, enum ssvm_nn_format format, const void *bytes, 
                       char *error, void **ret, size_t *ret_cost)
 {
     struct model *m = sv_alloc_zero(sizeof *m);
-    struct child *c = NULL;
+    struct sv_nn_child *c = NULL;
     int r = -1;
 
     if (!m)
@@ -615,7 +661,7 @@ static int session_run(void *arg, const struct ssvm_nn_port *ports,
     struct session *s = arg;
     struct sv_nn_wire m = {.op = SV_NN_WIRE_RUN, .ninputs = ninputs, .nwanted = nwanted};
     uint64_t len = bytes_of_inputs(inputs, ninputs, nwanted);
-    struct child *c = s->child;
+    struct sv_nn_child *c = s->child;
     bool other, dead;
     int fd = -1, r;
 
@@ -652,13 +698,13 @@ static void session_cancel(void *arg)
 
 int sv_nn_isolate(struct sv_err *err, const struct ssvm_nn_backend *real, const char *id,
                   const struct sv_nn_config *config, const struct ssvm_nn_options *o,
-                  struct ssvm_nn_backend *ret, void **ret_lib)
+                  struct sv_nn_children *children, struct ssvm_nn_backend *ret, void **ret_lib)
 {
     const char *program = config->program;
     char path[SV_NN_WIRE_PATH_MAX], plugin[SV_NN_WIRE_PATH_MAX], name[SSVM_NN_NAME_MAX];
     char error[SSVM_NN_ERROR_MAX] = "";
     struct lib *l;
-    struct child *c = NULL;
+    struct sv_nn_child *c = NULL;
 
     snprintf(name, sizeof name, "nn-%s.so", id);
     if (!sv_library_find(name, plugin, sizeof plugin))
@@ -677,6 +723,7 @@ int sv_nn_isolate(struct sv_err *err, const struct ssvm_nn_backend *real, const 
     l->threads = o->threads;
     l->id = id;
     l->starter = config->starter;
+    l->children = children;
     if (!l->program || !l->plugin || !l->device || (o->library && !l->library))
         fail(error, "out of memory");
     else

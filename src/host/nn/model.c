@@ -334,7 +334,7 @@ static void load_release(struct sv_nn_job *job)
 
     load_end(l->model, &given_up); /* nothing where it was begun */
     sv_nn_model_unref(l->model);
-    sv_nn_unref(l->nn);
+    sv_nn_drop(l->nn);
     sv_free(l);
 }
 
@@ -350,7 +350,7 @@ static int load_now(struct sv_err *err, struct sv_thread *th, struct sv_nn_model
         return 0; /* told by the model's state */
     }
     sv_nn_job_init(&l->job, load_run, NULL, load_release);
-    l->nn = sv_nn_ref(m->nn);
+    l->nn = sv_nn_keep(m->nn);
     l->model = sv_nn_model_ref(m);
     r = sv_nn_job_wait(err, &m->nn->workers, th, &l->job);
     sv_nn_job_unref(&l->job);

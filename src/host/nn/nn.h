@@ -47,6 +47,7 @@ struct sv_nn_config {
  * that hold it. Opens nothing yet. Strings are copied. Thread-safe. */
 struct sv_nn;
 int sv_nn_new(struct sv_err *err, const struct sv_nn_config *, own struct sv_nn **ret);
+/* With the last of them, processes of ours end in which a run or load was left. */
 struct sv_nn *sv_nn_ref(struct sv_nn *);
 void sv_nn_unref(own struct sv_nn *);
 /* $XDG_DATA_HOME/ssvm/nn or ~/.local/share/ssvm/nn to ret; false: no home. */

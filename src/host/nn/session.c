@@ -97,7 +97,7 @@ static void run_release(struct sv_nn_job *job)
     sv_free(r->inputs.data);
     sv_free(r->wanted.data);
     sv_nn_model_unref(r->model);
-    sv_nn_unref(r->nn);
+    sv_nn_drop(r->nn);
     pthread_mutex_destroy(&r->lock);
     sv_free(r);
 }
@@ -550,7 +550,7 @@ static own struct sv_nn_session *session_new(struct sv_nn_state *s, struct sv_nn
     }
     sv_nn_job_init(&r->job, run_run, run_cancel, run_release);
     pthread_mutex_init(&r->lock, NULL);
-    r->nn = sv_nn_ref(s->nn);
+    r->nn = sv_nn_keep(s->nn);
     r->model = sv_nn_model_ref(m);
     session->run = r;
     return session;

@@ -161,6 +161,76 @@ static void nothing_left(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child at all */
 }
 
+/* A process of ours: where it may write, to `ret`; false: there is none. */
+static bool child_folder(char *ret, size_t size)
+{
+    DIR *d = opendir("/proc");
+    const struct dirent *e;
+    bool found = false;
+
+    assert_non_null(d);
+    while (!found && (e = readdir(d))) {
+        char path[300], text[4096];
+        long parent = 0;
+        size_t n;
+        FILE *f;
+
+        snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+        f = fopen(path, "r");
+        if (!f)
+            continue;
+        found = fscanf(f, "%*d (%*[^)]) %*c %ld", &parent) == 1 && parent == getpid();
+        fclose(f);
+        snprintf(path, sizeof path, "/proc/%s/environ", e->d_name);
+        f = found ? fopen(path, "r") : NULL;
+        if (!f)
+            continue;
+        n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+        text[n] = '\0';
+        found = n > 7 && strncmp(text, "TMPDIR=", 7) == 0;
+        snprintf(ret, size, "%s", text + 7);
+    }
+    closedir(d);
+    return found;
+}
+
+/* Whoever ends after a deadline ends at once, and does not leave to others what is to be done:
+ * `ssvm run` exits. */
+static void tidied(void **state)
+{
+    static const char *const words[] = {"load-sleep=100000", "sleep=100000 stubborn"};
+    unsigned before = count_fds();
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(words); i++) {
+        struct sv_nn *nn = isolated();
+        const char *name = i == 0 ? "create_session" : "run_session";
+        uint64_t args[2] = {AT_MODEL, 0}, ret;
+        char folder[4096] = "/";
+        struct guest g;
+
+        guest_open(&g, &sv_host_tensorflow, nn);
+        args[1] = put_model(&g, words[i]);
+        if (i == 1) {
+            args[0] = open_session(&g, words[i]);
+            give_input(&g, args[0], "input", 8);
+            want(&g, args[0], "output");
+        }
+        assert_true(i == 0 || child_folder(folder, sizeof folder));
+        g.store.thread.deadline_ns = sv_clock_ns() + 50000000;
+        assert_int_equal(guest_call_wide(&g, name, args, i == 0 ? 2 : 1, &ret), SV_ETRAP);
+        for (int k = 0; i == 0 && !child_folder(folder, sizeof folder) && k < 60000; k++)
+            usleep(1000); /* it goes on alone */
+        guest_close(&g);
+        sv_nn_unref(nn);
+        assert_int_equal(access(folder, F_OK), -1);
+        for (int k = 0; count_fds() != before && k < 60000; k++)
+            usleep(1000);
+        assert_int_equal(count_fds(), before);
+    }
+}
+
 static void absent(void **state)
 {
     static const struct sv_nn_choice gone[] = {{"fake", "/absent/libfake.so"}};
@@ -190,7 +260,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_results), cmocka_unit_test(crashes),      cmocka_unit_test(confined),
-        cmocka_unit_test(killed),       cmocka_unit_test(nothing_left), cmocka_unit_test(absent),
+        cmocka_unit_test(killed),       cmocka_unit_test(nothing_left), cmocka_unit_test(tidied),
+        cmocka_unit_test(absent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
