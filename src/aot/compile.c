@@ -18,7 +18,7 @@
 #include "runtime/image.h"
 
 /* Bytes of bodies in a partition, about; a partition holds at least one function. */
-#define PARTITION_BYTES 24000u
+#define PARTITION_BYTES 12000u
 #define PARTITION_GLUE 500u
 /* What a partition in a process of its own may use: CPU time, with bytes of bodies for each second
  * more (a second is enough for 20 KB of what compilers make), and address space. */
@@ -69,12 +69,16 @@ static const struct level {
 static void init_llvm(void)
 {
     /* LLVM's own default for -O3, lost when passes are named. */
-    /* Code of two places that became one would have no place in backtraces. Of the two
-     * LiveDebugValues the old one ends at once where there are no variables. Functions begin at
-     * multiples of 32 bytes, so that what a short one costs does not hang on those before it. */
-    static const char *const args[] = {"ssvm", "-unroll-threshold=300", "-enable-tail-merge=false",
+    /* Code of two places that became one would have no place in backtraces: no tails, no stores
+     * that are merged (and with them the loads of what they store). Of the two LiveDebugValues the
+     * old one ends at once where there are no variables. Functions begin at multiples of 32 bytes,
+     * so that what a short one costs does not hang on those before it. */
+    static const char *const args[] = {"ssvm",
+                                       "-unroll-threshold=300",
+                                       "-enable-tail-merge=false",
                                        "-experimental-debug-variable-locations=false",
-                                       "-align-all-functions=5"};
+                                       "-align-all-functions=5",
+                                       "-combiner-store-merging=false"};
 
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -418,16 +422,29 @@ static int make_part(struct sv_err *err, void *arg, uint32_t index, const uint8_
                      size_t *ret_len)
 {
     struct job *j = arg;
-    int r;
+    LLVMTargetMachineRef tm;
+    int level = j->opts->opt_level, r;
 
-    /* This process has nothing else to do. */
     j->err = err;
-    if (j->parts[index].effort != SV_AOT_ALL && j->opts->opt_level > 1)
+    if (j->parts[index].effort != SV_AOT_ALL && level > 1)
         j->opts->opt_level = 1;
-    r = compile_partition(j, target_machine(j), index);
+    tm = target_machine(j);
+    r = compile_partition(j, tm, index);
+    LLVMDisposeTargetMachine(tm);
+    j->opts->opt_level = level;
     *ret = j->parts[index].object;
     *ret_len = j->parts[index].len;
     return r;
+}
+
+static void forget_part(void *arg, uint32_t index)
+{
+    struct partition *p = &((struct job *)arg)->parts[index];
+
+    if (p->buffer)
+        LLVMDisposeMemoryBuffer(p->buffer);
+    p->buffer = NULL;
+    p->object = NULL;
 }
 
 static bool part_made(void *arg, uint32_t index, own uint8_t *bytes, size_t len)
@@ -460,6 +477,7 @@ static int run_processes(struct job *j)
                            .arg = j,
                            .seconds = part_seconds,
                            .make = make_part,
+                           .forget = forget_part,
                            .made = part_made,
                            .lost = part_lost};
 

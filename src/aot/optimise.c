@@ -13,20 +13,19 @@
 /* Drops checks that earlier ones make needless. */
 #define CHECKS "constraint-elimination,"
 #define SIMPLIFY(checks)                                                                           \
-    "sroa<modify-cfg>,early-cse<memssa>,jump-threading,correlated-propagation,"                    \
+    "sroa<modify-cfg>,early-cse,jump-threading,correlated-propagation,"                            \
     "simplifycfg<bonus-inst-threshold=1;no-forward-switch-cond;switch-range-to-icmp;"              \
     "no-switch-to-lookup;keep-loops>,instcombine<no-verify-fixpoint>,reassociate," checks          \
     "loop-mssa(loop-instsimplify,loop-simplifycfg,licm,loop-rotate,licm,"                          \
-    "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,instcombine<no-verify-fixpoint>,adce"
+    "simple-loop-unswitch<nontrivial;trivial>),simplifycfg,adce"
 /* Looks at the size of loops. */
 #define UNROLL "loop(indvars,loop-deletion,loop-unroll-full)"
 #define SIMPLIFY_MORE                                                                              \
-    "sroa<modify-cfg>,gvn,sccp,bdce,instcombine<no-verify-fixpoint>,adce,loop-mssa(licm),"         \
-    "simplifycfg,instcombine<no-verify-fixpoint>"
+    "sroa<modify-cfg>,gvn,sccp,instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg"
 #define VECTORISE "loop(loop-rotate,loop-deletion),loop-vectorize"
 #define FINISH                                                                                     \
-    "instcombine<no-verify-fixpoint>,simplifycfg<forward-switch-cond;"                             \
-    "switch-range-to-icmp;switch-to-lookup;no-keep-loops>,slp-vectorizer,vector-combine,"          \
+    "simplifycfg<forward-switch-cond;switch-range-to-icmp;switch-to-lookup;no-keep-loops>,"        \
+    "slp-vectorizer,vector-combine,"                                                               \
     "loop-unroll,sroa<preserve-cfg>,instcombine<no-verify-fixpoint>,loop-mssa(licm),"              \
     "loop-sink,instsimplify,div-rem-pairs,simplifycfg"
 

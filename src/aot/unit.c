@@ -127,11 +127,20 @@ void lower_call_stays(struct lower_unit *u, LLVMValueRef call)
                              LLVMCreateEnumAttribute(u->ctx, id, 0));
 }
 
-static bool used_once(LLVMValueRef v)
+/* May code generation take the load into the one instruction that uses it? Not into one that only
+ * hands the value on, nor, unless it widens or narrows it, into one of another block. */
+static bool may_fold(LLVMValueRef load)
 {
-    LLVMUseRef use = LLVMGetFirstUse(v);
+    LLVMUseRef use = LLVMGetFirstUse(load);
+    LLVMValueRef user;
 
-    return use && !LLVMGetNextUse(use);
+    if (!use || LLVMGetNextUse(use))
+        return false;
+    user = LLVMGetUser(use);
+    if (LLVMIsAPHINode(user) || LLVMIsAReturnInst(user) || LLVMIsAStoreInst(user))
+        return false;
+    return LLVMGetInstructionParent(user) == LLVMGetInstructionParent(load) ||
+           LLVMIsACastInst(user);
 }
 
 #define PIN "llvm.fake.use"
@@ -180,7 +189,7 @@ void lower_unit_pin_loads(struct lower_unit *u)
 {
     if (u->cc == TAILCC && strncmp(u->am->triple, "x86_64", 6) == 0)
         settle_tail_calls(u);
-    pin_loads(u, used_once);
+    pin_loads(u, may_fold);
 }
 
 static bool may_vanish(LLVMValueRef load)

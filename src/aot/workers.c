@@ -1,8 +1,13 @@
-/* Processes that make the parts, and the one that waits for them. */
+/* Processes that make the parts, and the one that waits for them. A process makes part after part,
+ * as long as all goes well: what LLVM sets up at its first use, and the pages of its heap, are a
+ * twentieth of the time of parts that have a process each. A part that ends a process which made
+ * others before is tried once more in a new one, so that what comes of it hangs on nothing else. */
 #include "aot/workers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,15 +23,24 @@
 #define JOBS_MAX 64
 /* LLVM recurses over deep expressions. */
 #define STACK_BYTES ((size_t)64 << 20)
-/* Beyond the limit of CPU time, until the kernel kills. */
-#define GRACE_SECONDS 5
+/* The heap of a process grows by so much, and does not shrink. */
+#define HEAP_STEP (8 << 20)
+#define HEAP_LARGE (32 << 20) /* a mapping of its own */
 #define PART_BYTES_MAX ((size_t)1 << 31)
 #define LOST 1 /* and to be tried with less */
+#define NO_PART UINT32_MAX
+
+/* What a process says of a part; then come the part's bytes. */
+struct reply {
+    struct sv_err err;
+    uint64_t len;
+};
 
 struct worker {
-    pid_t pid; /* 0: none */
-    int fd;    /* an error, and if that has no code the part's bytes */
-    uint32_t part;
+    pid_t pid;             /* 0: none */
+    int parts[2], replies; /* pipes: numbers of parts to it, and what it makes of them */
+    uint32_t part;         /* NO_PART: it waits for one */
+    bool used;             /* has made others */
     struct sv_buf got;
 };
 
@@ -43,51 +57,65 @@ struct pool {
 
 struct making {
     const struct sv_workers *w;
-    struct sv_err err;
-    uint32_t part;
-    const uint8_t *bytes;
-    size_t len;
+    int parts, replies;
+    struct rlimit time; /* that it was started with */
 };
 
-static void *make(void *arg)
-{
-    struct making *m = arg;
-
-    m->w->make(&m->err, m->w->arg, m->part, &m->bytes, &m->len);
-    return NULL;
-}
-
 /* No limit is made wider. */
-static void limit(int resource, uint64_t soft, uint64_t hard)
+static void limit(int resource, uint64_t most)
 {
     struct rlimit l;
 
     if (getrlimit(resource, &l) < 0)
         return;
-    l.rlim_cur = l.rlim_cur < soft ? l.rlim_cur : soft;
-    l.rlim_max = l.rlim_max < hard ? l.rlim_max : hard;
+    l.rlim_cur = l.rlim_cur < most ? l.rlim_cur : most;
+    l.rlim_max = l.rlim_max < most ? l.rlim_max : most;
     setrlimit(resource, &l);
 }
 
-static void confine(const struct sv_workers *w, uint32_t part, pid_t parent)
+/* CPU time until the end of the next part. The limit is the soft one: it moves from part to part,
+ * and its signal kills. */
+static void limit_time(const struct making *m, uint32_t part)
 {
-    uint64_t seconds = w->seconds(w->arg, part);
+    struct rlimit l = m->time;
+    struct rusage use;
+    uint64_t most;
+
+    getrusage(RUSAGE_SELF, &use);
+    most = (uint64_t)use.ru_utime.tv_sec + (uint64_t)use.ru_stime.tv_sec + 2 +
+           m->w->seconds(m->w->arg, part);
+    l.rlim_cur = l.rlim_cur < most ? l.rlim_cur : most;
+    setrlimit(RLIMIT_CPU, &l);
+}
+
+static void confine(const struct sv_workers *w, pid_t parent)
+{
+    static const int fatal[] = {SIGXCPU, SIGABRT, SIGSEGV, SIGBUS};
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    sigset_t set;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    limit(RLIMIT_CPU, seconds, seconds + GRACE_SECONDS);
-    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_CORE, 0);
 #ifndef SSVM_SANITIZED /* they want address space */
-    limit(RLIMIT_AS, w->memory, w->memory);
+    limit(RLIMIT_AS, w->memory);
+#else
+    (void)w;
 #endif
     /* A limit of time that is reached, an abort: not the business of handlers that were set. */
-    signal(SIGXCPU, SIG_DFL);
-    signal(SIGABRT, SIG_DFL);
-    signal(SIGSEGV, SIG_DFL);
-    signal(SIGBUS, SIG_DFL);
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
+        signal(fatal[i], SIG_DFL);
+        sigaddset(&set, fatal[i]);
+    }
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
     dup2(null, STDERR_FILENO); /* LLVM's last words */
+    /* One thread works, and what a part frees the next one takes. */
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, HEAP_LARGE);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_TOP_PAD, HEAP_STEP);
 }
 
 static bool send_all(int fd, const void *bytes, size_t len)
@@ -95,49 +123,110 @@ static bool send_all(int fd, const void *bytes, size_t len)
     return sv_write_all(fd, bytes, len) == len;
 }
 
-static void work(const struct sv_workers *w, uint32_t part, int fd, pid_t parent)
-    __attribute__((noreturn));
-static void work(const struct sv_workers *w, uint32_t part, int fd, pid_t parent)
+/* NO_PART: nobody wants more. */
+static uint32_t next_part(int fd)
 {
-    struct making m = {.w = w, .part = part};
+    uint32_t part;
+    ssize_t n;
+
+    do
+        n = read(fd, &part, sizeof part);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof part ? part : NO_PART;
+}
+
+static void *make(void *arg)
+{
+    const struct making *m = arg;
+    uint32_t part;
+    bool ok = true;
+
+    while (ok && (part = next_part(m->parts)) != NO_PART) {
+        struct reply reply = {0};
+        const uint8_t *bytes = NULL;
+        size_t len = 0;
+
+        limit_time(m, part);
+        if (m->w->make(&reply.err, m->w->arg, part, &bytes, &len) == 0)
+            reply.len = len;
+        ok = send_all(m->replies, &reply, sizeof reply) && send_all(m->replies, bytes, reply.len);
+        m->w->forget(m->w->arg, part);
+    }
+    return NULL;
+}
+
+/* The stack of a process's first thread grows to what the limit is then. With one thread malloc
+ * takes no locks. */
+static bool grow_stack(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_STACK, &l) < 0)
+        return false;
+    l.rlim_cur = l.rlim_cur > STACK_BYTES ? l.rlim_cur : STACK_BYTES;
+    return setrlimit(RLIMIT_STACK, &l) == 0;
+}
+
+static void work(const struct sv_workers *w, int parts, int replies, pid_t parent)
+    __attribute__((noreturn));
+static void work(const struct sv_workers *w, int parts, int replies, pid_t parent)
+{
+    struct making m = {.w = w, .parts = parts, .replies = replies};
     pthread_attr_t attr;
     pthread_t thread;
 
-    confine(w, part, parent);
+    confine(w, parent);
+    getrlimit(RLIMIT_CPU, &m.time);
+    if (grow_stack()) {
+        make(&m);
+        _exit(1);
+    }
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     if (pthread_create(&thread, &attr, make, &m) == 0)
         pthread_join(thread, NULL);
-    else
-        sv_fail_nomem(&m.err, "the compiler");
-    if (m.err.code)
-        m.len = 0;
-    _exit(send_all(fd, &m.err, sizeof m.err) && send_all(fd, m.bytes, m.len) ? 0 : 1);
+    _exit(1);
 }
 
 /* ---- In the process that waits ---- */
 
-static int start(struct pool *p, struct worker *w, uint32_t part)
+/* Pipes to it and from it. */
+static bool open_pipes(int to[2], int from[2])
+{
+    if (pipe2(to, O_CLOEXEC) < 0)
+        return false;
+    if (pipe2(from, O_CLOEXEC) == 0)
+        return true;
+    close(to[0]);
+    close(to[1]);
+    return false;
+}
+
+static int start(struct pool *p, struct worker *w)
 {
     pid_t parent = getpid();
-    int fds[2];
+    int to[2], from[2];
 
-    if (pipe2(fds, O_CLOEXEC) < 0)
+    if (!open_pipes(to, from))
         return sv_fail(p->err, SV_EIO, SV_NO_OFFSET, "cannot start a compiler: %s",
                        strerror(errno));
     w->pid = fork();
     if (w->pid == 0)
-        work(p->w, part, fds[1], parent);
-    close(fds[1]);
+        work(p->w, to[0], from[1], parent);
+    close(from[1]);
     if (w->pid < 0) {
         w->pid = 0;
-        close(fds[0]);
+        close(from[0]);
+        close(to[0]);
+        close(to[1]);
         return sv_fail(p->err, SV_EIO, SV_NO_OFFSET, "cannot start a compiler: %s",
                        strerror(errno));
     }
-    w->fd = fds[0];
-    w->part = part;
-    sv_buf_init(&w->got, PART_BYTES_MAX);
+    /* Both ends: writing to a process that has ended would be a signal. */
+    memcpy(w->parts, to, sizeof to);
+    w->replies = from[0];
+    w->part = NO_PART;
+    w->used = false;
     return 0;
 }
 
@@ -149,9 +238,31 @@ static int stop(struct worker *w, bool force)
         kill(w->pid, SIGKILL);
     while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    close(w->fd);
+    close(w->parts[0]);
+    close(w->parts[1]);
+    close(w->replies);
+    sv_buf_release(&w->got);
     w->pid = 0;
     return status;
+}
+
+static int give(struct pool *p, struct worker *w, uint32_t part)
+{
+    if (sv_write_all(w->parts[1], &part, sizeof part) != sizeof part)
+        return sv_fail(p->err, SV_EIO, SV_NO_OFFSET, "cannot reach a process of the compiler: %s",
+                       strerror(errno));
+    w->part = part;
+    sv_buf_init(&w->got, PART_BYTES_MAX);
+    return 0;
+}
+
+/* The part in a process that has made nothing else. */
+static int again(struct pool *p, struct worker *w)
+{
+    uint32_t part = w->part;
+    int r = start(p, w);
+
+    return r < 0 ? r : give(p, w, part);
 }
 
 /* A signal that was sent to it rather than earned. */
@@ -162,67 +273,80 @@ static bool was_told(int status)
     return sig == SIGKILL || sig == SIGTERM || sig == SIGINT || sig == SIGHUP || sig == SIGQUIT;
 }
 
-/* What it has sent is its part? 1; 0: it came to a bad end; or its error. */
-static int judge(struct pool *p, const struct worker *w, int status)
+/* It has ended with a part in hand, or (status 0) had no memory for it. */
+static int lose(struct pool *p, struct worker *w, int status)
 {
-    struct sv_err theirs;
-
     if (was_told(status))
         return sv_fail(p->err, SV_EINTERNAL, SV_NO_OFFSET, "a process of the compiler was killed");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && w->got.len >= sizeof theirs) {
-        memcpy(&theirs, w->got.data, sizeof theirs);
-        if (theirs.code == 0)
-            return 1;
-        if (theirs.code != SV_ENOMEM)
-            return sv_fail(p->err, theirs.code, theirs.has_offset ? theirs.offset : SV_NO_OFFSET,
-                           "%s", theirs.text);
-    }
+    if (w->used)
+        return again(p, w);
     if (p->confined && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU))
         return sv_fail(p->err, SV_ENOMEM, SV_NO_OFFSET,
                        "out of memory for the compiler: this process may have less than %llu MiB "
                        "of address space",
                        (unsigned long long)(p->w->memory >> 20));
-    return 0;
+    if (!p->w->lost(p->w->arg, w->part))
+        return sv_fail(p->err, SV_ENOMEM, SV_NO_OFFSET, "the compiler ran out of memory or time");
+    return again(p, w);
 }
 
-static int take(struct pool *p, struct worker *w)
+static int take(struct pool *p, struct worker *w, const struct reply *reply)
 {
-    size_t len = w->got.len - sizeof(struct sv_err);
-    uint8_t *bytes = sv_alloc(len + 1);
+    uint8_t *bytes = sv_alloc(reply->len + 1);
 
     if (!bytes)
         return sv_fail_nomem(p->err, "an object");
-    memcpy(bytes, w->got.data + sizeof(struct sv_err), len);
-    if (!p->w->made(p->w->arg, w->part, bytes, len))
+    memcpy(bytes, w->got.data + sizeof *reply, reply->len);
+    sv_buf_release(&w->got);
+    if (!p->w->made(p->w->arg, w->part, bytes, reply->len))
         return sv_fail(p->err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled");
+    w->part = NO_PART;
+    w->used = true;
     return 0;
 }
 
-/* It has closed its end. */
-static int finish(struct pool *p, struct worker *w)
+/* The whole of a reply? */
+static int look(struct pool *p, struct worker *w)
 {
-    int r = judge(p, w, stop(w, false));
+    struct reply reply;
 
-    if (r > 0)
-        r = take(p, w);
-    else if (r == 0)
-        r = p->w->lost(p->w->arg, w->part) ? LOST
-                                           : sv_fail(p->err, SV_ENOMEM, SV_NO_OFFSET,
-                                                     "the compiler ran out of memory or time");
-    sv_buf_release(&w->got);
-    return r == LOST ? start(p, w, w->part) : r;
+    if (w->got.len < sizeof reply)
+        return 0;
+    memcpy(&reply, w->got.data, sizeof reply);
+    if (reply.err.code == SV_ENOMEM) {
+        stop(w, true);
+        return lose(p, w, 0);
+    }
+    if (reply.err.code)
+        return sv_fail(p->err, reply.err.code,
+                       reply.err.has_offset ? reply.err.offset : SV_NO_OFFSET, "%s",
+                       reply.err.text);
+    return w->got.len - sizeof reply < reply.len ? 0 : take(p, w, &reply);
 }
 
 static int receive(struct pool *p, struct worker *w)
 {
     uint8_t bytes[65536];
-    ssize_t n = read(w->fd, bytes, sizeof bytes);
+    ssize_t n = read(w->replies, bytes, sizeof bytes);
 
     if (n < 0 && errno == EINTR)
         return 0;
-    if (n > 0 && !sv_buf_append(&w->got, bytes, (size_t)n))
-        return sv_fail_nomem(p->err, "an object");
-    return n > 0 ? 0 : finish(p, w);
+    if (n <= 0)
+        return lose(p, w, stop(w, false));
+    return sv_buf_append(&w->got, bytes, (size_t)n) ? look(p, w)
+                                                    : sv_fail_nomem(p->err, "an object");
+}
+
+/* Its next part, if there is one. */
+static int feed(struct pool *p, struct worker *w)
+{
+    int r = 0;
+
+    if ((w->pid && w->part != NO_PART) || p->next == p->w->nparts)
+        return 0;
+    if (!w->pid)
+        r = start(p, w);
+    return r < 0 ? r : give(p, w, p->next++);
 }
 
 /* One turn: start what may start, wait until something comes. 1: all is done. */
@@ -236,11 +360,10 @@ static int turn(struct pool *p)
     for (unsigned i = 0; i < p->jobs && r == 0; i++) {
         struct worker *w = &p->workers[i];
 
-        if (!w->pid && p->next < p->w->nparts)
-            r = start(p, w, p->next++);
-        if (w->pid) {
+        r = feed(p, w);
+        if (w->pid && w->part != NO_PART) {
             of[n] = w;
-            fds[n++] = (struct pollfd){.fd = w->fd, .events = POLLIN};
+            fds[n++] = (struct pollfd){.fd = w->replies, .events = POLLIN};
         }
     }
     if (r < 0 || n == 0)
@@ -265,10 +388,8 @@ int sv_workers_run(struct sv_err *err, const struct sv_workers *w)
         r = turn(&p);
     while (r == 0);
     for (unsigned i = 0; i < p.jobs; i++) {
-        if (p.workers[i].pid) {
+        if (p.workers[i].pid)
             stop(&p.workers[i], true);
-            sv_buf_release(&p.workers[i].got);
-        }
     }
     return r < 0 ? r : 0;
 }

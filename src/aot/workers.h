@@ -1,5 +1,5 @@
-/* Parts of a work in processes of their own: when one ends its process (LLVM aborts where it gets
- * no memory) or does not come to its end, the others are not lost. */
+/* Parts of a work in processes apart: when one ends its process (LLVM aborts where it gets no
+ * memory) or does not come to its end, the others are not lost. */
 #ifndef SV_AOT_WORKERS_H
 #define SV_AOT_WORKERS_H
 
@@ -17,11 +17,12 @@ struct sv_workers {
     void *arg;
     /* Seconds of CPU time that a part may have. */
     uint64_t (*seconds)(void *arg, uint32_t part);
-    /* In the part's process: *ret is borrowed until it ends. */
+    /* In a process that makes several, one after the other, and `forget` when they are sent. */
     int (*make)(struct sv_err *err, void *arg, uint32_t part, const uint8_t **ret, size_t *ret_len);
+    void (*forget)(void *arg, uint32_t part);
     /* It was made; false: stop (SV_EINTERNAL "cancelled"). */
     bool (*made)(void *arg, uint32_t part, own uint8_t *bytes, size_t len);
-    /* Its process ended before. False: there is nothing less to try. */
+    /* A process that had made nothing else ended before it. False: there is nothing less to try. */
     bool (*lost)(void *arg, uint32_t part);
 };
 

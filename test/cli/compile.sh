@@ -79,14 +79,14 @@ check "which runs here, not natively" 0 "$want"$'\n' "" "$SSVM" --tier interp --
 check "or compiled here" 0 "$want"$'\n' "no cache folder" "$SSVM" --tier aot --cache none --invoke loop foreign.wasm $n
 
 # Where memory is short LLVM aborts, or cannot be loaded: one message and the status of an error; nothing half made.
-for kib in 100000 200000 300000; do
+for kib in 100000 200000 215000; do
     check "with $kib KiB of address space" 1 "" "ssvm: '$wasm': " bash -c "ulimit -v $kib; '$SSVM' compile --cache '$cache' '$wasm' -o short.wasm"
     expect "one line ($kib KiB)" 1 "$(wc -l <stderr.txt)"
     expect "nothing is left ($kib KiB)" "" "$(ls short.wasm* 2>/dev/null)"
 done
 
 # Likewise before it runs, whatever the limit: natively, or one message.
-for kib in 60000 250000 280000 300000 310000 320000 340000 420000 600000; do
+for kib in 60000 210000 225000 250000 280000 300000 310000 320000 340000 420000 600000; do
     for folder in none "$PWD/narrow"; do
         (
             ulimit -v $kib
