@@ -19,7 +19,7 @@ if [ -n "$WASM2C_RUNTIME" ] && { [[ $* != *--sections* ]] || [[ $* == *compiled*
     make -s -k "$jobs" -C bench/guest wasm2c OUT="$guests" WASM2C_RUNTIME="$WASM2C_RUNTIME" WASM2C_FLAGS="-I$wabt/include" ||
         echo "bench: wasm2c is left out of what it could not be built for" >&2
 fi
-for program in instantiate interrupt hostcall; do # an empty request in process; how late an interruption comes; what a call of the host costs
+for program in instantiate interrupt call-host; do # an empty request in process; how late an interruption comes; what a call of the host costs
     if [ ! "$guests/$program" -nt "$build/libssvm.a" ] || [ ! "$guests/$program" -nt "bench/$program.c" ]; then
         ${CC:-clang-22} -O2 -D_GNU_SOURCE -DSSVM_STATIC -Iinclude "bench/$program.c" "$build/libssvm.a" -o "$guests/$program" -lm -lpthread
     fi

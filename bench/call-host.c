@@ -1,7 +1,7 @@
 /* What a call of the host costs: an empty host function called from a guest, against an empty C
  * function called through a pointer, in ns of CPU time, alternating in one run. Not a test.
  *
- *   hostcall [interp|aot]...   none: both
+ *   call-host [interp|aot]...   none: both
  *
  * Two functions of the host: `module` is one of a host module's table (ssvm_meter.memory_limit,
  * which loads a number), `embedder` one of nothing that was defined with ssvm_linker_define_func.
@@ -20,7 +20,7 @@ static void check(ssvm_error *error)
 {
     if (!error)
         return;
-    fprintf(stderr, "hostcall: %s\n", ssvm_error_message(error));
+    fprintf(stderr, "call-host: %s\n", ssvm_error_message(error));
     exit(1);
 }
 
