@@ -78,7 +78,9 @@ static void init_llvm(void)
                                        "-enable-tail-merge=false",
                                        "-experimental-debug-variable-locations=false",
                                        "-align-all-functions=5",
-                                       "-combiner-store-merging=false"};
+                                       "-combiner-store-merging=false",
+                                       "-disable-copyprop",
+                                       "-disable-constant-hoisting"};
 
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
