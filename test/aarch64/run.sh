@@ -64,6 +64,7 @@ for name in loop nested calls; do same "$name" --invoke $name tier.wasm 100000; 
 same deep --invoke deep tier.wasm 300 1000
 for arg in 0 8 200; do same "swing $arg" --invoke swing tails.wasm $arg; done
 same "swing back" --invoke swing_back tails.wasm 7
+for name in host host_exit; do same "tail calls: $name" --invoke $name tails.wasm; done
 # Statistics count gas, which is a form of code of its own.
 for name in traps tails; do
     "$SSVM" compile --target aarch64 --cpu generic --cache "$work/cache" --metered "$work/here/$name.wasm" -o "$work/there/metered-$name.wasm"

@@ -1,9 +1,20 @@
-;; Tail calls between functions with few arguments and with more than registers hold, through each kind of call.
+;; Tail calls between functions with few arguments and with more than registers hold, and of the host's, through each kind of call.
 (module
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
   (type $few (func (param i32) (result i32)))
   (type $many (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 f64) (result i32)))
-  (table 2 2 funcref)
-  (elem (i32.const 0) $few $many)
+  (type $random (func (param i32 i32) (result i32)))
+  (table 3 3 funcref)
+  (elem (i32.const 0) $few $many $random)
+  (func $host_open (result i32) (return_call $open (i32.const 99) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 0) (i64.const 0) (i64.const 0)
+      (i32.const 0) (i32.const 8)))
+  (func $host_random (result i32) (return_call_indirect (type $random) (i32.const 0) (i32.const 4) (i32.const 2)))
+  (func (export "host") (result i32) (i32.add (i32.mul (call $host_open) (i32.const 100)) (call $host_random)))
+  (func $host_exit (return_call $exit (i32.const 7)))
+  (func (export "host_exit") (call $host_exit))
   (func $few (param i32) (result i32)
     (return_call $many (local.get 0) (i32.const 2) (i32.const 3) (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8)
       (i32.mul (local.get 0) (i32.const 9)) (i64.const 10) (f64.const 11)))
