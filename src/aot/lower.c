@@ -23,10 +23,31 @@ LLVMTypeRef lower_type(const struct lower_unit *u, sv_valtype t)
     }
 }
 
+bool lower_is_padded(const struct lower_unit *u, const struct sv_type *type)
+{
+    unsigned ints = type->func.nresults > 1 ? 3 : 2, others = 0, bytes = 0;
+    bool vector = false;
+
+    if (!u->am->tail_calls || strncmp(u->am->triple, "x86_64", 6) != 0)
+        return false;
+    for (uint32_t i = 0; i < type->func.nparams; i++) {
+        enum sv_valkind kind = sv_valtype_kind(type->func.params[i]);
+        bool is_vector = kind == SV_VAL_V128;
+
+        if (is_vector || kind == SV_VAL_F32 || kind == SV_VAL_F64 ? others++ < 8 : ints++ < 6)
+            continue;
+        if (is_vector)
+            bytes = (bytes + 15) & ~15u;
+        bytes += is_vector ? 16 : 8;
+        vector |= is_vector;
+    }
+    return vector && bytes % 16 != 0;
+}
+
 LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *type)
 {
     uint32_t n = type->func.nparams, at = 0;
-    LLVMTypeRef *params = sv_alloc_array(n + 4, sizeof *params), ret = u->t.voidt, f;
+    LLVMTypeRef *params = sv_alloc_array(n + 5, sizeof *params), ret = u->t.voidt, f;
 
     if (!params)
         return NULL;
@@ -38,6 +59,8 @@ LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *ty
         ret = lower_type(u, type->func.results[0]);
     for (uint32_t i = 0; i < n; i++)
         params[at++] = lower_type(u, type->func.params[i]);
+    if (lower_is_padded(u, type))
+        params[at++] = u->t.f64;
     if (u->gas)
         params[at++] = u->t.ptr;
     f = LLVMFunctionType(ret, params, at, false);

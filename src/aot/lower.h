@@ -186,6 +186,10 @@ void lower_call_stays(struct lower_unit *u, LLVMValueRef call);
 int lower_function(struct sv_err *err, struct lower_unit *u, uint32_t index);
 /* One result as a phi, call or load: its LLVM type. */
 LLVMTypeRef lower_type(const struct lower_unit *u, sv_valtype t);
+/* Has it an f64 behind its parameters, of no value? Where a vector is among the arguments on the
+ * stack, LLVM 22 for x86 rounds their bytes up to 16 at calls of tailcc functions, but not when it
+ * lets the callee pop them. With one more, which lies there too, both numbers are the same. */
+bool lower_is_padded(const struct lower_unit *u, const struct sv_type *type);
 LLVMTypeRef lower_func_type(const struct lower_unit *u, const struct sv_type *type);
 LLVMValueRef lower_func_decl(struct lower_unit *u, uint32_t index);
 /* Call native code of this type with all its arguments, the hidden ones first, that of the counter

@@ -16,7 +16,7 @@ struct args {
 static bool pop_args(struct lower *l, const struct sv_type *type, bool tail, struct args *ret)
 {
     uint32_t n = type->func.nparams;
-    LLVMValueRef *v = sv_alloc_array(n + 5, sizeof *v);
+    LLVMValueRef *v = sv_alloc_array(n + 6, sizeof *v);
 
     if (!v) {
         l->nomem = true;
@@ -32,6 +32,8 @@ static bool pop_args(struct lower *l, const struct sv_type *type, bool tail, str
     ret->n = ret->hidden + n;
     for (uint32_t i = n; i-- > 0;)
         v[ret->hidden + i] = lower_pop(l);
+    if (lower_is_padded(l->u, type))
+        v[ret->n++] = LLVMGetUndef(l->t->f64);
     if (l->u->gas)
         v[ret->n++] = l->gas_ref;
     return true;

@@ -348,7 +348,7 @@ void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const ch
     struct lower l = lower_unit_plain(u, fn);
     uint32_t n = 0, at = 0;
 
-    args = sv_alloc_array(type->func.nparams + 4, sizeof *args);
+    args = sv_alloc_array(type->func.nparams + 5, sizeof *args);
     if (!args)
         return;
     l.metered = u->gas != NULL;
@@ -362,6 +362,8 @@ void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const ch
         args[n++] = lower_slot_read(&l, slots, at, type->func.params[i]);
         at += sv_valtype_slots(type->func.params[i]);
     }
+    if (lower_is_padded(u, type))
+        args[n++] = LLVMGetUndef(u->t.f64);
     if (u->gas)
         args[n++] = l.gas_ref;
     if (l.metered)

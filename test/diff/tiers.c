@@ -1,7 +1,7 @@
 /* diff-tiers: modules run in the interpreter and in native code, in every form; what they return,
  * what they leave in memories, globals and tables, gas, traps with their backtraces and exceptions
  * must be the same, to the byte. Modules come from standard input (length, bytes), or are made here
- * (tiers_make.c). */
+ * (tiers_make.c and others). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@ static const char usage[] =
     "  --traps N     N modules of traps, each under some frames\n"
     "  --loops N     N modules of counted loops\n"
     "  --endless N   N modules of loops without an end: a deadline, then limits of gas\n"
+    "  --tails N     N modules of functions that replace each other, of any signatures\n"
     "  --seed N      other modules, other arguments (default 1)\n"
     "  --form N      one form: 1 deterministic, 2 checked, 4 collecting always, 8 metered (a sum)\n"
     "  --optimise N  one level of optimisation\n"
@@ -222,18 +223,28 @@ static void print_outcome(struct side *s, int r, const struct sv_type *type,
 
 /* ---- Imports: a host that answers, traps, calls back and throws ---- */
 
+/* Results of the host. */
+static void fill_results(const struct sv_type *type, uint32_t x, union sv_slot *ret)
+{
+    for (uint32_t i = 0; i < type->func.nresults; i++) {
+        ret[i].i64 = x + i;
+        if (sv_valtype_kind(type->func.results[i]) == SV_VAL_F64)
+            ret[i].f64 = x;
+    }
+}
+
 static int host(struct sv_call *c, const union sv_slot *arg, union sv_slot *ret)
 {
     struct side *s = c->data;
     uint32_t x = arg[0].i32;
-    union sv_slot slots[16] = {arg[0], arg[1], arg[2], arg[3]};
+    union sv_slot slots[64] = {arg[0], arg[1], arg[2], arg[3]};
     struct sv_extern e;
     char name[16];
     int r;
 
     if (x == 77)
         return sv_trap_set(c->th, SV_TRAP_HOST, "the host does not like %u", x);
-    ret->i32 = x * 2654435761u ^ (uint32_t)arg[1].i64;
+    fill_results(c->func->type, x * 2654435761u ^ (uint32_t)arg[1].i64, ret);
     if (x % 8 != 5 || !s->instance || s->calls >= 4)
         return 0;
     s->calls++;
@@ -604,7 +615,7 @@ static void run_made(uint64_t n, struct make_options o)
         choose(&j, i);
         o.quiet = !(j.form & FORM_DETERMINISTIC);
         sv_buf_clear(&b);
-        make_module(&b, j.seed, &o);
+        (o.tails ? make_tails : make_module)(&b, j.seed, &o);
         j.bytes = b.data;
         j.len = b.len;
         compare(&j);
@@ -629,8 +640,23 @@ static void run_input(void)
     }
 }
 
-static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps, uint64_t *loops,
-                         uint64_t *endless, struct make_options *o)
+/* What can be made here, by option. */
+enum kind { MAKE, TRAPS, LOOPS, ENDLESS, TAILS, KINDS };
+static const char *const kind_options[KINDS] = {"--make", "--traps", "--loops", "--endless",
+                                                "--tails"};
+
+static bool read_kind(const char *option, uint64_t n, uint64_t counts[KINDS])
+{
+    for (enum kind k = 0; k < KINDS; k++) {
+        if (strcmp(option, kind_options[k]) == 0) {
+            counts[k] = n;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_options(int argc, char **argv, uint64_t counts[KINDS], struct make_options *o)
 {
     for (int i = 1; i < argc; i++) {
         uint64_t n;
@@ -646,15 +672,7 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
             continue;
         }
         n = strtoull(argv[i + 1], NULL, 0);
-        if (strcmp(argv[i], "--make") == 0)
-            *make = n;
-        else if (strcmp(argv[i], "--traps") == 0)
-            *traps = n;
-        else if (strcmp(argv[i], "--loops") == 0)
-            *loops = n;
-        else if (strcmp(argv[i], "--endless") == 0)
-            *endless = n;
-        else if (strcmp(argv[i], "--seed") == 0)
+        if (strcmp(argv[i], "--seed") == 0)
             run.seed = n;
         else if (strcmp(argv[i], "--form") == 0)
             run.form = (int)n;
@@ -664,40 +682,46 @@ static bool read_options(int argc, char **argv, uint64_t *make, uint64_t *traps,
             o->funcs = (unsigned)n;
         else if (strcmp(argv[i], "--statements") == 0)
             o->statements = (unsigned)n;
-        else
+        else if (!read_kind(argv[i], n, counts))
             return false;
         i++;
     }
     return true;
 }
 
+static void run_kinds(const uint64_t counts[KINDS], const struct make_options *options)
+{
+    uint64_t all = 0;
+
+    for (enum kind k = 0; k < KINDS; k++) {
+        struct make_options o = *options;
+
+        o.traps = k == TRAPS;
+        o.endless = k == ENDLESS;
+        o.loops = k == LOOPS || k == ENDLESS;
+        o.tails = k == TAILS;
+        if (k == ENDLESS)
+            o.statements = 1;
+        run_made(counts[k], o);
+        all += counts[k];
+    }
+    if (!all)
+        run_input();
+}
+
 int main(int argc, char **argv)
 {
     struct make_options o = {.funcs = 24, .statements = 8};
-    uint64_t make = 0, traps = 0, loops = 0, endless = 0;
+    uint64_t counts[KINDS] = {0};
     struct sv_err err = {0};
 
-    if (!read_options(argc, argv, &make, &traps, &loops, &endless, &o)) {
+    if (!read_options(argc, argv, counts, &o)) {
         fputs(usage, stderr);
         return 2;
     }
     if (sv_trap_init_process(&err) < 0 || sv_trap_init_thread(&err) < 0)
         die("traps", &err);
-    if (make)
-        run_made(make, o);
-    o.traps = true;
-    if (traps)
-        run_made(traps, o);
-    o.traps = false;
-    o.loops = true;
-    if (loops)
-        run_made(loops, o);
-    o.endless = true;
-    o.statements = 1;
-    if (endless)
-        run_made(endless, o);
-    if (!make && !traps && !loops && !endless)
-        run_input();
+    run_kinds(counts, &o);
     for (unsigned i = 0; i < TIERS * 8; i++)
         sv_engine_unref(run.engines[i / 8][i % 8]);
     printf("%" PRIu64 " functions, %" PRIu64 " calls in both tiers (%" PRIu64 " traps, %" PRIu64

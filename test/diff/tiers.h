@@ -4,8 +4,8 @@
 
 #include "base/buf.h"
 
-/* Functions "h" "0" ... of type (i32 i64 f32 f64) -> i32; tags "t" "0" of (i32) and "t" "1" of
- * (i64 f64). */
+/* Functions "h" "0" ... whose first arguments are an i32 and an i64 of at least four; tags "t" "0"
+ * of (i32) and "t" "1" of (i64 f64). */
 #define MAKE_IMPORTS 3
 /* Functions that a module made here may still enter: the exported global is filled before each
  * call. */
@@ -17,6 +17,7 @@ struct make_options {
     bool traps;          /* one trap in each body, of every kind in turn */
     bool loops;          /* counted loops only */
     bool endless;        /* loops without an end, in their place */
+    bool tails;          /* functions that replace each other (tiers_tails.c) */
     bool quiet;          /* no float arithmetic: it shows which NaN it made */
 };
 /* Locals of a counted loop, by index; memory 0 has 64-bit addresses. */
@@ -29,6 +30,8 @@ struct make_loop {
 uint64_t make_random(uint64_t *seed);
 /* A valid module of the seed, appended. */
 void make_module(struct sv_buf *, uint64_t seed, const struct make_options *);
+/* One of functions that replace each other, appended (tiers_tails.c). */
+void make_tails(struct sv_buf *, uint64_t seed, const struct make_options *);
 /* A counted loop, appended to a body (tiers_loop.c). */
 void make_loop(struct sv_buf *, uint64_t *seed, const struct make_loop *);
 /* One that no count ends, and no trap. */

@@ -45,6 +45,8 @@ add made
 "$CARGO_TARGET_DIR/release/ssvm-diff" modules "$n" "$seed" |
     "$build/test/diff-tiers" --seed "$seed" --save "$out" >"$out/smith.log" || true
 add smith
+"$build/test/diff-tiers" --tails "$((n / 2 + 2))" --seed "$seed" --save "$out" >"$out/tails.log" || true
+add tails
 "$build/test/diff-tiers" --make "$((n / 4 + 1))" --plain --optimise 1 --form 2 --seed "$seed" --save "$out" >"$out/checked.log" || true
 add checked
 loops="--loops $((n / 2 + 2)) --funcs 12 --statements 4"
