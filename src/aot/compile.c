@@ -72,7 +72,8 @@ static void init_llvm(void)
     /* Code of two places that became one would have no place in backtraces: no tails, no stores
      * that are merged (and with them the loads of what they store). Of the two LiveDebugValues the
      * old one ends at once where there are no variables. Functions begin at multiples of 32 bytes,
-     * so that what a short one costs does not hang on those before it. */
+     * so that what a short one costs does not hang on those before it. The last two find next to
+     * nothing (doc/decisions/012). */
     static const char *const args[] = {"ssvm",
                                        "-unroll-threshold=300",
                                        "-enable-tail-merge=false",

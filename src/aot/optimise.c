@@ -2,6 +2,7 @@
  * beyond a function: the guest's compiler has inlined already, a backtrace shows each frame, and
  * the partition of a module must not change its code. */
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <string.h>
 
 #include "aot/unit.h"
 
@@ -115,22 +116,42 @@ static bool has_floats(LLVMValueRef f)
     return false;
 }
 
-/* The last passes, of which the SLP vectoriser passes over functions that have integers alone: it
- * joins what then is taken apart again (sha256 took a ninth longer), and costs time. */
-static int finish(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+/* For the functions with or without floats: an attribute that some passes go by. */
+static void mark(struct lower_unit *u, bool floats, const char *name)
 {
-    static const char name[] = "noimplicitfloat";
-    unsigned id = LLVMGetEnumAttributeKindForName(name, sizeof name - 1);
-    LLVMAttributeRef scalar = LLVMCreateEnumAttribute(u->ctx, id, 0);
-    int r;
+    unsigned id = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAttributeRef attribute = LLVMCreateEnumAttribute(u->ctx, id, 0);
 
     for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
-        if (!LLVMIsDeclaration(f) && !has_floats(f))
-            LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, scalar);
+        if (!LLVMIsDeclaration(f) && has_floats(f) == floats)
+            LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
     }
-    r = run(err, u, tm, "function(" FINISH ")");
+}
+
+static void unmark(struct lower_unit *u, const char *name)
+{
+    unsigned id = LLVMGetEnumAttributeKindForName(name, strlen(name));
+
     for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f))
         LLVMRemoveEnumAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, id);
+}
+
+/* The last passes. The SLP vectoriser passes over functions that have integers alone: it joins what
+ * then is taken apart again (sha256 took a ninth longer), and costs time. Before it, in functions
+ * with floats, nothing is combined: it finds better what the vectoriser of loops has left. */
+static int finish(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
+{
+    static const char skipped[] = "optnone", scalar[] = "noimplicitfloat";
+    int r;
+
+    mark(u, true, skipped);
+    r = run(err, u, tm, "function(instcombine<no-verify-fixpoint>)");
+    unmark(u, skipped);
+    if (r < 0)
+        return r;
+    mark(u, false, scalar);
+    r = run(err, u, tm, "function(" FINISH ")");
+    unmark(u, scalar);
     return r;
 }
 
