@@ -127,20 +127,11 @@ void lower_call_stays(struct lower_unit *u, LLVMValueRef call)
                              LLVMCreateEnumAttribute(u->ctx, id, 0));
 }
 
-/* May code generation take the load into the one instruction that uses it? Not into one that only
- * hands the value on, nor, unless it widens or narrows it, into one of another block. */
-static bool may_fold(LLVMValueRef load)
+static bool used_once(LLVMValueRef v)
 {
-    LLVMUseRef use = LLVMGetFirstUse(load);
-    LLVMValueRef user;
+    LLVMUseRef use = LLVMGetFirstUse(v);
 
-    if (!use || LLVMGetNextUse(use))
-        return false;
-    user = LLVMGetUser(use);
-    if (LLVMIsAPHINode(user) || LLVMIsAReturnInst(user) || LLVMIsAStoreInst(user))
-        return false;
-    return LLVMGetInstructionParent(user) == LLVMGetInstructionParent(load) ||
-           LLVMIsACastInst(user);
+    return use && !LLVMGetNextUse(use);
 }
 
 #define PIN "llvm.fake.use"
@@ -189,7 +180,7 @@ void lower_unit_pin_loads(struct lower_unit *u)
 {
     if (u->cc == TAILCC && strncmp(u->am->triple, "x86_64", 6) == 0)
         settle_tail_calls(u);
-    pin_loads(u, may_fold);
+    pin_loads(u, used_once);
 }
 
 static bool may_vanish(LLVMValueRef load)
