@@ -63,7 +63,7 @@ static void of_user(void **state)
 
 static void write_file(const char *folder, const char *name)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX + 16];
     FILE *f;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
