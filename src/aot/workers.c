@@ -27,7 +27,6 @@
 #define HEAP_STEP (8 << 20)
 #define HEAP_LARGE (32 << 20) /* a mapping of its own */
 #define PART_BYTES_MAX ((size_t)1 << 31)
-#define LOST 1 /* and to be tried with less */
 #define NO_PART UINT32_MAX
 
 /* What a process says of a part; then come the part's bytes. */

@@ -5,6 +5,8 @@
  * end, which a deadline ends, or a limit of gas: compilers may compute neither ahead. */
 #include "tiers.h"
 
+#include "bytes.h"
+
 #define PICK(l, a) ((a)[rnd(l, sizeof(a) / sizeof *(a))])
 
 struct loop {
@@ -23,30 +25,6 @@ static uint32_t rnd(struct loop *l, size_t n)
 {
     return (uint32_t)(make_random(l->seed) % n);
 }
-static void byte(struct loop *l, unsigned b)
-{
-    sv_buf_putc(l->b, (char)b);
-}
-static void leb(struct loop *l, uint32_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        byte(l, v | 0x80);
-    byte(l, v);
-}
-static void op(struct loop *l, unsigned code, uint32_t immediate)
-{
-    byte(l, code);
-    leb(l, immediate);
-}
-static void i32_const(struct loop *l, int64_t v)
-{
-    int32_t x = (int32_t)(uint32_t)v;
-
-    byte(l, 0x41);
-    for (; x < -64 || x > 63; x >>= 7)
-        byte(l, (unsigned)(x & 0x7f) | 0x80);
-    byte(l, (unsigned)x & 0x7f);
-}
 
 /* ---- The body ---- */
 
@@ -56,23 +34,23 @@ static void address(struct loop *l)
     static const int64_t distances[] = {4, 8, -8, 16, 100, 1};
     static const int64_t edges[] = {65520, -65536, 131072, INT32_MIN};
 
-    op(l, 0x20, l->o->pointer);
+    put_op(l->b, 0x20, l->o->pointer);
     switch (rnd(l, 5)) {
     case 0:
-        i32_const(l, rnd(l, 30) ? PICK(l, distances) : PICK(l, edges));
-        byte(l, rnd(l, 2) ? 0x6a : 0x6b);
+        put_i32_const(l->b, rnd(l, 30) ? PICK(l, distances) : PICK(l, edges));
+        put_byte(l->b, rnd(l, 2) ? 0x6a : 0x6b);
         break;
     case 1:
-        op(l, 0x20, l->o->counter);
-        i32_const(l, rnd(l, 4));
-        byte(l, 0x74);
-        byte(l, rnd(l, 3) ? 0x6a : 0x6b);
+        put_op(l->b, 0x20, l->o->counter);
+        put_i32_const(l->b, rnd(l, 4));
+        put_byte(l->b, 0x74);
+        put_byte(l->b, rnd(l, 3) ? 0x6a : 0x6b);
         break;
     default:
         break;
     }
     if (l->o->memory64)
-        byte(l, 0xad);
+        put_byte(l->b, 0xad);
 }
 
 static void memarg(struct loop *l)
@@ -80,26 +58,26 @@ static void memarg(struct loop *l)
     static const uint32_t offsets[] = {0, 0, 0, 4, 8, 24, 1000},
                           edges[] = {65535, 131064, UINT32_MAX};
 
-    leb(l, 0);
-    leb(l, rnd(l, 60) ? PICK(l, offsets) : PICK(l, edges));
+    put_leb(l->b, 0);
+    put_leb(l->b, rnd(l, 60) ? PICK(l, offsets) : PICK(l, edges));
 }
 
 /* local = local (+) what is at an address */
 static void add_load(struct loop *l, unsigned local, unsigned load, unsigned add)
 {
-    op(l, 0x20, local);
+    put_op(l->b, 0x20, local);
     address(l);
-    byte(l, load);
+    put_byte(l->b, load);
     memarg(l);
-    byte(l, add);
-    op(l, 0x21, local);
+    put_byte(l->b, add);
+    put_op(l->b, 0x21, local);
 }
 
 static void store(struct loop *l, unsigned local, unsigned code)
 {
     address(l);
-    op(l, 0x20, local);
-    byte(l, code);
+    put_op(l->b, 0x20, local);
+    put_byte(l->b, code);
     memarg(l);
 }
 
@@ -107,21 +85,21 @@ static void copy_vector(struct loop *l)
 {
     address(l);
     address(l);
-    op(l, 0xfd, 0);
+    put_op(l->b, 0xfd, 0);
     memarg(l);
-    op(l, 0xfd, 11);
+    put_op(l->b, 0xfd, 11);
     memarg(l);
 }
 
 /* No access. */
 static void compute(struct loop *l)
 {
-    op(l, 0x20, l->o->i32);
-    op(l, 0x20, l->o->counter);
-    byte(l, 0x6c);
-    i32_const(l, 77);
-    byte(l, 0x6a);
-    op(l, 0x21, l->o->i32);
+    put_op(l->b, 0x20, l->o->i32);
+    put_op(l->b, 0x20, l->o->counter);
+    put_byte(l->b, 0x6c);
+    put_i32_const(l->b, 77);
+    put_byte(l->b, 0x6a);
+    put_op(l->b, 0x21, l->o->i32);
 }
 
 static void work(struct loop *l)
@@ -155,9 +133,9 @@ static void work(struct loop *l)
 /* Is it so in this turn of the inner loop? */
 static void ask_inner(struct loop *l)
 {
-    op(l, 0x20, l->o->inner);
-    i32_const(l, rnd(l, 5));
-    byte(l, 0x46u + rnd(l, 10));
+    put_op(l->b, 0x20, l->o->inner);
+    put_i32_const(l->b, rnd(l, 5));
+    put_byte(l->b, 0x46u + rnd(l, 10));
 }
 
 /* Some work of which parts are left out in some turns. */
@@ -165,30 +143,30 @@ static void branches(struct loop *l)
 {
     switch (rnd(l, 4)) {
     case 0:
-        op(l, 0x02, 0x40);
+        put_op(l->b, 0x02, 0x40);
         ask_inner(l);
-        op(l, 0x0d, 0);
+        put_op(l->b, 0x0d, 0);
         work(l);
-        byte(l, 0x0b);
+        put_byte(l->b, 0x0b);
         break;
     case 1:
         ask_inner(l);
-        op(l, 0x04, 0x40);
+        put_op(l->b, 0x04, 0x40);
         work(l);
-        byte(l, 0x05);
+        put_byte(l->b, 0x05);
         work(l);
-        byte(l, 0x0b);
+        put_byte(l->b, 0x0b);
         break;
     case 2: /* a result, and code that is never reached */
-        op(l, 0x02, 0x7f);
-        op(l, 0x20, l->o->i32);
-        op(l, 0x20, l->o->i32);
+        put_op(l->b, 0x02, 0x7f);
+        put_op(l->b, 0x20, l->o->i32);
+        put_op(l->b, 0x20, l->o->i32);
         ask_inner(l);
-        op(l, 0x0d, 0);
-        byte(l, 0x6a);
-        op(l, 0x0c, 0);
-        byte(l, 0x0b);
-        op(l, 0x21, l->o->i32);
+        put_op(l->b, 0x0d, 0);
+        put_byte(l->b, 0x6a);
+        put_op(l->b, 0x0c, 0);
+        put_byte(l->b, 0x0b);
+        put_op(l->b, 0x21, l->o->i32);
         break;
     default:
         work(l);
@@ -198,19 +176,19 @@ static void branches(struct loop *l)
 
 static void inner_begin(struct loop *l)
 {
-    i32_const(l, 1 + rnd(l, 5));
-    op(l, 0x21, l->o->inner);
-    op(l, 0x03, 0x40);
+    put_i32_const(l->b, 1 + rnd(l, 5));
+    put_op(l->b, 0x21, l->o->inner);
+    put_op(l->b, 0x03, 0x40);
 }
 
 static void inner_end(struct loop *l)
 {
-    op(l, 0x20, l->o->inner);
-    i32_const(l, -1);
-    byte(l, 0x6a);
-    op(l, 0x22, l->o->inner);
-    op(l, 0x0d, 0);
-    byte(l, 0x0b);
+    put_op(l->b, 0x20, l->o->inner);
+    put_i32_const(l->b, -1);
+    put_byte(l->b, 0x6a);
+    put_op(l->b, 0x22, l->o->inner);
+    put_op(l->b, 0x0d, 0);
+    put_byte(l->b, 0x0b);
 }
 
 static void inner_loop(struct loop *l, bool again)
@@ -218,37 +196,37 @@ static void inner_loop(struct loop *l, bool again)
     inner_begin(l);
     branches(l);
     if (again) {
-        op(l, 0x02, 0x40);
+        put_op(l->b, 0x02, 0x40);
         ask_inner(l);
-        op(l, 0x0d, 0);
+        put_op(l->b, 0x0d, 0);
         branches(l);
-        byte(l, 0x0b);
+        put_byte(l->b, 0x0b);
     }
     inner_end(l);
 }
 
 static void move_pointer(struct loop *l)
 {
-    op(l, 0x20, l->o->pointer);
+    put_op(l->b, 0x20, l->o->pointer);
     if (l->variable)
-        op(l, 0x20, l->o->stride);
+        put_op(l->b, 0x20, l->o->stride);
     else
-        i32_const(l, l->stride);
-    byte(l, 0x6a);
-    op(l, 0x21, l->o->pointer);
+        put_i32_const(l->b, l->stride);
+    put_byte(l->b, 0x6a);
+    put_op(l->b, 0x21, l->o->pointer);
 }
 
 static void move_counter(struct loop *l)
 {
-    op(l, 0x20, l->o->counter);
+    put_op(l->b, 0x20, l->o->counter);
     if (rnd(l, 2)) {
-        i32_const(l, l->step);
-        byte(l, 0x6a);
+        put_i32_const(l->b, l->step);
+        put_byte(l->b, 0x6a);
     } else {
-        i32_const(l, -l->step);
-        byte(l, 0x6b);
+        put_i32_const(l->b, -l->step);
+        put_byte(l->b, 0x6b);
     }
-    op(l, 0x21, l->o->counter);
+    put_op(l->b, 0x21, l->o->counter);
 }
 
 /* ---- The condition ---- */
@@ -256,9 +234,9 @@ static void move_counter(struct loop *l)
 static void bound(struct loop *l)
 {
     if (l->in_local)
-        op(l, 0x20, l->o->bound);
+        put_op(l->b, 0x20, l->o->bound);
     else
-        i32_const(l, l->bound);
+        put_i32_const(l->b, l->bound);
 }
 
 /* counter op bound, or the other way round; `negated`: for an eqz behind it. */
@@ -270,15 +248,15 @@ static void relation(struct loop *l, bool negated)
 
     if (swapped)
         bound(l);
-    op(l, 0x20, l->o->counter);
+    put_op(l->b, 0x20, l->o->counter);
     if (!swapped)
         bound(l);
     equal ^= negated;
     less ^= swapped;
     /* lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u */
-    byte(l, 0x48u + (equal ? 4 : 0) + (less ? 0 : 2) + (is_signed ? 0 : 1));
+    put_byte(l->b, 0x48u + (equal ? 4 : 0) + (less ? 0 : 2) + (is_signed ? 0 : 1));
     if (negated)
-        byte(l, 0x45);
+        put_byte(l->b, 0x45);
 }
 
 static void condition(struct loop *l)
@@ -286,15 +264,15 @@ static void condition(struct loop *l)
     switch (rnd(l, 6)) {
     case 0: /* != */
     case 1:
-        op(l, 0x20, l->o->counter);
+        put_op(l->b, 0x20, l->o->counter);
         bound(l);
-        byte(l, rnd(l, 2) ? 0x47 : 0x6b);
+        put_byte(l->b, rnd(l, 2) ? 0x47 : 0x6b);
         break;
     case 2: /* not == */
         bound(l);
-        op(l, 0x20, l->o->counter);
-        byte(l, 0x46);
-        byte(l, 0x45);
+        put_op(l->b, 0x20, l->o->counter);
+        put_byte(l->b, 0x46);
+        put_byte(l->b, 0x45);
         break;
     case 3:
         relation(l, true);
@@ -310,16 +288,16 @@ static void condition(struct loop *l)
 /* A number that compilers do not know: the memory has fewer than 65,536 pages. */
 static void begin_at(struct loop *l, uint32_t v, bool known, unsigned local)
 {
-    i32_const(l, v);
+    put_i32_const(l->b, v);
     if (!known) {
-        op(l, 0x3f, 0);
+        put_op(l->b, 0x3f, 0);
         if (l->o->memory64)
-            byte(l, 0xa7);
-        i32_const(l, 16);
-        byte(l, 0x76);
-        byte(l, 0x6a);
+            put_byte(l->b, 0xa7);
+        put_i32_const(l->b, 16);
+        put_byte(l->b, 0x76);
+        put_byte(l->b, 0x6a);
     }
-    op(l, 0x21, local);
+    put_op(l->b, 0x21, local);
 }
 
 static void plan(struct loop *l, uint32_t *ret_start, uint32_t *ret_pointer)
@@ -357,14 +335,14 @@ void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
     plan(&l, &start, &pointer);
     begin_at(&l, start, rnd(&l, 2), o->counter);
     begin_at(&l, pointer, rnd(&l, 2), o->pointer);
-    i32_const(&l, l.stride);
-    op(&l, 0x21, o->stride);
-    i32_const(&l, l.bound);
-    op(&l, 0x21, o->bound);
+    put_i32_const(l.b, l.stride);
+    put_op(l.b, 0x21, o->stride);
+    put_i32_const(l.b, l.bound);
+    put_op(l.b, 0x21, o->bound);
     works = 1 + rnd(&l, 3);
     pointer_at = rnd(&l, works + 1);
     counter_at = rnd(&l, works + 1);
-    op(&l, 0x03, 0x40);
+    put_op(l.b, 0x03, 0x40);
     for (unsigned i = 0; i <= works; i++) {
         if (i == pointer_at)
             move_pointer(&l);
@@ -376,16 +354,16 @@ void make_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop *o)
             inner_loop(&l, rnd(&l, 2));
     }
     /* Whatever the counter does, the pointer leaves memory in the end. */
-    op(&l, 0x20, o->pointer);
+    put_op(l.b, 0x20, o->pointer);
     if (o->memory64)
-        byte(&l, 0xad);
-    byte(&l, 0x2d);
-    leb(&l, 0);
-    leb(&l, 0);
-    byte(&l, 0x1a);
+        put_byte(l.b, 0xad);
+    put_byte(l.b, 0x2d);
+    put_leb(l.b, 0);
+    put_leb(l.b, 0);
+    put_byte(l.b, 0x1a);
     condition(&l);
-    op(&l, 0x0d, 0);
-    byte(&l, 0x0b);
+    put_op(l.b, 0x0d, 0);
+    put_byte(l.b, 0x0b);
 }
 
 /* ---- Loops without an end ---- */
@@ -400,27 +378,27 @@ static void turn(struct loop *l)
         inner_end(l);
         break;
     case 1: /* i64 = i64 * 3 + 1 */
-        op(l, 0x20, l->o->i64);
-        op(l, 0x42, 3);
-        byte(l, 0x7e);
-        op(l, 0x42, 1);
-        byte(l, 0x7c);
-        op(l, 0x21, l->o->i64);
+        put_op(l->b, 0x20, l->o->i64);
+        put_op(l->b, 0x42, 3);
+        put_byte(l->b, 0x7e);
+        put_op(l->b, 0x42, 1);
+        put_byte(l->b, 0x7c);
+        put_op(l->b, 0x21, l->o->i64);
         break;
     case 2: /* a store to one place */
-        i32_const(l, 64);
+        put_i32_const(l->b, 64);
         if (l->o->memory64)
-            byte(l, 0xad);
-        op(l, 0x20, l->o->i32);
-        byte(l, 0x36);
-        leb(l, 0);
-        leb(l, 0);
+            put_byte(l->b, 0xad);
+        put_op(l->b, 0x20, l->o->i32);
+        put_byte(l->b, 0x36);
+        put_leb(l->b, 0);
+        put_leb(l->b, 0);
         break;
     case 3: /* a loop that is left for its first turn */
-        op(l, 0x03, 0x40);
-        i32_const(l, 0);
-        op(l, 0x0d, 0);
-        byte(l, 0x0b);
+        put_op(l->b, 0x03, 0x40);
+        put_i32_const(l->b, 0);
+        put_op(l->b, 0x0d, 0);
+        put_byte(l->b, 0x0b);
         break;
     default:
         compute(l);
@@ -433,56 +411,56 @@ static void turn_again(struct loop *l)
 {
     switch (rnd(l, 9)) {
     case 0:
-        i32_const(l, 1);
-        op(l, 0x0d, 0);
+        put_i32_const(l->b, 1);
+        put_op(l->b, 0x0d, 0);
         break;
     case 1: /* never met: the counter is even */
         move_counter(l);
-        op(l, 0x20, l->o->counter);
-        i32_const(l, 77);
-        byte(l, 0x47);
-        op(l, 0x0d, 0);
+        put_op(l->b, 0x20, l->o->counter);
+        put_i32_const(l->b, 77);
+        put_byte(l->b, 0x47);
+        put_op(l->b, 0x0d, 0);
         break;
     case 2: /* any number is at or above 0 */
         move_counter(l);
-        op(l, 0x20, l->o->counter);
+        put_op(l->b, 0x20, l->o->counter);
         bound(l);
-        byte(l, 0x4f);
-        op(l, 0x0d, 0);
+        put_byte(l->b, 0x4f);
+        put_op(l->b, 0x0d, 0);
         break;
     case 3: /* met when 64 bits wrap */
-        op(l, 0x20, l->o->i64);
-        op(l, 0x42, 1);
-        byte(l, 0x7c);
-        op(l, 0x22, l->o->i64);
-        op(l, 0x42, 0);
-        byte(l, 0x52);
-        op(l, 0x0d, 0);
+        put_op(l->b, 0x20, l->o->i64);
+        put_op(l->b, 0x42, 1);
+        put_byte(l->b, 0x7c);
+        put_op(l->b, 0x22, l->o->i64);
+        put_op(l->b, 0x42, 0);
+        put_byte(l->b, 0x52);
+        put_op(l->b, 0x0d, 0);
         break;
     case 4: /* an exit that no turn takes */
-        op(l, 0x20, l->o->bound);
-        op(l, 0x0d, 1);
-        op(l, 0x0c, 0);
+        put_op(l->b, 0x20, l->o->bound);
+        put_op(l->b, 0x0d, 1);
+        put_op(l->b, 0x0c, 0);
         break;
     case 5: /* every way leads back */
-        op(l, 0x20, l->o->stride);
-        byte(l, 0x0e);
-        leb(l, 1);
-        leb(l, 0);
-        leb(l, 0);
+        put_op(l->b, 0x20, l->o->stride);
+        put_byte(l->b, 0x0e);
+        put_leb(l->b, 1);
+        put_leb(l->b, 0);
+        put_leb(l->b, 0);
         break;
     case 6: /* from an inner one, which has no turns */
-        op(l, 0x03, 0x40);
-        op(l, 0x0c, 1);
-        byte(l, 0x0b);
+        put_op(l->b, 0x03, 0x40);
+        put_op(l->b, 0x0c, 1);
+        put_byte(l->b, 0x0b);
         break;
     case 7: /* in an inner one */
-        op(l, 0x03, 0x40);
-        op(l, 0x0c, 0);
-        byte(l, 0x0b);
+        put_op(l->b, 0x03, 0x40);
+        put_op(l->b, 0x0c, 0);
+        put_byte(l->b, 0x0b);
         break;
     default:
-        op(l, 0x0c, 0);
+        put_op(l->b, 0x0c, 0);
         break;
     }
 }
@@ -495,11 +473,11 @@ void make_endless_loop(struct sv_buf *b, uint64_t *seed, const struct make_loop 
     begin_at(&l, 0, rnd(&l, 2), o->bound);
     begin_at(&l, 1, rnd(&l, 2), o->stride);
     l.in_local = rnd(&l, 2);
-    op(&l, 0x02, 0x40);
-    op(&l, 0x03, 0x40);
+    put_op(l.b, 0x02, 0x40);
+    put_op(l.b, 0x03, 0x40);
     for (unsigned i = rnd(&l, 3); i > 0; i--)
         turn(&l);
     turn_again(&l);
-    byte(&l, 0x0b);
-    byte(&l, 0x0b);
+    put_byte(l.b, 0x0b);
+    put_byte(l.b, 0x0b);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
+
 enum { I32 = 0x7f, I64 = 0x7e, F32 = 0x7d, F64 = 0x7c, V128 = 0x7b };
 
 /* Types of the module, by index. */
@@ -72,35 +74,9 @@ static uint32_t rnd(struct gen *g, uint32_t n)
 
 /* ---- Bytes ---- */
 
-static void byte(struct gen *g, unsigned b)
-{
-    sv_buf_putc(g->b, (char)b);
-}
-static void leb(struct gen *g, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        byte(g, (v & 0x7f) | 0x80);
-    byte(g, (unsigned)v);
-}
-static void sleb(struct gen *g, int64_t v)
-{
-    for (; v < -64 || v > 63; v >>= 7)
-        byte(g, (v & 0x7f) | 0x80);
-    byte(g, v & 0x7f);
-}
-static void op(struct gen *g, unsigned code, uint32_t immediate)
-{
-    byte(g, code);
-    leb(g, immediate);
-}
-static void i32_const(struct gen *g, int64_t v)
-{
-    byte(g, 0x41);
-    sleb(g, (int32_t)v);
-}
 static void prefixed(struct gen *g, unsigned prefix, uint32_t code)
 {
-    op(g, prefix, code);
+    put_op(g->b, prefix, code);
 }
 
 /* ---- Expressions ---- */
@@ -135,24 +111,24 @@ static void constant(struct gen *g, unsigned type)
 
     switch (type) {
     case I32:
-        i32_const(g, PICK(g, ints));
+        put_i32_const(g->b, PICK(g, ints));
         break;
     case I64:
-        byte(g, 0x42);
-        sleb(g, rnd(g, 4) ? PICK(g, ints) : INT64_MIN + rnd(g, 100000));
+        put_byte(g->b, 0x42);
+        put_sleb(g->b, rnd(g, 4) ? PICK(g, ints) : INT64_MIN + rnd(g, 100000));
         break;
     case F32:
-        byte(g, 0x43);
+        put_byte(g->b, 0x43);
         sv_buf_append(g->b, &f, sizeof f);
         break;
     case F64:
-        byte(g, 0x44);
+        put_byte(g->b, 0x44);
         sv_buf_append(g->b, &d, sizeof d);
         break;
     default:
         prefixed(g, 0xfd, 12);
         for (unsigned i = 0; i < 16; i++)
-            byte(g, rnd(g, 256));
+            put_byte(g->b, rnd(g, 256));
         break;
     }
 }
@@ -182,8 +158,8 @@ static void memarg(struct gen *g)
     static const uint32_t edges[] = {65519, 65520,  65535,      65536,
                                      70000, 131071, 0x7fffffff, 0xffffffff};
 
-    leb(g, 0);
-    leb(g, g->wild && rnd(g, 60) == 0 ? PICK(g, edges) : PICK(g, offsets));
+    put_leb(g->b, 0);
+    put_leb(g->b, g->wild && rnd(g, 60) == 0 ? PICK(g, edges) : PICK(g, offsets));
 }
 
 /* An address: mostly one of the two locals for it, plus a distance. */
@@ -192,17 +168,17 @@ static void address(struct gen *g, unsigned depth)
     if (rnd(g, 5) == 0) {
         expr(g, I32, depth);
         if (rnd(g, 30)) {
-            i32_const(g, 0xfff8);
-            byte(g, 0x71);
+            put_i32_const(g->b, 0xfff8);
+            put_byte(g->b, 0x71);
         }
         return;
     }
-    op(g, 0x20, L_ADDRESS + rnd(g, 2));
+    put_op(g->b, 0x20, L_ADDRESS + rnd(g, 2));
     for (unsigned n = rnd(g, 3); n > 0; n--) {
         int64_t c = distance(g);
 
-        i32_const(g, rnd(g, 2) ? c : -c);
-        byte(g, rnd(g, 3) ? 0x6a : 0x6b);
+        put_i32_const(g->b, rnd(g, 2) ? c : -c);
+        put_byte(g->b, rnd(g, 3) ? 0x6a : 0x6b);
     }
 }
 
@@ -215,10 +191,10 @@ static void load(struct gen *g, unsigned type, unsigned depth)
     if (type == V128)
         prefixed(g, 0xfd, rnd(g, 11));
     else
-        byte(g, type == I32   ? PICK(g, i32)
-                : type == I64 ? PICK(g, i64)
-                : type == F32 ? 0x2a
-                              : 0x2b);
+        put_byte(g->b, type == I32   ? PICK(g, i32)
+                       : type == I64 ? PICK(g, i64)
+                       : type == F32 ? 0x2a
+                                     : 0x2b);
     memarg(g);
 }
 
@@ -233,10 +209,10 @@ static void store(struct gen *g, unsigned depth)
     if (type == V128)
         prefixed(g, 0xfd, 11);
     else
-        byte(g, type == I32   ? PICK(g, i32)
-                : type == I64 ? PICK(g, i64)
-                : type == F32 ? 0x38
-                              : 0x39);
+        put_byte(g->b, type == I32   ? PICK(g, i32)
+                       : type == I64 ? PICK(g, i64)
+                       : type == F32 ? 0x38
+                                     : 0x39);
     memarg(g);
 }
 
@@ -245,7 +221,7 @@ static void divide(struct gen *g, unsigned type, unsigned depth)
 {
     expr(g, type, depth);
     expr(g, type, depth);
-    byte(g, (type == I32 ? 0x6d : 0x7f) + rnd(g, 4));
+    put_byte(g->b, (type == I32 ? 0x6d : 0x7f) + rnd(g, 4));
 }
 
 static void i32_op(struct gen *g, unsigned depth)
@@ -258,27 +234,27 @@ static void i32_op(struct gen *g, unsigned depth)
     case 1:
         expr(g, t, depth);
         expr(g, t, depth);
-        byte(g, t == I32   ? 0x46 + rnd(g, 10)
-                : t == I64 ? 0x51 + rnd(g, 10)
-                : t == F32 ? 0x5b + rnd(g, 6)
-                           : 0x61 + rnd(g, 6));
+        put_byte(g->b, t == I32   ? 0x46 + rnd(g, 10)
+                       : t == I64 ? 0x51 + rnd(g, 10)
+                       : t == F32 ? 0x5b + rnd(g, 6)
+                                  : 0x61 + rnd(g, 6));
         break;
     case 2:
         expr(g, I32, depth);
-        byte(g, rnd(g, 2) ? 0x45 : 0x67 + rnd(g, 3));
+        put_byte(g->b, rnd(g, 2) ? 0x45 : 0x67 + rnd(g, 3));
         break;
     case 3:
         expr(g, I64, depth);
-        byte(g, rnd(g, 2) ? 0xa7 : 0x50);
+        put_byte(g->b, rnd(g, 2) ? 0xa7 : 0x50);
         break;
     case 4: /* float to int: saturating, seldom trapping */
         expr(g, rnd(g, 2) ? F32 : F64, depth);
-        byte(g, 0x1a);
+        put_byte(g->b, 0x1a);
         expr(g, F64, depth);
         if (rnd(g, 40))
             prefixed(g, 0xfc, 2 + rnd(g, 2));
         else
-            byte(g, 0xaa + rnd(g, 2));
+            put_byte(g->b, 0xaa + rnd(g, 2));
         break;
     case 5:
         if (rnd(g, 20) == 0) {
@@ -287,12 +263,12 @@ static void i32_op(struct gen *g, unsigned depth)
         }
         expr(g, V128, depth);
         prefixed(g, 0xfd, 0x1b); /* i32x4.extract_lane */
-        byte(g, rnd(g, 4));
+        put_byte(g->b, rnd(g, 4));
         break;
     default:
         expr(g, I32, depth);
         expr(g, I32, depth);
-        byte(g, 0x6a + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)));
+        put_byte(g->b, 0x6a + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)));
     }
 }
 
@@ -307,13 +283,13 @@ static void operate(struct gen *g, unsigned type, unsigned depth)
     case I64:
         if (rnd(g, 4) == 0) {
             expr(g, I32, depth);
-            byte(g, 0xac + rnd(g, 2));
+            put_byte(g->b, 0xac + rnd(g, 2));
         } else if (rnd(g, 40) == 0) {
             divide(g, I64, depth);
         } else {
             expr(g, I64, depth);
             expr(g, I64, depth);
-            byte(g, 0x7c + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)));
+            put_byte(g->b, 0x7c + (rnd(g, 2) ? rnd(g, 3) : 7 + rnd(g, 8)));
         }
         break;
     case V128:
@@ -329,17 +305,17 @@ static void operate(struct gen *g, unsigned type, unsigned depth)
     default:
         if (rnd(g, 5) == 0) {
             expr(g, I32, depth);
-            byte(g, type == F32 ? 0xb2 : 0xb7);
+            put_byte(g->b, type == F32 ? 0xb2 : 0xb7);
         } else if (g->quiet) { /* abs, neg: no NaN is made */
             expr(g, type, depth);
-            byte(g, (type == F32 ? 0x8b : 0x99) + rnd(g, 2));
+            put_byte(g->b, (type == F32 ? 0x8b : 0x99) + rnd(g, 2));
         } else if (rnd(g, 4) == 0) {
             expr(g, type, depth);
-            byte(g, (type == F32 ? 0x8d : 0x9b) + rnd(g, 5));
+            put_byte(g->b, (type == F32 ? 0x8d : 0x9b) + rnd(g, 5));
         } else {
             expr(g, type, depth);
             expr(g, type, depth);
-            byte(g, (type == F32 ? 0x92 : 0xa0) + rnd(g, 7));
+            put_byte(g->b, (type == F32 ? 0x92 : 0xa0) + rnd(g, 7));
         }
     }
 }
@@ -352,30 +328,30 @@ static void push_label(struct gen *g, enum label label)
 }
 static void end(struct gen *g)
 {
-    byte(g, 0x0b);
+    put_byte(g->b, 0x0b);
     g->nlabels--;
 }
 
 /* counter += 1; again while it is below a small number. */
 static void loop_end(struct gen *g, unsigned counter)
 {
-    op(g, 0x20, counter);
-    i32_const(g, 1);
-    byte(g, 0x6a);
-    op(g, 0x22, counter);
-    i32_const(g, 2 + rnd(g, 4));
-    byte(g, 0x48);
-    op(g, 0x0d, 0);
+    put_op(g->b, 0x20, counter);
+    put_i32_const(g->b, 1);
+    put_byte(g->b, 0x6a);
+    put_op(g->b, 0x22, counter);
+    put_i32_const(g->b, 2 + rnd(g, 4));
+    put_byte(g->b, 0x48);
+    put_op(g->b, 0x0d, 0);
     end(g);
 }
 static unsigned loop_begin(struct gen *g, unsigned blocktype)
 {
     unsigned counter = L_COUNTER + g->counters++;
 
-    i32_const(g, 0);
-    op(g, 0x21, counter);
-    byte(g, 0x03);
-    byte(g, blocktype);
+    put_i32_const(g->b, 0);
+    put_op(g->b, 0x21, counter);
+    put_byte(g->b, 0x03);
+    put_byte(g->b, blocktype);
     push_label(g, LABEL_LOOP);
     return counter;
 }
@@ -388,7 +364,7 @@ static void loop_param(struct gen *g, unsigned depth)
     expr(g, I32, depth);
     counter = loop_begin(g, T_KEEP);
     expr(g, I32, depth);
-    byte(g, 0x6a + rnd(g, 3));
+    put_byte(g->b, 0x6a + rnd(g, 3));
     if (rnd(g, 2))
         statement(g, depth);
     loop_end(g, counter);
@@ -398,8 +374,8 @@ static void loop_param(struct gen *g, unsigned depth)
 /* Three values out of a block, of which one is wanted. */
 static void three_block(struct gen *g, unsigned depth)
 {
-    byte(g, 0x02);
-    byte(g, T_THREE);
+    put_byte(g->b, 0x02);
+    put_byte(g->b, T_THREE);
     push_label(g, LABEL_THREE);
     statement(g, depth);
     expr(g, I32, depth);
@@ -407,11 +383,11 @@ static void three_block(struct gen *g, unsigned depth)
     expr(g, F64, depth);
     if (rnd(g, 2)) {
         expr(g, I32, depth);
-        op(g, 0x0d, 0);
+        put_op(g->b, 0x0d, 0);
     }
     end(g);
-    byte(g, 0x1a);
-    op(g, 0x21, L_TEMP_I64);
+    put_byte(g->b, 0x1a);
+    put_op(g->b, 0x21, L_TEMP_I64);
 }
 
 /* (block (param i32 i64) (result i64 i32)) */
@@ -423,35 +399,35 @@ static void swap_block(struct gen *g, unsigned depth)
     expr(g, I64, depth);
     if (other)
         expr(g, I32, depth);
-    byte(g, other ? 0x04 : 0x02);
-    byte(g, T_SWAP);
-    op(g, 0x21, L_TEMP_I64);
-    op(g, 0x21, L_TEMP_I32);
-    op(g, 0x20, L_TEMP_I64);
-    op(g, 0x20, L_TEMP_I32);
+    put_byte(g->b, other ? 0x04 : 0x02);
+    put_byte(g->b, T_SWAP);
+    put_op(g->b, 0x21, L_TEMP_I64);
+    put_op(g->b, 0x21, L_TEMP_I32);
+    put_op(g->b, 0x20, L_TEMP_I64);
+    put_op(g->b, 0x20, L_TEMP_I32);
     if (other) { /* the else part begins with the same parameters */
-        byte(g, 0x05);
-        op(g, 0x21, L_TEMP_I64);
-        byte(g, 0xac);
-        op(g, 0x20, L_TEMP_I64);
-        byte(g, 0xa7);
+        put_byte(g->b, 0x05);
+        put_op(g->b, 0x21, L_TEMP_I64);
+        put_byte(g->b, 0xac);
+        put_op(g->b, 0x20, L_TEMP_I64);
+        put_byte(g->b, 0xa7);
     }
-    byte(g, 0x0b);
-    op(g, 0x21, L_TEMP_I32);
-    byte(g, 0x1a);
-    op(g, 0x20, L_TEMP_I32);
+    put_byte(g->b, 0x0b);
+    put_op(g->b, 0x21, L_TEMP_I32);
+    put_byte(g->b, 0x1a);
+    put_op(g->b, 0x20, L_TEMP_I32);
 }
 
 static void if_value(struct gen *g, unsigned type, unsigned depth)
 {
     expr(g, I32, depth);
-    byte(g, 0x04);
-    byte(g, type);
+    put_byte(g->b, 0x04);
+    put_byte(g->b, type);
     push_label(g, type == I32 ? LABEL_I32 : LABEL_LOOP);
     if (rnd(g, 2))
         statement(g, depth);
     expr(g, type, depth);
-    byte(g, 0x05);
+    put_byte(g->b, 0x05);
     if (rnd(g, 3) == 0)
         statement(g, depth);
     expr(g, type, depth);
@@ -460,16 +436,16 @@ static void if_value(struct gen *g, unsigned type, unsigned depth)
 
 static void block_value(struct gen *g, unsigned type, unsigned depth)
 {
-    byte(g, 0x02);
-    byte(g, type);
+    put_byte(g->b, 0x02);
+    put_byte(g->b, type);
     push_label(g, type == I32 ? LABEL_I32 : LABEL_LOOP);
     if (rnd(g, 2))
         statement(g, depth);
     expr(g, type, depth);
     expr(g, I32, depth);
-    op(g, 0x0d, 0);
+    put_op(g->b, 0x0d, 0);
     if (rnd(g, 2)) {
-        byte(g, 0x1a);
+        put_byte(g->b, 0x1a);
         expr(g, type, depth);
     }
     end(g);
@@ -479,33 +455,33 @@ static void gc_value(struct gen *g, unsigned depth)
 {
     switch (rnd(g, 5)) {
     case 0: /* struct.get */
-        op(g, 0x20, L_STRUCT);
+        put_op(g->b, 0x20, L_STRUCT);
         prefixed(g, 0xfb, 2);
-        leb(g, T_STRUCT);
-        leb(g, 0);
+        put_leb(g->b, T_STRUCT);
+        put_leb(g->b, 0);
         break;
     case 1: /* array.len */
-        op(g, 0x20, L_ARRAY);
+        put_op(g->b, 0x20, L_ARRAY);
         prefixed(g, 0xfb, 15);
         break;
     case 2: /* ref.is_null, ref.test */
-        op(g, 0x20, L_STRUCT);
+        put_op(g->b, 0x20, L_STRUCT);
         if (rnd(g, 2)) {
-            byte(g, 0xd1);
+            put_byte(g->b, 0xd1);
         } else {
             prefixed(g, 0xfb, 20 + rnd(g, 2));
-            sleb(g, T_STRUCT);
+            put_sleb(g->b, T_STRUCT);
         }
         break;
     default: /* array.get */
-        op(g, 0x20, L_ARRAY);
+        put_op(g->b, 0x20, L_ARRAY);
         expr(g, I32, depth);
         if (rnd(g, 20)) {
-            i32_const(g, 7);
-            byte(g, 0x71);
+            put_i32_const(g->b, 7);
+            put_byte(g->b, 0x71);
         }
         prefixed(g, 0xfb, 11);
-        leb(g, T_ARRAY);
+        put_leb(g->b, T_ARRAY);
     }
 }
 
@@ -525,7 +501,7 @@ static void i32_value(struct gen *g, unsigned depth)
         swap_block(g, depth);
         break;
     case 3:
-        op(g, 0x3f, 0); /* memory.size */
+        put_op(g->b, 0x3f, 0); /* memory.size */
         break;
     case 4:
         if (g->calls) {
@@ -537,7 +513,7 @@ static void i32_value(struct gen *g, unsigned depth)
         if (g->gc)
             gc_value(g, depth);
         else
-            op(g, 0x20, L_ADDRESS + rnd(g, 2));
+            put_op(g->b, 0x20, L_ADDRESS + rnd(g, 2));
     }
 }
 
@@ -546,7 +522,7 @@ static void leaf(struct gen *g, unsigned type)
     if (rnd(g, 3) == 0)
         constant(g, type);
     else
-        op(g, 0x20, local_of(g, type));
+        put_op(g->b, 0x20, local_of(g, type));
 }
 
 static void expr(struct gen *g, unsigned type, unsigned depth)
@@ -565,7 +541,7 @@ static void expr(struct gen *g, unsigned type, unsigned depth)
         break;
     case 4: /* local.tee */
         expr(g, type, depth);
-        op(g, 0x22, local_of(g, type));
+        put_op(g->b, 0x22, local_of(g, type));
         break;
     case 5:
     case 6:
@@ -579,7 +555,7 @@ static void expr(struct gen *g, unsigned type, unsigned depth)
         expr(g, type, depth);
         expr(g, type, depth);
         expr(g, I32, depth);
-        byte(g, 0x1b);
+        put_byte(g->b, 0x1b);
         break;
     case 9:
         if_value(g, type, depth);
@@ -593,7 +569,7 @@ static void expr(struct gen *g, unsigned type, unsigned depth)
         else if (type == V128)
             leaf(g, type);
         else
-            op(g, 0x23, GLOBAL_I32 + (I32 - type));
+            put_op(g->b, 0x23, GLOBAL_I32 + (I32 - type));
         break;
     default:
         operate(g, type, depth);
@@ -621,7 +597,7 @@ static void values_of(struct gen *g, enum label label, unsigned depth)
 static void drop_values(struct gen *g, enum label label)
 {
     for (unsigned n = label == LABEL_VOID ? 0 : label == LABEL_I32 ? 1 : 3; n > 0; n--)
-        byte(g, 0x1a);
+        put_byte(g->b, 0x1a);
 }
 static enum label label_of(enum type t)
 {
@@ -651,15 +627,15 @@ static void call_kind(struct gen *g, unsigned depth, enum type type, bool tail)
     arguments(g, depth);
     if (kind == 0) {
         /* Through the table: of another type, null or outside now and then. */
-        i32_const(g, rnd(g, 30) ? f : rnd(g, MAKE_IMPORTS + g->funcs + 6));
-        byte(g, tail ? 0x13 : 0x11);
-        leb(g, type);
-        leb(g, 0);
+        put_i32_const(g->b, rnd(g, 30) ? f : rnd(g, MAKE_IMPORTS + g->funcs + 6));
+        put_byte(g->b, tail ? 0x13 : 0x11);
+        put_leb(g->b, type);
+        put_leb(g->b, 0);
     } else if (kind == 1) {
-        op(g, 0xd2, f); /* ref.func */
-        op(g, tail ? 0x15 : 0x14, type);
+        put_op(g->b, 0xd2, f); /* ref.func */
+        put_op(g->b, tail ? 0x15 : 0x14, type);
     } else {
-        op(g, tail ? 0x12 : 0x10, f);
+        put_op(g->b, tail ? 0x12 : 0x10, f);
     }
 }
 static void call(struct gen *g, unsigned depth, enum type type)
@@ -678,21 +654,21 @@ static void branch(struct gen *g, unsigned depth)
     values_of(g, label, depth);
     expr(g, I32, depth);
     if (rnd(g, 2)) {
-        op(g, 0x0d, g->nlabels - 1 - to);
+        put_op(g->b, 0x0d, g->nlabels - 1 - to);
         drop_values(g, label);
         return;
     }
     /* br_table, only when asked: in an if, so that what follows runs too. */
     n = rnd(g, 4) ? rnd(g, 6) : 60;
     if (rnd(g, 2)) {
-        i32_const(g, 15);
-        byte(g, 0x71);
+        put_i32_const(g->b, 15);
+        put_byte(g->b, 0x71);
     }
-    op(g, 0x0e, n);
+    put_op(g->b, 0x0e, n);
     for (unsigned i = 0; i <= n; i++) {
         unsigned at = rnd(g, g->nlabels);
 
-        leb(g, g->nlabels - 1 - (g->labels[at] == label ? at : to));
+        put_leb(g->b, g->nlabels - 1 - (g->labels[at] == label ? at : to));
     }
 }
 
@@ -702,15 +678,15 @@ static void void_block(struct gen *g, unsigned depth)
 
     if (kind == 0)
         expr(g, I32, depth);
-    byte(g, kind == 0 ? 0x04 : 0x02);
-    byte(g, 0x40);
+    put_byte(g->b, kind == 0 ? 0x04 : 0x02);
+    put_byte(g->b, 0x40);
     push_label(g, LABEL_VOID);
     for (unsigned n = 1 + rnd(g, 3); n > 0; n--)
         statement(g, depth);
     if (rnd(g, 2))
         branch(g, depth);
     if (kind == 0 && rnd(g, 2)) {
-        byte(g, 0x05);
+        put_byte(g->b, 0x05);
         for (unsigned n = 1 + rnd(g, 2); n > 0; n--)
             statement(g, depth);
     }
@@ -726,10 +702,10 @@ static void loop(struct gen *g, unsigned depth)
     if (rnd(g, 2)) { /* a pointer that moves */
         unsigned a = L_ADDRESS + rnd(g, 2);
 
-        op(g, 0x20, a);
-        i32_const(g, distance(g));
-        byte(g, 0x6a);
-        op(g, 0x21, a);
+        put_op(g->b, 0x20, a);
+        put_i32_const(g->b, distance(g));
+        put_byte(g->b, 0x6a);
+        put_op(g->b, 0x21, a);
     }
     loop_end(g, counter);
     g->counters--;
@@ -742,22 +718,22 @@ static void set_address(struct gen *g, unsigned depth)
 
     switch (rnd(g, 5)) {
     case 0:
-        i32_const(g, place(g));
+        put_i32_const(g->b, place(g));
         break;
     case 1:
-        op(g, 0x20, 0);
+        put_op(g->b, 0x20, 0);
         break;
     case 2:
         expr(g, I32, depth);
-        i32_const(g, 0xfff8);
-        byte(g, 0x71);
+        put_i32_const(g->b, 0xfff8);
+        put_byte(g->b, 0x71);
         break;
     default:
-        op(g, 0x20, L_ADDRESS + rnd(g, 2));
-        i32_const(g, distance(g));
-        byte(g, 0x6a + rnd(g, 2));
+        put_op(g->b, 0x20, L_ADDRESS + rnd(g, 2));
+        put_i32_const(g->b, distance(g));
+        put_byte(g->b, 0x6a + rnd(g, 2));
     }
-    op(g, 0x21, a);
+    put_op(g->b, 0x21, a);
 }
 
 /* ---- Exceptions ---- */
@@ -767,8 +743,8 @@ static void throw_one(struct gen *g, unsigned depth)
     bool second = rnd(g, 2);
 
     expr(g, I32, depth);
-    byte(g, 0x04);
-    byte(g, 0x40);
+    put_byte(g->b, 0x04);
+    put_byte(g->b, 0x40);
     push_label(g, LABEL_VOID);
     if (second) {
         expr(g, I64, depth);
@@ -776,7 +752,7 @@ static void throw_one(struct gen *g, unsigned depth)
     } else {
         expr(g, I32, depth);
     }
-    op(g, 0x08, second);
+    put_op(g->b, 0x08, second);
     end(g);
 }
 
@@ -787,16 +763,16 @@ static void try_table(struct gen *g, unsigned depth)
     static const uint8_t types[] = {I32, T_SUB + 1, 0x40, 0x69};
     unsigned kind = rnd(g, 4);
 
-    byte(g, 0x02);
-    byte(g, types[kind]);
+    put_byte(g->b, 0x02);
+    put_byte(g->b, types[kind]);
     push_label(g, LABEL_CATCH);
-    byte(g, 0x1f);
-    byte(g, 0x40);
-    leb(g, 1);
-    byte(g, kind);
+    put_byte(g->b, 0x1f);
+    put_byte(g->b, 0x40);
+    put_leb(g->b, 1);
+    put_byte(g->b, kind);
     if (kind < 2)
-        leb(g, 0);
-    leb(g, 0);
+        put_leb(g->b, 0);
+    put_leb(g->b, 0);
     push_label(g, LABEL_VOID);
     for (unsigned n = 1 + rnd(g, 2); n > 0; n--)
         statement(g, depth);
@@ -807,44 +783,44 @@ static void try_table(struct gen *g, unsigned depth)
     if (kind < 2)
         expr(g, I32, depth);
     if (kind % 2)
-        op(g, 0xd0, 0x69);
+        put_op(g->b, 0xd0, 0x69);
     end(g);
     if (kind % 2)
-        byte(g, rnd(g, 4) ? 0x1a : 0x0a); /* drop, or throw_ref */
+        put_byte(g->b, rnd(g, 4) ? 0x1a : 0x0a); /* drop, or throw_ref */
     if (kind < 2)
-        op(g, 0x21, L_I32 + kind);
+        put_op(g->b, 0x21, L_I32 + kind);
 }
 
 static void legacy_try(struct gen *g, unsigned depth)
 {
-    byte(g, 0x06);
-    byte(g, 0x40);
+    put_byte(g->b, 0x06);
+    put_byte(g->b, 0x40);
     push_label(g, LABEL_VOID);
     for (unsigned n = 1 + rnd(g, 2); n > 0; n--)
         statement(g, depth);
     throw_one(g, depth);
     if (rnd(g, 4) == 0) { /* delegate to any label */
         g->nlabels--;
-        op(g, 0x18, rnd(g, g->nlabels));
+        put_op(g->b, 0x18, rnd(g, g->nlabels));
         return;
     }
     if (rnd(g, 2)) {
-        op(g, 0x07, 0);
-        op(g, 0x21, L_I32 + 2);
+        put_op(g->b, 0x07, 0);
+        put_op(g->b, 0x21, L_I32 + 2);
         statement(g, depth);
     }
     if (rnd(g, 3) == 0) {
-        op(g, 0x07, 1);
-        op(g, 0x21, L_F64);
-        op(g, 0x21, L_I64);
+        put_op(g->b, 0x07, 1);
+        put_op(g->b, 0x21, L_F64);
+        put_op(g->b, 0x21, L_I64);
         if (rnd(g, 3) == 0)
-            op(g, 0x09, 0); /* rethrow */
+            put_op(g->b, 0x09, 0); /* rethrow */
     }
     if (rnd(g, 2)) {
-        byte(g, 0x19);
+        put_byte(g->b, 0x19);
         statement(g, depth);
         if (rnd(g, 3) == 0)
-            op(g, 0x09, 0);
+            put_op(g->b, 0x09, 0);
     }
     end(g);
 }
@@ -857,34 +833,34 @@ static void array_loop(struct gen *g, unsigned depth)
     unsigned counter;
 
     expr(g, I32, depth);
-    i32_const(g, 16);
+    put_i32_const(g->b, 16);
     prefixed(g, 0xfb, 6);
-    leb(g, T_ARRAY);
-    op(g, 0x21, L_ARRAY);
+    put_leb(g->b, T_ARRAY);
+    put_op(g->b, 0x21, L_ARRAY);
     counter = loop_begin(g, 0x40);
-    op(g, 0x20, L_ARRAY);
-    op(g, 0x20, counter);
-    op(g, 0x20, L_ARRAY);
-    op(g, 0x20, counter);
+    put_op(g->b, 0x20, L_ARRAY);
+    put_op(g->b, 0x20, counter);
+    put_op(g->b, 0x20, L_ARRAY);
+    put_op(g->b, 0x20, counter);
     prefixed(g, 0xfb, 11);
-    leb(g, T_ARRAY);
-    op(g, 0x20, L_I32);
-    byte(g, 0x6a);
-    op(g, 0x22, L_I32);
+    put_leb(g->b, T_ARRAY);
+    put_op(g->b, 0x20, L_I32);
+    put_byte(g->b, 0x6a);
+    put_op(g->b, 0x22, L_I32);
     prefixed(g, 0xfb, 14);
-    leb(g, T_ARRAY);
-    op(g, 0x20, L_I32);
-    op(g, 0x20, L_I64);
-    op(g, 0x23, GLOBAL_STRUCT);
+    put_leb(g->b, T_ARRAY);
+    put_op(g->b, 0x20, L_I32);
+    put_op(g->b, 0x20, L_I64);
+    put_op(g->b, 0x23, GLOBAL_STRUCT);
     prefixed(g, 0xfb, 0);
-    leb(g, T_STRUCT);
-    op(g, 0x21, L_STRUCT);
+    put_leb(g->b, T_STRUCT);
+    put_op(g->b, 0x21, L_STRUCT);
     loop_end(g, counter);
     g->counters--;
-    i32_const(g, 8);
+    put_i32_const(g->b, 8);
     prefixed(g, 0xfb, 7);
-    leb(g, T_ARRAY);
-    op(g, 0x21, L_ARRAY);
+    put_leb(g->b, T_ARRAY);
+    put_op(g->b, 0x21, L_ARRAY);
 }
 
 static void gc_statement(struct gen *g, unsigned depth)
@@ -897,60 +873,60 @@ static void gc_statement(struct gen *g, unsigned depth)
     case 0: /* struct.new */
         expr(g, I32, depth);
         expr(g, I64, depth);
-        op(g, 0x20, L_STRUCT);
+        put_op(g->b, 0x20, L_STRUCT);
         prefixed(g, 0xfb, 0);
-        leb(g, T_STRUCT);
-        op(g, 0x21, L_STRUCT);
+        put_leb(g->b, T_STRUCT);
+        put_op(g->b, 0x21, L_STRUCT);
         break;
     case 1: /* array.new */
         expr(g, I32, depth);
         expr(g, I32, depth);
-        i32_const(g, rnd(g, 30) ? 31 : -1);
-        byte(g, 0x71);
+        put_i32_const(g->b, rnd(g, 30) ? 31 : -1);
+        put_byte(g->b, 0x71);
         if (rnd(g, 20)) {
-            i32_const(g, 8);
-            byte(g, 0x72);
+            put_i32_const(g->b, 8);
+            put_byte(g->b, 0x72);
         }
         prefixed(g, 0xfb, 6);
-        leb(g, T_ARRAY);
-        op(g, 0x21, L_ARRAY);
+        put_leb(g->b, T_ARRAY);
+        put_op(g->b, 0x21, L_ARRAY);
         break;
     case 2: /* struct.set */
-        op(g, 0x20, L_STRUCT);
+        put_op(g->b, 0x20, L_STRUCT);
         expr(g, I64, depth);
         prefixed(g, 0xfb, 5);
-        leb(g, T_STRUCT);
-        leb(g, 1);
+        put_leb(g->b, T_STRUCT);
+        put_leb(g->b, 1);
         break;
     case 3: /* array.set */
-        op(g, 0x20, L_ARRAY);
+        put_op(g->b, 0x20, L_ARRAY);
         expr(g, I32, depth);
-        i32_const(g, 7);
-        byte(g, 0x71);
+        put_i32_const(g->b, 7);
+        put_byte(g->b, 0x71);
         expr(g, I32, depth);
         prefixed(g, 0xfb, 14);
-        leb(g, T_ARRAY);
+        put_leb(g->b, T_ARRAY);
         break;
     case 4: /* the next one of the list */
-        op(g, 0x20, L_STRUCT);
-        byte(g, 0xd1);
-        byte(g, 0x45);
-        byte(g, 0x04);
-        byte(g, 0x40);
-        op(g, 0x20, L_STRUCT);
+        put_op(g->b, 0x20, L_STRUCT);
+        put_byte(g->b, 0xd1);
+        put_byte(g->b, 0x45);
+        put_byte(g->b, 0x04);
+        put_byte(g->b, 0x40);
+        put_op(g->b, 0x20, L_STRUCT);
         prefixed(g, 0xfb, 2);
-        leb(g, T_STRUCT);
-        leb(g, 2);
-        op(g, 0x21, L_STRUCT);
-        byte(g, 0x0b);
+        put_leb(g->b, T_STRUCT);
+        put_leb(g->b, 2);
+        put_op(g->b, 0x21, L_STRUCT);
+        put_byte(g->b, 0x0b);
         break;
     default:
         if (rnd(g, 2)) {
-            op(g, 0x20, L_STRUCT);
-            op(g, 0x24, GLOBAL_STRUCT);
+            put_op(g->b, 0x20, L_STRUCT);
+            put_op(g->b, 0x24, GLOBAL_STRUCT);
         } else {
-            op(g, 0x23, GLOBAL_STRUCT);
-            op(g, 0x21, L_STRUCT);
+            put_op(g->b, 0x23, GLOBAL_STRUCT);
+            put_op(g->b, 0x21, L_STRUCT);
         }
     }
 }
@@ -960,8 +936,8 @@ static void small(struct gen *g, unsigned depth, int64_t mask)
 {
     expr(g, I32, depth);
     if (rnd(g, 25)) {
-        i32_const(g, mask);
-        byte(g, 0x71);
+        put_i32_const(g->b, mask);
+        put_byte(g->b, 0x71);
     }
 }
 
@@ -973,40 +949,40 @@ static void bulk(struct gen *g, unsigned depth)
         expr(g, I32, depth);
         small(g, depth, 0xff);
         prefixed(g, 0xfc, 11);
-        leb(g, 0);
+        put_leb(g->b, 0);
         break;
     case 1: /* memory.copy */
         small(g, depth, 0xffff);
         small(g, depth, 0xffff);
         small(g, depth, 0xff);
         prefixed(g, 0xfc, 10);
-        leb(g, 0);
-        leb(g, 0);
+        put_leb(g->b, 0);
+        put_leb(g->b, 0);
         break;
     case 2: /* memory.init */
         small(g, depth, 0xffff);
         small(g, depth, 7);
         small(g, depth, 7);
         prefixed(g, 0xfc, 8);
-        leb(g, 0);
-        leb(g, 0);
+        put_leb(g->b, 0);
+        put_leb(g->b, 0);
         break;
     case 3: /* memory.grow */
-        i32_const(g, rnd(g, 3));
-        op(g, 0x40, 0);
-        op(g, 0x21, L_I32);
+        put_i32_const(g->b, rnd(g, 3));
+        put_op(g->b, 0x40, 0);
+        put_op(g->b, 0x21, L_I32);
         break;
     case 4: /* table.fill, of the second table */
         small(g, depth, 3);
-        op(g, 0xd2, rnd(g, MAKE_IMPORTS + g->funcs));
+        put_op(g->b, 0xd2, rnd(g, MAKE_IMPORTS + g->funcs));
         small(g, depth, 3);
         prefixed(g, 0xfc, 17);
-        leb(g, 1);
+        put_leb(g->b, 1);
         break;
     default: /* table.set */
         small(g, depth, 3);
-        op(g, 0xd2, rnd(g, MAKE_IMPORTS + g->funcs));
-        op(g, 0x26, 1);
+        put_op(g->b, 0xd2, rnd(g, MAKE_IMPORTS + g->funcs));
+        put_op(g->b, 0x26, 1);
     }
 }
 
@@ -1023,8 +999,8 @@ static void call_statement(struct gen *g, unsigned depth)
         return;
     }
     expr(g, I32, depth);
-    byte(g, 0x04);
-    byte(g, 0x40);
+    put_byte(g->b, 0x04);
+    put_byte(g->b, 0x40);
     push_label(g, LABEL_VOID);
     call_kind(g, depth, g->type, true);
     end(g);
@@ -1037,9 +1013,9 @@ static void set(struct gen *g, unsigned depth)
 
     expr(g, type, depth);
     if (type != V128 && rnd(g, 4) == 0)
-        op(g, 0x24, GLOBAL_I32 + (I32 - type));
+        put_op(g->b, 0x24, GLOBAL_I32 + (I32 - type));
     else
-        op(g, 0x21, local_of(g, type));
+        put_op(g->b, 0x21, local_of(g, type));
 }
 
 static void statement(struct gen *g, unsigned depth)
@@ -1086,7 +1062,7 @@ static void statement(struct gen *g, unsigned depth)
         break;
     case 10: /* a load that nobody needs */
         load(g, rnd(g, 2) ? I32 : F64, depth);
-        byte(g, 0x1a);
+        put_byte(g->b, 0x1a);
         break;
     case 11:
         if (rnd(g, 2))
@@ -1106,15 +1082,15 @@ static void bad_memory(struct gen *g, unsigned kind)
 {
     static const int64_t places[] = {-1, -4, 65536 * 4, 65536 * 2 - 3, -65536, INT32_MIN};
 
-    i32_const(g, PICK(g, places));
+    put_i32_const(g->b, PICK(g, places));
     if (kind == 0) {
-        op(g, 0x28, 0);
-        leb(g, 0);
-        byte(g, 0x1a);
+        put_op(g->b, 0x28, 0);
+        put_leb(g->b, 0);
+        put_byte(g->b, 0x1a);
     } else {
-        i32_const(g, 7);
-        op(g, 0x36, 0);
-        leb(g, 8);
+        put_i32_const(g->b, 7);
+        put_op(g->b, 0x36, 0);
+        put_leb(g->b, 8);
     }
 }
 
@@ -1124,29 +1100,29 @@ static void bad_number(struct gen *g, unsigned kind)
 
     switch (kind) {
     case 0:
-        i32_const(g, 5);
-        op(g, 0x20, L_COUNTER);
-        byte(g, 0x6d + rnd(g, 4));
+        put_i32_const(g->b, 5);
+        put_op(g->b, 0x20, L_COUNTER);
+        put_byte(g->b, 0x6d + rnd(g, 4));
         break;
     case 1:
-        i32_const(g, INT32_MIN);
-        i32_const(g, -1);
-        byte(g, 0x6d);
+        put_i32_const(g->b, INT32_MIN);
+        put_i32_const(g->b, -1);
+        put_byte(g->b, 0x6d);
         break;
     default:
-        byte(g, 0x44);
+        put_byte(g->b, 0x44);
         sv_buf_append(g->b, &huge, sizeof huge);
         if (kind == 3) {
-            byte(g, 0x44);
+            put_byte(g->b, 0x44);
             sv_buf_append(g->b, &huge, sizeof huge);
-            byte(g, 0xa1);
-            op(g, 0x20, L_COUNTER);
-            byte(g, 0xb7);
-            byte(g, 0xa3); /* 0 / 0 */
+            put_byte(g->b, 0xa1);
+            put_op(g->b, 0x20, L_COUNTER);
+            put_byte(g->b, 0xb7);
+            put_byte(g->b, 0xa3); /* 0 / 0 */
         }
-        byte(g, 0xaa + rnd(g, 2));
+        put_byte(g->b, 0xaa + rnd(g, 2));
     }
-    byte(g, 0x1a);
+    put_byte(g->b, 0x1a);
 }
 
 static void bad_table(struct gen *g, unsigned kind)
@@ -1154,21 +1130,21 @@ static void bad_table(struct gen *g, unsigned kind)
     unsigned n = MAKE_IMPORTS + g->funcs;
 
     if (kind == 3) { /* table.get */
-        i32_const(g, 100);
-        op(g, 0x25, 1);
-        byte(g, 0x1a);
+        put_i32_const(g->b, 100);
+        put_op(g->b, 0x25, 1);
+        put_byte(g->b, 0x1a);
         return;
     }
     arguments(g, DEPTH_MAX);
     if (kind == 4) {
-        op(g, 0xd0, T_ONE);
-        op(g, 0x14, T_ONE);
+        put_op(g->b, 0xd0, T_ONE);
+        put_op(g->b, 0x14, T_ONE);
     } else {
-        i32_const(g, kind == 0 ? 5000 : kind == 1 ? n : func_of(g, T_MANY));
-        op(g, 0x11, T_ONE);
-        leb(g, 0);
+        put_i32_const(g->b, kind == 0 ? 5000 : kind == 1 ? n : func_of(g, T_MANY));
+        put_op(g->b, 0x11, T_ONE);
+        put_leb(g->b, 0);
     }
-    byte(g, 0x1a);
+    put_byte(g->b, 0x1a);
 }
 
 /* Calls that would replace the frame of this function, if they went on. */
@@ -1178,72 +1154,74 @@ static void bad_tail(struct gen *g, unsigned kind)
 
     arguments(g, DEPTH_MAX);
     if (kind == 3) {
-        op(g, 0xd0, g->type);
-        op(g, 0x15, g->type);
+        put_op(g->b, 0xd0, g->type);
+        put_op(g->b, 0x15, g->type);
         return;
     }
-    i32_const(g, kind == 0 ? 5000 : kind == 1 ? n : func_of(g, g->type == T_MANY ? T_ONE : T_MANY));
-    op(g, 0x13, g->type);
-    leb(g, 0);
+    put_i32_const(g->b, kind == 0   ? 5000
+                        : kind == 1 ? n
+                                    : func_of(g, g->type == T_MANY ? T_ONE : T_MANY));
+    put_op(g->b, 0x13, g->type);
+    put_leb(g->b, 0);
 }
 
 static void bad_object(struct gen *g, unsigned kind)
 {
     switch (kind) {
     case 0:
-        byte(g, 0xd0);
-        sleb(g, T_STRUCT);
+        put_byte(g->b, 0xd0);
+        put_sleb(g->b, T_STRUCT);
         prefixed(g, 0xfb, 2);
-        leb(g, T_STRUCT);
-        leb(g, 0);
+        put_leb(g->b, T_STRUCT);
+        put_leb(g->b, 0);
         break;
     case 1:
-        byte(g, 0xd0);
-        sleb(g, T_ARRAY);
+        put_byte(g->b, 0xd0);
+        put_sleb(g->b, T_ARRAY);
         prefixed(g, 0xfb, 15);
         break;
     case 2:
-        i32_const(g, 3);
-        i32_const(g, 3);
+        put_i32_const(g->b, 3);
+        put_i32_const(g->b, 3);
         prefixed(g, 0xfb, 6);
-        leb(g, T_ARRAY);
-        i32_const(g, 3 + rnd(g, 100));
+        put_leb(g->b, T_ARRAY);
+        put_i32_const(g->b, 3 + rnd(g, 100));
         prefixed(g, 0xfb, 11);
-        leb(g, T_ARRAY);
+        put_leb(g->b, T_ARRAY);
         break;
     case 3: /* ref.cast of an i31 to the struct */
-        i32_const(g, 3);
+        put_i32_const(g->b, 3);
         prefixed(g, 0xfb, 28);
         prefixed(g, 0xfb, 22);
-        sleb(g, T_STRUCT);
+        put_sleb(g->b, T_STRUCT);
         break;
     case 4:
-        byte(g, 0xd0);
-        byte(g, 0x6c);
+        put_byte(g->b, 0xd0);
+        put_byte(g->b, 0x6c);
         prefixed(g, 0xfb, 29); /* i31.get_s */
         break;
     default:
-        op(g, 0x20, L_STRUCT);
-        byte(g, 0xd4); /* ref.as_non_null */
+        put_op(g->b, 0x20, L_STRUCT);
+        put_byte(g->b, 0xd4); /* ref.as_non_null */
     }
-    byte(g, 0x1a);
+    put_byte(g->b, 0x1a);
 }
 
 static void bad_bulk(struct gen *g, unsigned kind)
 {
-    i32_const(g, kind == 0 ? -5 : 65536 * 4);
-    i32_const(g, 1);
-    i32_const(g, 1000);
+    put_i32_const(g->b, kind == 0 ? -5 : 65536 * 4);
+    put_i32_const(g->b, 1);
+    put_i32_const(g->b, 1000);
     if (kind == 0) {
         prefixed(g, 0xfc, 11);
     } else if (kind == 1) {
         prefixed(g, 0xfc, 10);
-        leb(g, 0);
+        put_leb(g->b, 0);
     } else {
         prefixed(g, 0xfc, 8);
-        leb(g, 0);
+        put_leb(g->b, 0);
     }
-    leb(g, 0);
+    put_leb(g->b, 0);
 }
 
 #define TRAP_KINDS 28
@@ -1260,22 +1238,22 @@ static void trap_statement(struct gen *g, unsigned kind)
     } else if (kind < 20) {
         bad_bulk(g, kind - 17);
     } else if (kind == 20) {
-        i32_const(g, 1);
-        op(g, 0x08, 0);
+        put_i32_const(g->b, 1);
+        put_op(g->b, 0x08, 0);
     } else if (kind == 21) {
-        byte(g, 0xd0);
-        byte(g, 0x69);
-        byte(g, 0x0a);
+        put_byte(g->b, 0xd0);
+        put_byte(g->b, 0x69);
+        put_byte(g->b, 0x0a);
     } else if (kind == 22) { /* in the host */
-        i32_const(g, 77);
+        put_i32_const(g->b, 77);
         for (unsigned type = I64; type >= F64; type--)
             constant(g, type);
-        op(g, 0x10, 0);
-        byte(g, 0x1a);
+        put_op(g->b, 0x10, 0);
+        put_byte(g->b, 0x1a);
     } else if (kind < 27) {
         bad_tail(g, kind - 23);
     } else {
-        byte(g, 0x00);
+        put_byte(g->b, 0x00);
     }
 }
 
@@ -1288,15 +1266,15 @@ static void trap_body(struct gen *g, unsigned index)
         trap_statement(g, index / 5 % TRAP_KINDS);
         return;
     }
-    op(g, 0x20, 0);
+    put_op(g->b, 0x20, 0);
     for (unsigned i = 1; i < 4; i++)
-        op(g, 0x20, i);
+        put_op(g->b, 0x20, i);
     if (index % 3 == 0) {
-        i32_const(g, next);
-        op(g, 0x11, type_of_func(next));
-        leb(g, 0);
+        put_i32_const(g->b, next);
+        put_op(g->b, 0x11, type_of_func(next));
+        put_leb(g->b, 0);
     } else {
-        op(g, 0x10, next);
+        put_op(g->b, 0x10, next);
     }
     drop_values(g, label_of(type_of_func(next)));
 }
@@ -1305,7 +1283,7 @@ static void trap_body(struct gen *g, unsigned index)
 
 static void put_string(struct gen *g, const char *s)
 {
-    leb(g, strlen(s));
+    put_leb(g->b, strlen(s));
     sv_buf_puts(g->b, s);
 }
 
@@ -1316,12 +1294,12 @@ static void put_locals(struct gen *g)
     } groups[] = {{4, I32, 0},         {2, I64, 0},        {1, F32, 0},  {1, F64, 0}, {6, I32, 0},
                   {1, 0x63, T_STRUCT}, {1, 0x63, T_ARRAY}, {1, V128, 0}, {1, I32, 0}, {1, I64, 0}};
 
-    leb(g, sizeof groups / sizeof *groups);
+    put_leb(g->b, sizeof groups / sizeof *groups);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        byte(g, groups[i].n);
-        byte(g, groups[i].type);
+        put_byte(g->b, groups[i].n);
+        put_byte(g->b, groups[i].type);
         if (groups[i].type == 0x63)
-            sleb(g, groups[i].index);
+            put_sleb(g->b, groups[i].index);
     }
 }
 
@@ -1329,11 +1307,11 @@ static void zeros(struct gen *g, enum label label)
 {
     if (label == LABEL_VOID)
         return;
-    i32_const(g, 0);
+    put_i32_const(g->b, 0);
     if (label == LABEL_THREE) {
-        byte(g, 0x42);
-        byte(g, 0);
-        byte(g, 0x44);
+        put_byte(g->b, 0x42);
+        put_byte(g->b, 0);
+        put_byte(g->b, 0x44);
         sv_buf_append(g->b, "\0\0\0\0\0\0\0\0", 8);
     }
 }
@@ -1341,32 +1319,32 @@ static void zeros(struct gen *g, enum label label)
 /* if (!fuel) return 0; fuel--; */
 static void put_fuel(struct gen *g)
 {
-    op(g, 0x23, GLOBAL_FUEL);
-    byte(g, 0x45);
-    byte(g, 0x04);
-    byte(g, 0x40);
+    put_op(g->b, 0x23, GLOBAL_FUEL);
+    put_byte(g->b, 0x45);
+    put_byte(g->b, 0x04);
+    put_byte(g->b, 0x40);
     zeros(g, label_of(g->type));
-    byte(g, 0x0f);
-    byte(g, 0x0b);
-    op(g, 0x23, GLOBAL_FUEL);
-    i32_const(g, 1);
-    byte(g, 0x6b);
-    op(g, 0x24, GLOBAL_FUEL);
+    put_byte(g->b, 0x0f);
+    put_byte(g->b, 0x0b);
+    put_op(g->b, 0x23, GLOBAL_FUEL);
+    put_i32_const(g->b, 1);
+    put_byte(g->b, 0x6b);
+    put_op(g->b, 0x24, GLOBAL_FUEL);
 }
 
 /* Something in the locals for objects. */
 static void put_objects(struct gen *g)
 {
-    op(g, 0x20, 0);
-    op(g, 0x20, 1);
-    op(g, 0x23, GLOBAL_STRUCT);
+    put_op(g->b, 0x20, 0);
+    put_op(g->b, 0x20, 1);
+    put_op(g->b, 0x23, GLOBAL_STRUCT);
     prefixed(g, 0xfb, 0);
-    leb(g, T_STRUCT);
-    op(g, 0x21, L_STRUCT);
-    i32_const(g, 8);
+    put_leb(g->b, T_STRUCT);
+    put_op(g->b, 0x21, L_STRUCT);
+    put_i32_const(g->b, 8);
     prefixed(g, 0xfb, 7);
-    leb(g, T_ARRAY);
-    op(g, 0x21, L_ARRAY);
+    put_leb(g->b, T_ARRAY);
+    put_op(g->b, 0x21, L_ARRAY);
 }
 
 static void counted(struct gen *g, bool endless)
@@ -1382,10 +1360,10 @@ static void counted(struct gen *g, bool endless)
                           .ends = g->quiet};
 
     (endless ? make_endless_loop : make_loop)(g->b, &g->seed, &o);
-    op(g, 0x20, o.i32);
-    op(g, 0x24, GLOBAL_I32);
-    op(g, 0x20, o.i64);
-    op(g, 0x24, GLOBAL_I64);
+    put_op(g->b, 0x20, o.i32);
+    put_op(g->b, 0x24, GLOBAL_I32);
+    put_op(g->b, 0x20, o.i64);
+    put_op(g->b, 0x24, GLOBAL_I64);
 }
 
 static void body(struct gen *g, unsigned index, const struct make_options *o)
@@ -1403,10 +1381,10 @@ static void body(struct gen *g, unsigned index, const struct make_options *o)
     push_label(g, label);
     put_locals(g);
     put_fuel(g);
-    op(g, 0x20, 0);
-    op(g, 0x21, L_ADDRESS);
-    i32_const(g, place(g));
-    op(g, 0x21, L_ADDRESS + 1);
+    put_op(g->b, 0x20, 0);
+    put_op(g->b, 0x21, L_ADDRESS);
+    put_i32_const(g->b, place(g));
+    put_op(g->b, 0x21, L_ADDRESS + 1);
     if (g->gc && rnd(g, 8))
         put_objects(g);
     if (o->traps)
@@ -1423,7 +1401,7 @@ static void body(struct gen *g, unsigned index, const struct make_options *o)
         values_of(g, label, 0);
     end(g);
     g->b = module;
-    leb(g, code.len);
+    put_leb(g->b, code.len);
     sv_buf_append(module, code.data, code.len);
     sv_buf_release(&code);
 }
@@ -1441,7 +1419,7 @@ static void section_begin(struct gen *g, struct section *s)
 static void section_end(struct gen *g, struct section *s, unsigned id)
 {
     g->b = s->outer;
-    op(g, id, (uint32_t)s->bytes.len);
+    put_op(g->b, id, (uint32_t)s->bytes.len);
     sv_buf_append(g->b, s->bytes.data, s->bytes.len);
     sv_buf_release(&s->bytes);
 }
@@ -1463,7 +1441,7 @@ static void put_types(struct gen *g)
                                 /* () -> i32 exnref, of catch_ref's label */
                                 "\x60\x00\x02\x7f\x69";
 
-    leb(g, T_SUB + 2);
+    put_leb(g->b, T_SUB + 2);
     sv_buf_append(g->b, types, sizeof types - 1);
 }
 
@@ -1471,20 +1449,20 @@ static void put_imports(struct gen *g)
 {
     char name[2] = "0";
 
-    leb(g, MAKE_IMPORTS + 2);
+    put_leb(g->b, MAKE_IMPORTS + 2);
     for (unsigned i = 0; i < MAKE_IMPORTS; i++) {
         name[0] = (char)('0' + i);
         put_string(g, "h");
         put_string(g, name);
-        byte(g, 0);
-        leb(g, T_ONE);
+        put_byte(g->b, 0);
+        put_leb(g->b, T_ONE);
     }
     for (unsigned i = 0; i < 2; i++) {
         name[0] = (char)('0' + i);
         put_string(g, "t");
         put_string(g, name);
-        byte(g, 4);
-        op(g, 0, T_TAG0 + i);
+        put_byte(g->b, 4);
+        put_op(g->b, 0, T_TAG0 + i);
     }
 }
 
@@ -1492,7 +1470,7 @@ static void put_globals(struct gen *g)
 {
     static const char zero[] = "\0\0\0\0\0\0\0\0";
 
-    leb(g, GLOBAL_STRUCT + 1);
+    put_leb(g->b, GLOBAL_STRUCT + 1);
     sv_buf_append(g->b, "\x7f\x01\x41\x00\x0b\x7f\x01\x41\x05\x0b\x7e\x01\x42\x07\x0b", 15);
     sv_buf_append(g->b, "\x7d\x01\x43", 3);
     sv_buf_append(g->b, zero, 4);
@@ -1505,30 +1483,30 @@ static void put_exports(struct gen *g)
 {
     char name[16];
 
-    leb(g, g->funcs + 2);
+    put_leb(g->b, g->funcs + 2);
     put_string(g, MAKE_FUEL_NAME);
-    byte(g, 3);
-    leb(g, GLOBAL_FUEL);
+    put_byte(g->b, 3);
+    put_leb(g->b, GLOBAL_FUEL);
     put_string(g, "memory");
-    byte(g, 2);
-    leb(g, 0);
+    put_byte(g->b, 2);
+    put_leb(g->b, 0);
     for (unsigned i = 0; i < g->funcs; i++) {
         snprintf(name, sizeof name, "f%u", i);
         put_string(g, name);
-        byte(g, 0);
-        leb(g, MAKE_IMPORTS + i);
+        put_byte(g->b, 0);
+        put_leb(g->b, MAKE_IMPORTS + i);
     }
 }
 
 static void put_elements(struct gen *g)
 {
-    leb(g, 1);
-    leb(g, 0);
-    i32_const(g, 0);
-    byte(g, 0x0b);
-    leb(g, MAKE_IMPORTS + g->funcs);
+    put_leb(g->b, 1);
+    put_leb(g->b, 0);
+    put_i32_const(g->b, 0);
+    put_byte(g->b, 0x0b);
+    put_leb(g->b, MAKE_IMPORTS + g->funcs);
     for (unsigned i = 0; i < MAKE_IMPORTS + g->funcs; i++)
-        leb(g, i);
+        put_leb(g->b, i);
 }
 
 /* Some functions have names. */
@@ -1539,9 +1517,9 @@ static void put_names(struct gen *g)
 
     put_string(g, "name");
     section_begin(g, &functions);
-    leb(g, g->funcs / 2);
+    put_leb(g->b, g->funcs / 2);
     for (unsigned i = 0; i < g->funcs / 2; i++) {
-        leb(g, MAKE_IMPORTS + 2 * i);
+        put_leb(g->b, MAKE_IMPORTS + 2 * i);
         snprintf(name, sizeof name, "name%u", i);
         put_string(g, name);
     }
@@ -1550,8 +1528,8 @@ static void put_names(struct gen *g)
 
 static void put_data(struct gen *g)
 {
-    leb(g, 1);
-    byte(g, 1); /* passive */
+    put_leb(g->b, 1);
+    put_byte(g->b, 1); /* passive */
     put_string(g, "0123456789abcdef");
 }
 
@@ -1565,21 +1543,21 @@ static void put_section(struct gen *g, unsigned id, void (*put)(struct gen *))
 }
 static void put_tables(struct gen *g)
 {
-    leb(g, 2);
+    put_leb(g->b, 2);
     sv_buf_append(g->b, "\x70\x00", 2);
-    leb(g, MAKE_IMPORTS + g->funcs + 4);
+    put_leb(g->b, MAKE_IMPORTS + g->funcs + 4);
     sv_buf_append(g->b, "\x70\x01\x04\x08", 4);
 }
 static void put_functions(struct gen *g)
 {
-    leb(g, g->funcs);
+    put_leb(g->b, g->funcs);
     for (unsigned i = 0; i < g->funcs; i++)
-        leb(g, type_of_func(MAKE_IMPORTS + i));
+        put_leb(g->b, type_of_func(MAKE_IMPORTS + i));
 }
 static void put_memory(struct gen *g)
 {
-    byte(g, 1);
-    byte(g, g->memory);
+    put_byte(g->b, 1);
+    put_byte(g->b, g->memory);
     sv_buf_append(g->b, "\x02\x04", 2);
 }
 void make_module(struct sv_buf *b, uint64_t seed, const struct make_options *o)
@@ -1612,10 +1590,10 @@ void make_module(struct sv_buf *b, uint64_t seed, const struct make_options *o)
     put_section(&g, 7, put_exports);
     put_section(&g, 9, put_elements);
     section_begin(&g, &s);
-    leb(&g, 1);
+    put_leb(g.b, 1);
     section_end(&g, &s, 12); /* data count */
     section_begin(&g, &s);
-    leb(&g, g.funcs);
+    put_leb(g.b, g.funcs);
     for (unsigned i = 0; i < g.funcs; i++)
         body(&g, MAKE_IMPORTS + i, o);
     section_end(&g, &s, 10);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
+
 enum { I32 = 0x7f, I64 = 0x7e, F32 = 0x7d, F64 = 0x7c, V128 = 0x7b };
 enum { TYPES = 9, PARAMS_MAX = 26, RESULTS = 3, TYPE_NONE = TYPES, TYPE_TAG0, TYPE_TAG1 };
 enum { GLOBAL_FUEL, GLOBAL_SUM };
@@ -34,35 +36,14 @@ static uint32_t rnd(struct gen *g, uint32_t n)
 
 /* ---- Bytes ---- */
 
-static void byte(struct gen *g, unsigned b)
-{
-    sv_buf_putc(g->b, (char)b);
-}
-static void leb(struct gen *g, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        byte(g, (v & 0x7f) | 0x80);
-    byte(g, (unsigned)v);
-}
-static void op(struct gen *g, unsigned code, uint32_t immediate)
-{
-    byte(g, code);
-    leb(g, immediate);
-}
 static void constant(struct gen *g, unsigned code, int64_t v)
 {
-    byte(g, code);
-    for (; v < -64 || v > 63; v >>= 7)
-        byte(g, (v & 0x7f) | 0x80);
-    byte(g, v & 0x7f);
-}
-static void i32_const(struct gen *g, int64_t v)
-{
-    constant(g, 0x41, (int32_t)v);
+    put_byte(g->b, code);
+    put_sleb(g->b, v);
 }
 static void put_string(struct gen *g, const char *s)
 {
-    leb(g, strlen(s));
+    put_leb(g->b, strlen(s));
     sv_buf_puts(g->b, s);
 }
 
@@ -76,8 +57,8 @@ static void put_sized(struct gen *g, unsigned id, void (*put)(struct gen *, unsi
     put(g, arg);
     g->b = outer;
     if (id)
-        byte(g, id);
-    leb(g, bytes.len);
+        put_byte(g->b, id);
+    put_leb(g->b, bytes.len);
     sv_buf_append(g->b, bytes.data, bytes.len);
     sv_buf_release(&bytes);
 }
@@ -134,25 +115,25 @@ static void value(struct gen *g, const struct type *self, unsigned kind)
         i++;
     if (kind == V128) {
         if (i < self->n) {
-            op(g, 0x20, i);
-            op(g, 0xfd, 0x4d); /* v128.not */
+            put_op(g->b, 0x20, i);
+            put_op(g->b, 0xfd, 0x4d); /* v128.not */
         } else {
-            i32_const(g, k);
-            op(g, 0xfd, 0x0f); /* i8x16.splat */
+            put_i32_const(g->b, k);
+            put_op(g->b, 0xfd, 0x0f); /* i8x16.splat */
         }
     } else if (i < self->n) {
-        op(g, 0x20, i);
+        put_op(g->b, 0x20, i);
         if (kind == I32 || kind == I64) {
             constant(g, kind == I32 ? 0x41 : 0x42, k);
-            byte(g, kind == I32 ? 0x6a : 0x7c);
+            put_byte(g->b, kind == I32 ? 0x6a : 0x7c);
         } else {
-            byte(g, kind == F32 ? 0x8c : 0x9a); /* neg */
+            put_byte(g->b, kind == F32 ? 0x8c : 0x9a); /* neg */
         }
     } else if (kind == I32 || kind == I64) {
         constant(g, kind == I32 ? 0x41 : 0x42, k);
     } else {
-        i32_const(g, k);
-        byte(g, kind == F32 ? 0xb2 : 0xb7);
+        put_i32_const(g->b, k);
+        put_byte(g->b, kind == F32 ? 0xb2 : 0xb7);
     }
 }
 
@@ -160,22 +141,22 @@ static void value(struct gen *g, const struct type *self, unsigned kind)
 static void sum_params(struct gen *g, const struct type *self)
 {
     for (unsigned i = 0; i < self->n; i++) {
-        op(g, 0x23, GLOBAL_SUM);
+        put_op(g->b, 0x23, GLOBAL_SUM);
         constant(g, 0x42, 31);
-        byte(g, 0x7e);
-        op(g, 0x20, i);
+        put_byte(g->b, 0x7e);
+        put_op(g->b, 0x20, i);
         if (self->params[i] == V128) {
-            op(g, 0xfd, 0x1d); /* i64x2.extract_lane */
-            byte(g, i % 2);
+            put_op(g->b, 0xfd, 0x1d); /* i64x2.extract_lane */
+            put_byte(g->b, i % 2);
         }
         if (self->params[i] == F32)
-            byte(g, 0xbc);
+            put_byte(g->b, 0xbc);
         if (self->params[i] == F64)
-            byte(g, 0xbd);
+            put_byte(g->b, 0xbd);
         if (self->params[i] == I32 || self->params[i] == F32)
-            byte(g, 0xac);
-        byte(g, 0x7c);
-        op(g, 0x24, GLOBAL_SUM);
+            put_byte(g->b, 0xac);
+        put_byte(g->b, 0x7c);
+        put_op(g->b, 0x24, GLOBAL_SUM);
     }
 }
 
@@ -187,47 +168,47 @@ static void call(struct gen *g, const struct type *self, unsigned result, bool t
     for (unsigned i = 0; i < type->n; i++)
         value(g, self, type->params[i]);
     if (way == 0) {
-        op(g, tail ? 0x12 : 0x10, f);
+        put_op(g->b, tail ? 0x12 : 0x10, f);
     } else if (way == 1) { /* of another type, or none at all, now and then */
-        i32_const(g, rnd(g, 60) ? f : rnd(g, MAKE_IMPORTS + g->funcs + 2));
-        op(g, tail ? 0x13 : 0x11, type_of(f));
-        leb(g, 0);
+        put_i32_const(g->b, rnd(g, 60) ? f : rnd(g, MAKE_IMPORTS + g->funcs + 2));
+        put_op(g->b, tail ? 0x13 : 0x11, type_of(f));
+        put_leb(g->b, 0);
     } else {
-        op(g, 0xd2, f);
-        op(g, tail ? 0x15 : 0x14, type_of(f));
+        put_op(g->b, 0xd2, f);
+        put_op(g->b, tail ? 0x15 : 0x14, type_of(f));
     }
 }
 
 /* If the first parameter is so, do what is written before the `end`. */
 static void begin_if(struct gen *g)
 {
-    op(g, 0x20, 0);
-    i32_const(g, 13);
-    byte(g, 0x70);
-    i32_const(g, rnd(g, 13));
-    byte(g, 0x46);
-    op(g, 0x04, 0x40);
+    put_op(g->b, 0x20, 0);
+    put_i32_const(g->b, 13);
+    put_byte(g->b, 0x70);
+    put_i32_const(g->b, rnd(g, 13));
+    put_byte(g->b, 0x46);
+    put_op(g->b, 0x04, 0x40);
 }
 
 static void return_values(struct gen *g, const struct type *self)
 {
     for (const char *r = results[self->result]; *r; r++)
         value(g, self, (uint8_t)*r);
-    byte(g, 0x0f);
+    put_byte(g->b, 0x0f);
 }
 
 /* if (!fuel) return; fuel--; */
 static void put_fuel(struct gen *g, const struct type *self)
 {
-    op(g, 0x23, GLOBAL_FUEL);
-    byte(g, 0x45);
-    op(g, 0x04, 0x40);
+    put_op(g->b, 0x23, GLOBAL_FUEL);
+    put_byte(g->b, 0x45);
+    put_op(g->b, 0x04, 0x40);
     return_values(g, self);
-    byte(g, 0x0b);
-    op(g, 0x23, GLOBAL_FUEL);
-    i32_const(g, 1);
-    byte(g, 0x6b);
-    op(g, 0x24, GLOBAL_FUEL);
+    put_byte(g->b, 0x0b);
+    put_op(g->b, 0x23, GLOBAL_FUEL);
+    put_i32_const(g->b, 1);
+    put_byte(g->b, 0x6b);
+    put_op(g->b, 0x24, GLOBAL_FUEL);
 }
 
 /* A call that comes back, or one that traps or throws. */
@@ -238,12 +219,12 @@ static void step(struct gen *g, const struct type *self)
     begin_if(g);
     switch (rnd(g, 8)) {
     case 0:
-        byte(g, 0x00);
+        put_byte(g->b, 0x00);
         break;
     case 1:
         if (g->exceptions) {
             value(g, self, I32);
-            op(g, 0x08, 0);
+            put_op(g->b, 0x08, 0);
             break;
         }
         /* fallthrough */
@@ -253,10 +234,10 @@ static void step(struct gen *g, const struct type *self)
     default:
         call(g, self, result, false);
         for (const char *r = results[result]; *r; r++)
-            byte(g, 0x1a);
+            put_byte(g->b, 0x1a);
         break;
     }
-    byte(g, 0x0b);
+    put_byte(g->b, 0x0b);
 }
 
 static void put_body(struct gen *g, unsigned index)
@@ -264,12 +245,12 @@ static void put_body(struct gen *g, unsigned index)
     const struct type *self = &g->types[type_of(index)];
     bool caught = g->exceptions && rnd(g, 2);
 
-    leb(g, 0);
+    put_leb(g->b, 0);
     sum_params(g, self);
     put_fuel(g, self);
     if (caught) { /* (block (try_table (catch_all 0) ... */
-        op(g, 0x02, 0x40);
-        op(g, 0x1f, 0x40);
+        put_op(g->b, 0x02, 0x40);
+        put_op(g->b, 0x1f, 0x40);
         sv_buf_append(g->b, "\x01\x02\x00", 3);
     }
     for (unsigned n = rnd(g, 4); n > 0; n--)
@@ -282,18 +263,18 @@ static void put_body(struct gen *g, unsigned index)
         call(g, self, self->result, true);
     else
         return_values(g, self);
-    byte(g, 0x0b);
+    put_byte(g->b, 0x0b);
 }
 
 /* ---- Sections ---- */
 
 static void put_types(struct gen *g, unsigned n)
 {
-    leb(g, n);
+    put_leb(g->b, n);
     for (unsigned t = 0; t < TYPES; t++) {
         const struct type *type = &g->types[t];
 
-        op(g, 0x60, type->n);
+        put_op(g->b, 0x60, type->n);
         sv_buf_append(g->b, type->params, type->n);
         put_string(g, results[type->result]);
     }
@@ -302,36 +283,36 @@ static void put_types(struct gen *g, unsigned n)
 
 static void put_imports(struct gen *g, unsigned n)
 {
-    leb(g, n);
+    put_leb(g->b, n);
     for (unsigned i = 0; i < n; i++) {
         bool func = i < MAKE_IMPORTS;
         char name[2] = {(char)('0' + (func ? i : i - MAKE_IMPORTS)), 0};
 
         put_string(g, func ? "h" : "t");
         put_string(g, name);
-        byte(g, func ? 0 : 4);
+        put_byte(g->b, func ? 0 : 4);
         if (!func)
-            byte(g, 0);
-        leb(g, func ? type_of(i) : TYPE_TAG0 + i - MAKE_IMPORTS);
+            put_byte(g->b, 0);
+        put_leb(g->b, func ? type_of(i) : TYPE_TAG0 + i - MAKE_IMPORTS);
     }
 }
 
 static void put_functions(struct gen *g, unsigned n)
 {
-    leb(g, n);
+    put_leb(g->b, n);
     for (unsigned i = 0; i < n; i++)
-        leb(g, type_of(MAKE_IMPORTS + i));
+        put_leb(g->b, type_of(MAKE_IMPORTS + i));
 }
 
 static void put_tables(struct gen *g, unsigned n)
 {
     sv_buf_append(g->b, "\x01\x70\x00", 3);
-    leb(g, n + 1);
+    put_leb(g->b, n + 1);
 }
 
 static void put_globals(struct gen *g, unsigned n)
 {
-    leb(g, n);
+    put_leb(g->b, n);
     sv_buf_append(g->b, "\x7f\x01\x41\x00\x0b\x7e\x01\x42\x00\x0b", 10);
 }
 
@@ -339,31 +320,31 @@ static void put_exports(struct gen *g, unsigned n)
 {
     char name[16];
 
-    leb(g, n + 1 + !g->fixed);
+    put_leb(g->b, n + 1 + !g->fixed);
     put_string(g, MAKE_FUEL_NAME);
-    op(g, 3, GLOBAL_FUEL);
+    put_op(g->b, 3, GLOBAL_FUEL);
     if (!g->fixed) {
         put_string(g, "table");
-        op(g, 1, 0);
+        put_op(g->b, 1, 0);
     }
     for (unsigned i = 0; i < n; i++) {
         snprintf(name, sizeof name, "f%u", i);
         put_string(g, name);
-        op(g, 0, MAKE_IMPORTS + i);
+        put_op(g->b, 0, MAKE_IMPORTS + i);
     }
 }
 
 static void put_elements(struct gen *g, unsigned n)
 {
     sv_buf_append(g->b, "\x01\x00\x41\x00\x0b", 5);
-    leb(g, n);
+    put_leb(g->b, n);
     for (unsigned i = 0; i < n; i++)
-        leb(g, i);
+        put_leb(g->b, i);
 }
 
 static void put_code(struct gen *g, unsigned n)
 {
-    leb(g, n);
+    put_leb(g->b, n);
     for (unsigned i = 0; i < n; i++)
         put_sized(g, 0, put_body, MAKE_IMPORTS + i);
 }
