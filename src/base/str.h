@@ -30,6 +30,14 @@ sv_hash(const void *bytes,
 uint64_t sv_hash_seeded(const void *bytes, size_t len, uint64_t seed);
 uint64_t sv_hash_seed(void); /* random */
 
+/* ASCII letters into small ones, in place. */
+static inline void sv_to_lower(char *s)
+{
+    for (; *s; s++)
+        if (*s >= 'A' && *s <= 'Z')
+            *s |= 0x20;
+}
+
 /* Open-addressing map from strings to pointers. Keys are borrowed and must outlive the map. */
 struct sv_map_entry {
     struct sv_str key;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "platform/unit.h"
 #include "platform/yaml.h"
 #include "ssvm.h"
@@ -155,9 +156,8 @@ static const char *lower(struct sv_arena *arena, const char *text)
 {
     char *copy = sv_arena_strndup(arena, text, strlen(text));
 
-    for (char *p = copy; p && *p; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p |= 0x20;
+    if (copy)
+        sv_to_lower(copy);
     return copy;
 }
 

@@ -115,9 +115,7 @@ static int copy_config(struct sv_err *err, struct sv_nn *nn, const struct sv_nn_
     if (!device || (c->program && !to->program))
         return sv_fail_nomem(err, "inference");
     /* Libraries write CPU and GPU.0, and backends tell that in small letters. */
-    for (; *device; device++)
-        if (*device >= 'A' && *device <= 'Z')
-            *device |= 0x20;
+    sv_to_lower(device);
     if (!c->folder && sv_nn_folder(folder, sizeof folder))
         to->folder = folder;
     if (to->folder) {
