@@ -80,7 +80,7 @@ step_evmc() { test/evmc/run.sh; }
 # A real server on a free port, what carries HTTP, its processes, versions, ledger while processes are killed, databases, interfaces, and its pages
 # in a browser; the developer's loop.
 step_serve() {
-    test/parts.sh serve test_server.py test_protocol.py processes.py isolation.py registry.py limits.py crowd.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
+    test/parts.sh serve test_server.py test_protocol.py processes.py drain.py isolation.py registry.py limits.py crowd.py ledger.py database.py admin.py faas.py schema/run.sh food.py \
         browser/run.sh browser/tutorial.sh browser/dashboard.sh loop.py
 }
 step_systemd() { test/serve/systemd.sh; }

@@ -69,6 +69,8 @@ enum srv_step srv_conn_linger(struct srv_conn *conn)
         drop_work(conn);
         conn->transport->end(conn);
         srv_loop_set_timer(conn->loop, conn, SRV_TIMER_LINGER);
+        conn->unsent = conn->transport->unsent(conn);
+        conn->lingered_ms = 0;
     }
     while (conn->progress < SRV_LINGER_MAX) {
         size_t n = srv_conn_receive(conn, ignored, sizeof ignored);
@@ -77,6 +79,35 @@ enum srv_step srv_conn_linger(struct srv_conn *conn)
             return conn->ended || conn->lost ? SRV_STEP_CLOSE : SRV_STEP_WAIT;
     }
     return SRV_STEP_CLOSE;
+}
+
+/* Time is over for one that lingers. What the client has not taken yet is his for as long as any
+ * reply would be; then he has a moment to end his side. False: he has had that. */
+static bool linger_on(struct srv_conn *conn)
+{
+    uint64_t thrown_away = conn->progress;
+    int before = conn->unsent, unsent = conn->transport->unsent(conn);
+
+    if (before == 0)
+        return false;
+    if (unsent == 0 || before - unsent >= SRV_PROGRESS_MIN) {
+        before = unsent;
+        conn->lingered_ms = 0;
+    } else {
+        conn->lingered_ms += SRV_LINGER_MS;
+        if (conn->lingered_ms >= conn->loop->server->config.write_ms)
+            return false;
+    }
+    srv_loop_set_timer(conn->loop, conn, SRV_TIMER_LINGER);
+    conn->unsent = before;
+    conn->progress = thrown_away;
+    return true;
+}
+
+void srv_conn_leave(struct srv_conn *conn)
+{
+    if (conn->lost || conn->transport->unsent(conn) == 0 || srv_conn_linger(conn) == SRV_STEP_CLOSE)
+        srv_conn_delete(conn);
 }
 
 enum srv_step srv_conn_rest(struct srv_conn *conn)
@@ -95,6 +126,9 @@ static enum srv_step begin_next(struct srv_conn *conn)
     srv_request_clear(conn);
     conn->stage = SRV_STAGE_HTTP;
     conn->used = true;
+    /* What the client has not taken yet would go without us, but for a process that is the last of
+     * its network. */
+    all_read = all_read && !(conn->loop->draining && conn->transport->unsent(conn) > 0);
     if (conn->lost || (last && all_read) || conn->transport->reply)
         return SRV_STEP_CLOSE;
     if (last)
@@ -193,6 +227,12 @@ enum srv_step srv_conn_expire(struct srv_conn *conn)
 
     if ((timer == SRV_TIMER_BODY || timer == SRV_TIMER_WRITE) && has_progressed(conn)) {
         srv_loop_set_timer(conn->loop, conn, timer);
+        return SRV_STEP_WAIT;
+    }
+    if (conn->lingering && linger_on(conn))
+        return SRV_STEP_WAIT;
+    if (conn->h2 && timer == SRV_TIMER_HEAD && !conn->loop->draining) {
+        srv_loop_set_timer(conn->loop, conn, SRV_TIMER_IDLE); /* opened to be used later */
         return SRV_STEP_WAIT;
     }
     if (conn->away) { /* a body that does not come, or a reply that is not taken */

@@ -16,8 +16,8 @@
 
 #define SRV_IN_MAX (SRV_HTTP_HEAD_MAX + 16384)  /* head, and a window for the body behind it */
 #define SRV_OUT_MAX (SRV_REPLY_HEAD_MAX + 4096) /* head, and small bodies copied behind it */
-#define SRV_PROGRESS_MIN 16384   /* bytes that must move in body-time and write-time */
-#define SRV_LINGER_MS 2000       /* how long a refused request may still be sent before we close */
+#define SRV_PROGRESS_MIN 16384 /* bytes that must move in body-time and write-time */
+#define SRV_LINGER_MS 2000     /* how long a client that has all may wait before it ends its side */
 #define SRV_LINGER_MAX (4 << 20) /* and how much of it is thrown away */
 #define SRV_NOTE_MAX 400         /* bytes of the reason kept for the log */
 #define SRV_ID_LEN 16
@@ -165,7 +165,9 @@ struct srv_conn {
     uint64_t deadline_ns; /* of whoever waits for the reply inside the server; 0: none */
     uint64_t due_ms;
     uint64_t progress;        /* bytes since the timer was set */
-    int unsent;               /* bytes in the socket when it was set, for SRV_TIMER_WRITE */
+    int unsent;               /* bytes in the socket when it was set, for SRV_TIMER_WRITE; or when
+                                 a lingering one was seen to take some */
+    uint64_t lingered_ms;     /* since then */
     struct sockaddr_in6 peer; /* or the IPv4 one in its place */
 };
 
@@ -189,6 +191,8 @@ void srv_conn_delete(own struct srv_conn *);
 /* The last reply is sent: end our side, and throw away what the client still sends. Result as a
  * stage. */
 enum srv_step srv_conn_linger(struct srv_conn *);
+/* Draining, and it waits for a request: end it, as soon as the client has what was sent. */
+void srv_conn_leave(struct srv_conn *);
 /* Nothing of a request has arrived: give the memory back and wait, or close. Result as
  * srv_conn_drive. */
 enum srv_step srv_conn_rest(struct srv_conn *);

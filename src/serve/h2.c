@@ -47,8 +47,12 @@ struct stream {
 struct srv_h2 {
     struct srv_conn *conn;
     nghttp2_session *session;
-    struct srv_h2 *prev, *next; /* of the loop's list */
+    struct srv_h2 *prev, *next;    /* of the loop's list of those that have something to do */
+    struct srv_h2 *before, *after; /* of its list of all */
     bool scheduled, refused /* with GOAWAY */, failed;
+    bool used;   /* a request has begun */
+    bool warned; /* GOAWAY has said that there is an end, */
+    bool last;   /* and which request is the last */
     unsigned nstreams;
     struct stream *streams;
     struct stream *ready_first, *ready_last;
@@ -538,7 +542,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    if (!loop->draining && h2->nstreams < SRV_H2_STREAMS_MAX)
+    h2->used = true;
+    if (h2->nstreams < SRV_H2_STREAMS_MAX)
         stream = calloc(1, sizeof *stream);
     conn = stream ? srv_listen_conn(loop) : NULL;
     if (!conn) {
@@ -732,6 +737,10 @@ enum srv_step srv_h2_begin(struct srv_conn *conn)
         return SRV_STEP_CLOSE;
     h2->conn = conn;
     conn->h2 = h2;
+    h2->after = conn->loop->h2s;
+    if (h2->after)
+        h2->after->before = h2;
+    conn->loop->h2s = h2;
     if (new_session(h2) != 0)
         return SRV_STEP_CLOSE;
     schedule(h2);
@@ -742,6 +751,12 @@ enum srv_step srv_h2_begin(struct srv_conn *conn)
 void srv_h2_ready(struct srv_conn *conn)
 {
     schedule(conn->h2);
+}
+
+void srv_h2_leave(struct srv_loop *loop)
+{
+    for (struct srv_h2 *h2 = loop->h2s; h2; h2 = h2->after)
+        schedule(h2);
 }
 
 void srv_h2_close(struct srv_conn *conn)
@@ -767,6 +782,9 @@ void srv_h2_close(struct srv_conn *conn)
         }
     }
     unschedule(h2);
+    *(h2->before ? &h2->before->after : &conn->loop->h2s) = h2->after;
+    if (h2->after)
+        h2->after->before = h2->before;
     /* A farewell, if the socket takes it. */
     if (h2->session && !conn->lost && !h2->failed && h2->left_len == 0) {
         nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
@@ -896,6 +914,25 @@ static void flush(struct srv_h2 *h2)
     }
 }
 
+/* Draining: first ask the client for no more; what he had sent before he read that is answered.
+ * Then say which request is the last: he may send those behind it to somebody else. Who has just
+ * connected does so to ask one. */
+static void tell_drain(struct srv_h2 *h2)
+{
+    const struct srv_loop *loop = h2->conn->loop;
+
+    if (loop->draining && !h2->warned) {
+        h2->warned = true;
+        nghttp2_submit_shutdown_notice(h2->session);
+    }
+    if (loop->leaving && !h2->last && (h2->used || h2->conn->timer == SRV_TIMER_IDLE)) {
+        h2->last = true;
+        nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(h2->session),
+                              NGHTTP2_NO_ERROR, NULL, 0);
+    }
+}
+
 /* The patience that the connection deserves; its streams have their own. */
 static void set_patience(struct srv_h2 *h2)
 {
@@ -905,6 +942,8 @@ static void set_patience(struct srv_h2 *h2)
         timer = SRV_TIMER_WRITE;
     else if (h2->nstreams > 0)
         timer = SRV_TIMER_NONE;
+    else if (!h2->used && h2->conn->timer == SRV_TIMER_HEAD)
+        return; /* see srv_conn_expire */
     if (h2->conn->timer != timer)
         srv_loop_set_timer(h2->conn->loop, h2->conn, timer);
 }
@@ -913,9 +952,8 @@ static void set_patience(struct srv_h2 *h2)
 static void settle(struct srv_h2 *h2)
 {
     struct srv_conn *conn = h2->conn;
-    bool done =
-        h2->left_len == 0 && !nghttp2_session_want_write(h2->session) &&
-        (!nghttp2_session_want_read(h2->session) || (conn->loop->draining && h2->nstreams == 0));
+    bool done = h2->left_len == 0 && !nghttp2_session_want_write(h2->session) &&
+                (!nghttp2_session_want_read(h2->session) || (h2->last && h2->nstreams == 0));
 
     if (conn->lost || conn->ended || h2->failed) {
         srv_conn_delete(conn);
@@ -939,6 +977,7 @@ bool srv_h2_run(struct srv_loop *loop)
         if (!drive_streams(h2))
             return false;
         reset_due(h2);
+        tell_drain(h2);
         if (!h2->conn->lost)
             flush(h2);
         settle(h2);

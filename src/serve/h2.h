@@ -34,6 +34,8 @@ void srv_h2_ready(struct srv_conn *);
 /* Read, drive the streams, and send, for all connections that are ready. False: this thread has
  * lost its loop. */
 bool srv_h2_run(struct srv_loop *);
+/* The loop drains, or does so for good: each connection will tell its client (srv_h2_run). */
+void srv_h2_leave(struct srv_loop *);
 /* The connection is being deleted: its streams are too, but for those that are away. */
 void srv_h2_close(struct srv_conn *);
 

@@ -30,6 +30,11 @@ bool srv_h2_run(struct srv_loop *loop)
     return true;
 }
 
+void srv_h2_leave(struct srv_loop *loop)
+{
+    (void)loop;
+}
+
 void srv_h2_close(struct srv_conn *conn)
 {
     (void)conn;

@@ -266,7 +266,7 @@ void srv_listen_again(struct srv_loop *loop)
     }
 }
 
-void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listener)
+bool srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listener)
 {
     for (int i = 0; i < SRV_ACCEPT_BURST; i++) {
         struct sockaddr_in6 peer = {0};
@@ -281,9 +281,10 @@ void srv_listen_accept(struct srv_loop *loop, const struct srv_listener *listene
             add(loop, listener, fd, token, &peer);
         } else if (error == EMFILE || error == ENFILE) {
             if (!refuse_with_spare(loop->server, listener))
-                return;
+                return false;
         } else if (error != EINTR && error != ECONNABORTED) {
-            return;
+            return false;
         }
     }
+    return true;
 }

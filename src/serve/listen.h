@@ -12,8 +12,8 @@ bool srv_listen_wait(struct srv_loop *, const struct srv_listener *);
 void srv_listen_turn(struct srv_loop *, const struct srv_listener *);
 /* For those addresses that a turn found no memory for: loop->deaf. */
 void srv_listen_again(struct srv_loop *);
-/* Take what connects. */
-void srv_listen_accept(struct srv_loop *, const struct srv_listener *);
+/* Take what connects. False: nobody waits. */
+bool srv_listen_accept(struct srv_loop *, const struct srv_listener *);
 /* A connection of the loop that is not on any list yet, counted; NULL: there are too many, or there
  * is no memory. */
 struct srv_conn *srv_listen_conn(struct srv_loop *);

@@ -15,8 +15,9 @@
 
 #define NS_PER_MS 1000000U
 #define NS_PER_S 1000000000U
-#define DRAIN_ACCEPTS 16 /* of what waits at the door when draining begins */
-#define DRAIN_POLL_MS 50 /* while draining: how often to look whether all is done */
+#define RETIRE_ACCEPTS 16  /* of what waits at the door when others take what comes */
+#define DRAIN_ACCEPTS 4096 /* and when nobody will */
+#define DRAIN_POLL_MS 50   /* while draining: how often to look whether all is done */
 
 uint64_t srv_clock_ns(void)
 {
@@ -236,22 +237,34 @@ static bool take_done(struct srv_loop *loop)
 /* New connections are no longer taken, by us; those that there are end with their reply. */
 static void begin_drain(struct srv_loop *loop)
 {
+    bool last = atomic_load_explicit(&loop->server->draining, memory_order_relaxed);
+    int most = last ? DRAIN_ACCEPTS : RETIRE_ACCEPTS;
+
     loop->draining = true;
     for (unsigned i = 0; i < loop->server->nlisteners; i++) {
         const struct srv_listener *listener = &loop->server->listeners[i];
 
-        for (int n = 0; n < DRAIN_ACCEPTS; n++)
-            srv_listen_accept(loop, listener);
+        for (int n = 0; n < most && srv_listen_accept(loop, listener); n++)
+            ;
         epoll_ctl(loop->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
     }
+    srv_h2_leave(loop);
 }
 
 /* Draining: connections that wait for a request. Those of one tenant's worker are the other side's,
  * which may be sending one. */
 static void end_idle(struct srv_loop *loop)
 {
-    while (!loop->server->tenant && loop->timers[SRV_TIMER_IDLE].first)
-        srv_conn_delete(loop->timers[SRV_TIMER_IDLE].first);
+    struct srv_conn *next;
+
+    if (!loop->leaving)
+        srv_h2_leave(loop);
+    loop->leaving = true;
+    for (struct srv_conn *conn = loop->timers[SRV_TIMER_IDLE].first; conn; conn = next) {
+        next = conn->next;
+        if (!conn->h2 && !loop->server->tenant)
+            srv_conn_leave(conn);
+    }
     while (loop->timers[SRV_TIMER_PARKED].first)
         srv_conn_delete(loop->timers[SRV_TIMER_PARKED].first);
     if (atomic_load(&loop->server->cancelled))

@@ -31,14 +31,16 @@ struct srv_loop {
     struct srv_conn *conns; /* spare */
     unsigned nworks, nconns;
     unsigned deaf;                     /* addresses that we are not told of: listen.c; bits */
-    struct srv_h2 *h2_first, *h2_last; /* that have something to do */
+    struct srv_h2 *h2s;                /* connections of HTTP/2 */
+    struct srv_h2 *h2_first, *h2_last; /* those that have something to do */
     uint64_t now_ns;
     time_t wall; /* seconds since 1970, for Date and the log */
     struct srv_date date;
     time_t log_second; /* that log_time stands for */
     char log_time[32];
     struct srv_site *sites;   /* the one asked for last first */
-    bool draining;            /* we have noticed it */
+    bool draining;            /* we have noticed it, or that we are to retire */
+    bool leaving;             /* draining, and not only retiring */
     struct srv_relay *relays; /* connections to other processes */
     struct srv_conn *calling; /* whose call the loop's thread makes; whoever takes the loop from it
                                  looks after the client */

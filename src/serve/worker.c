@@ -258,7 +258,7 @@ static bool start_loops(struct srv_server *server)
 
 /* Another generation has the new connections. Clients whose connection is idle may be about to send
  * a request: whoever does within a moment gets a reply that says it is the last. */
-static void retire(struct srv_server *server, const sigset_t *signals)
+static int retire(struct srv_server *server, const sigset_t *signals)
 {
     static const struct timespec moment = {.tv_sec = RETIRE_MS / 1000,
                                            .tv_nsec = RETIRE_MS % 1000 * 1000000L};
@@ -266,10 +266,10 @@ static void retire(struct srv_server *server, const sigset_t *signals)
     atomic_store(&server->retiring, true);
     for (unsigned i = 0; i < server->nloops; i++)
         srv_loop_wake(&server->loops[i]);
-    sigtimedwait(signals, NULL, &moment);
+    return sigtimedwait(signals, NULL, &moment);
 }
 
-/* Wait for a signal to end, then end with patience; a second signal ends at once. */
+/* Wait for a signal to end, then end with patience; a second SIGTERM ends at once. */
 static int wait_for_end(struct srv_server *server, const sigset_t *signals)
 {
     struct timespec none = {0};
@@ -281,15 +281,21 @@ static int wait_for_end(struct srv_server *server, const sigset_t *signals)
     else
         sigwait(signals, &number);
     if (number == SIGUSR1)
-        retire(server, signals);
+        number = retire(server, signals);
     atomic_store(&server->draining, true);
     for (unsigned i = 0; i < server->nloops; i++)
         srv_loop_wake(&server->loops[i]);
     for (uint64_t waited = 0;
          !(drained = srv_pool_drain(&server->pool, 100)) && waited < server->config.drain_ms;
          waited += 100) {
-        if (sigtimedwait(signals, NULL, &none) > 0)
+        int again = sigtimedwait(signals, NULL, &none);
+
+        if (again == SIGTERM && number == SIGTERM)
             break;
+        if (again == SIGTERM) { /* all end now, who has retired among them */
+            number = again;
+            waited = 0;
+        }
     }
     if (!drained) {
         srv_pool_cancel(&server->pool);

@@ -10,7 +10,7 @@ sanitizer=$(sed -n 's/^SSVM_SANITIZE:[A-Z]*=//p' "$build/CMakeCache.txt")
     exit 1
 }
 cd "$(dirname "$0")/.." || exit 1
-parts=${*:-serve/test_server.py serve/test_protocol.py serve/processes.py serve/isolation.py serve/registry.py serve/limits.py serve/crowd.py serve/admin.py serve/faas.py state/served.py socket/server.py threads/served.py crates/served.py}
+parts=${*:-serve/test_server.py serve/test_protocol.py serve/processes.py serve/drain.py serve/isolation.py serve/registry.py serve/limits.py serve/crowd.py serve/admin.py serve/faas.py state/served.py socket/server.py threads/served.py crates/served.py}
 said=$(mktemp -d)
 trap 'rm -rf "$said"' EXIT
 chmod 777 "$said" # of processes that have become another user
