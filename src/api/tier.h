@@ -42,7 +42,9 @@ struct sv_tier {
     pthread_mutex_t lock; /* of what is below, and of modules' digests */
     struct sv_compiler compiler;
     struct sv_tier_job *jobs; /* in the background, and what became of them */
-    unsigned njobs, look_at;  /* look_at: when there are so many, those of nobody are let go of */
+    unsigned njobs, nthreads; /* nthreads: of jobs that have one */
+    unsigned look_at;         /* when there are so many, those of nobody are let go of; */
+    size_t bytes;             /* or when so many have come since the last look */
     bool stop;
     int stop_fd; /* readable when it is time to stop */
     unsigned opt_level;

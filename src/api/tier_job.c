@@ -14,11 +14,14 @@
 #define LOOP_PATIENCE_MS 10
 /* Functions whose frames may wait for a loop at a time; others ask again. */
 #define ASKED_MAX 16
-/* Jobs between two looks at whose modules nobody uses any more. */
+/* Jobs, and bytes of their modules, between two looks at whose modules nobody uses any more. */
 #define LOOK_EVERY 32
+#define LOOK_BYTES (64U << 20)
+/* At a time. Who waits for one is a job in the list: no thread, and no copy of the module. */
+#define THREADS_MAX 4
 
 /* One for each module and form. Its thread ends when nothing is left to do, and another is started
- * when frames ask. Under the tier's lock but for the module. */
+ * when it is its turn, or when frames ask. Under the tier's lock but for the module. */
 struct sv_tier_job {
     struct sv_tier *tier;
     struct sv_engine *engine; /* not referenced: the tier goes first */
@@ -131,6 +134,8 @@ static void make_loop(struct sv_tier_job *j, uint32_t func)
     sv_native_unref(native);
 }
 
+static void start_next(struct sv_tier *t);
+
 /* The next function that asks; false: none, the thread is to end. The last one's frames run most
  * likely. */
 static bool next_asked(struct sv_tier_job *j, uint32_t *ret)
@@ -141,8 +146,11 @@ static bool next_asked(struct sv_tier_job *j, uint32_t *ret)
     any = j->nasked > 0 && !j->tier->stop;
     if (any)
         *ret = j->asked[--j->nasked];
-    else
+    if (!any) {
         j->running = false;
+        j->tier->nthreads--;
+        start_next(j->tier);
+    }
     pthread_mutex_unlock(&j->tier->lock);
     return any;
 }
@@ -159,12 +167,12 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* With the lock, and the thread before joined. */
+/* If there may be another. With the lock, and the thread before joined. */
 static void start_thread(struct sv_tier_job *j)
 {
     sigset_t all, old;
 
-    if (j->tier->stop)
+    if (j->tier->stop || j->tier->nthreads == THREADS_MAX)
         return;
     if (j->started)
         pthread_join(j->thread, NULL); /* it has said its last */
@@ -172,6 +180,7 @@ static void start_thread(struct sv_tier_job *j)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     j->started = j->running = pthread_create(&j->thread, NULL, work, j) == 0;
+    j->tier->nthreads += j->running;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
@@ -201,6 +210,7 @@ static struct sv_tier_job *add_job(struct sv_tier *t, struct sv_engine *e, struc
                               .next = t->jobs};
     t->jobs = j;
     t->njobs++;
+    t->bytes += m->wasm_len;
     return j;
 }
 
@@ -216,13 +226,33 @@ static bool is_nobodys(const struct sv_tier *t, const struct sv_tier_job *job)
     return held == 0;
 }
 
+/* Frames that run come first; then who has waited longest. With the lock. */
+static void start_next(struct sv_tier *t)
+{
+    struct sv_tier_job *next = NULL;
+
+    /* Who stops the tier takes the list apart, without the lock. */
+    for (struct sv_tier_job *j = t->stop ? NULL : t->jobs; j; j = j->next) {
+        if (j->running)
+            continue;
+        if (j->nasked > 0) {
+            next = j;
+            break;
+        }
+        if (j->progress.state == SV_TIER_WAITS && !is_nobodys(t, j))
+            next = j;
+    }
+    if (next)
+        start_thread(next);
+}
+
 /* Jobs whose modules are theirs alone, out of the list: a server that is deployed to for ever would
  * keep each version. With the lock. */
 static own struct sv_tier_job *take_nobodys(struct sv_tier *t)
 {
     struct sv_tier_job *taken = NULL, **p = &t->jobs;
 
-    if (t->njobs < t->look_at)
+    if (t->njobs < t->look_at && t->bytes < LOOK_BYTES)
         return NULL;
     for (struct sv_tier_job *j = t->jobs; j; j = j->next)
         j->left = !j->running && is_nobodys(t, j);
@@ -239,6 +269,7 @@ static own struct sv_tier_job *take_nobodys(struct sv_tier *t)
         }
     }
     t->look_at = t->njobs + LOOK_EVERY;
+    t->bytes = 0;
     return taken;
 }
 

@@ -8,6 +8,10 @@
 
 #include "serve/supervisor.h"
 
+/* Of one worker, running and waiting: its engine has half as many at a time, the others wait there.
+ */
+#define EACH_MAX 8
+
 static void tell(struct srv_slot *slot, uint64_t id, int status)
 {
     struct plat_message m;
@@ -69,12 +73,14 @@ void srv_compile_ask(struct srv_slot *slot, struct plat_message *m)
     struct srv_supervisor *s = slot->supervisor;
     struct srv_compile *c = NULL;
     uint64_t form, func, loop;
+    unsigned n = 0;
 
-    for (unsigned i = 0; !c && i < SRV_COMPILES_MAX; i++) {
+    for (unsigned i = 0; i < SRV_COMPILES_MAX; i++) {
+        n += s->compiles[i].used && s->compiles[i].slot == slot;
         if (!s->compiles[i].used)
             c = &s->compiles[i];
     }
-    if (!c || m->nfds != 3 || !plat_get_u64(m, PLAT_TAG_NUMBER, &form) ||
+    if (!c || n >= EACH_MAX || m->nfds != 3 || !plat_get_u64(m, PLAT_TAG_NUMBER, &form) ||
         !plat_get_u64(m, PLAT_TAG_COUNT, &func) || !plat_get_u64(m, PLAT_TAG_LIMIT, &loop)) {
         tell(slot, m->id, -1);
         return;

@@ -16,7 +16,7 @@
 
 #define SRV_WORKERS_MAX 256
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
-#define SRV_COMPILES_MAX 256
+#define SRV_COMPILES_MAX 2048
 #define SRV_LIBRARIES_MAX 1024
 #define SRV_TENANT_SIZE (PLAT_NAME_MAX + 1)
 

@@ -1,7 +1,10 @@
 /* Modules that come and go in one engine, each compiled in the background: what compiling held of
- * them goes with them, as the kernel counts it. */
+ * them goes with them, and those that wait for it are few, or hold nothing, as the kernel counts
+ * it.
+ */
 #include "../must/guest.h"
 
+#include <dirent.h>
 #include <unistd.h>
 
 enum { TURNS = 300, FIRST = 100, TURN_US = 12000 };
@@ -33,7 +36,22 @@ static uint64_t address_space(void)
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void turn(ssvm_engine *engine, int32_t number)
+/* A custom section of so many bytes, which are all of it. */
+static void pad(struct sv_buf *bytes, size_t len)
+{
+    static const char zeros[1 << 16];
+    uint8_t head[] = {0, 0x80, 0x80, 0x80, 0, 3, 'p', 'a', 'd'};
+    size_t all = len + 4;
+
+    for (int i = 1; i < 5; i++)
+        head[i] |= (uint8_t)(all >> (i - 1) * 7 & 127);
+    sv_buf_append(bytes, head, sizeof head);
+    for (; len > 0; len -= sizeof zeros)
+        sv_buf_append(bytes, zeros, sizeof zeros);
+}
+
+/* A module that has been called. `len`: of what is in it for nothing. */
+static own ssvm_module *call_one(ssvm_engine *engine, int32_t number, size_t len)
 {
     ssvm_instance *instance;
     ssvm_linker *linker;
@@ -49,6 +67,8 @@ static void turn(ssvm_engine *engine, int32_t number)
     emit_i32(&m, number);
     must_end(&m);
     must_bytes(&m, &bytes);
+    if (len > 0)
+        pad(&bytes, len);
     ok(ssvm_module_new(engine, bytes.data, bytes.len, &module));
     ok(ssvm_store_new(engine, NULL, &store));
     ok(ssvm_linker_new(store, &linker));
@@ -57,8 +77,13 @@ static void turn(ssvm_engine *engine, int32_t number)
     assert_int_equal(ret.of.i32, number);
     ssvm_linker_delete(linker);
     ssvm_store_delete(store);
-    ssvm_module_delete(module);
     sv_buf_release(&bytes);
+    return module;
+}
+
+static void turn(ssvm_engine *engine, int32_t number)
+{
+    ssvm_module_delete(call_one(engine, number, 0));
     usleep(TURN_US);
 }
 
@@ -84,9 +109,108 @@ static void nothing_is_left(void **state)
     ssvm_engine_delete(engine);
 }
 
+/* ---- A compiler that takes its time ---- */
+
+enum { BIG = 4 << 20, VERSIONS = 150, KEPT = 10, AT_ONCE = 4, PATIENCE_S = 180 };
+#ifdef SSVM_SANITIZED
+#define HELD_MAX (UINT64_C(1) << 46)
+#else /* of 150 modules there would be 600 MiB, and as much in files for the compiler */
+#define HELD_MAX (UINT64_C(250) << 20)
+#endif
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
+static bool held;
+static unsigned running, most;
+
+static int slow_compiler(void *data, unsigned form, uint32_t func, uint32_t loop, bool cached,
+                         const int fds[3])
+{
+    int r = no_compiler(data, form, func, loop, cached, fds);
+
+    pthread_mutex_lock(&lock);
+    running++;
+    most = running > most ? running : most;
+    while (held)
+        pthread_cond_wait(&freed, &lock);
+    running--;
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+static unsigned count_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* Of this process, its files in memory too where they are mapped. */
+static uint64_t resident(void)
+{
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
+    fclose(f);
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void wait_for_asked(unsigned wanted)
+{
+    for (unsigned i = 0; asked < wanted && i < PATIENCE_S * 100; i++)
+        usleep(10000);
+    assert_int_equal(asked, wanted);
+}
+
+/* Versions replace each other faster than they are compiled. */
+static void who_waits_holds_nothing(void **state)
+{
+    ssvm_config config = SSVM_CONFIG_INIT;
+    ssvm_module *kept[KEPT];
+    ssvm_engine *engine;
+    uint64_t before;
+    unsigned files;
+
+    (void)state;
+    config.tier = "auto";
+    config.compiler_program = "/bin/false";
+    config.compiler_run = slow_compiler;
+    ok(ssvm_engine_new(&config, &engine));
+    asked = 0;
+    held = true;
+    before = resident();
+    files = count_files();
+    for (int32_t i = 0; i < VERSIONS; i++)
+        ssvm_module_delete(call_one(engine, i, BIG));
+    for (int32_t i = 0; i < KEPT; i++)
+        kept[i] = call_one(engine, i, BIG);
+    wait_for_asked(AT_ONCE);
+    assert_true(resident() < before + HELD_MAX);
+    assert_true(count_files() <= files + 3 * AT_ONCE);
+    pthread_mutex_lock(&lock);
+    held = false;
+    pthread_cond_broadcast(&freed);
+    pthread_mutex_unlock(&lock);
+    wait_for_asked(AT_ONCE + KEPT); /* who is used is compiled in the end, who is not never */
+    usleep(100000);
+    assert_int_equal(asked, AT_ONCE + KEPT);
+    assert_int_equal(most, AT_ONCE);
+    for (int32_t i = 0; i < KEPT; i++)
+        ssvm_module_delete(kept[i]);
+    ssvm_engine_delete(engine);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_left)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_left),
+                                       cmocka_unit_test(who_waits_holds_nothing)};
 
     return cmocka_run_group_tests_name("api/left", tests, NULL, NULL);
 }
