@@ -138,6 +138,15 @@ static int failed(struct connection *c, struct sv_err *err, const PGresult *resu
         c->lost = true;
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: the connection is lost: %s", text);
     }
+    /* What this connection has prepared is not there any more, or not what it was: a table was made
+     * anew, or something between us and the server has changed sessions. Another knows nothing yet.
+     */
+    if (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0) {
+        c->again = AGAIN_LOST;
+        c->lost = true;
+        return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: a prepared statement is lost: %s",
+                       text);
+    }
     if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 || strcmp(state, "55P03") == 0) {
         c->again = AGAIN_CONFLICT;
         return sv_fail(err, SV_EIO, SV_NO_OFFSET, "database: others keep changing the same: %s",

@@ -156,6 +156,12 @@ static int ask_list(struct ctl_server *server, struct sv_err *err, struct kv *kv
 
 /* ---- Writing ---- */
 
+/* Of an account: other nodes write it too. What we add to it must not go round. */
+static bool is_amount(int64_t n)
+{
+    return n > INT64_MIN / 4 && n < INT64_MAX / 4;
+}
+
 /* What there is of the key and of its tenant. */
 static int look(struct ctl_sql *sql, struct sv_err *err, struct kv *kv)
 {
@@ -180,6 +186,10 @@ static int look(struct ctl_sql *sql, struct sv_err *err, struct kv *kv)
     kv->bytes = ctl_sql_int(sql, 3);
     kv->entries = ctl_sql_int(sql, 4);
     kv->last_version = ctl_sql_int(sql, 5);
+    if (!is_amount(kv->bytes) || !is_amount(kv->entries) || !is_amount(kv->last_version))
+        return sv_fail(err, SV_EINTERNAL, SV_NO_OFFSET,
+                       "database: the tenant's row of the table kv_usage has numbers that no "
+                       "account has");
     kv->quota = ctl_state_quota(ctl_sql_str(sql, 6), kv->request);
     return 0;
 }

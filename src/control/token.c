@@ -107,7 +107,9 @@ static int read_token(struct ctl_sql *sql, struct sv_err *err, void *data)
         return r;
     digest = ctl_sql_str(sql, 3);
     tenant = ctl_sql_str(sql, 1);
-    if (digest.len != SV_SHA256_LEN || !sv_secret_eq(digest.ptr, lookup->digest, SV_SHA256_LEN) ||
+    /* What is no text names nobody. */
+    if (!tenant.ptr || digest.len != SV_SHA256_LEN ||
+        !sv_secret_eq(digest.ptr, lookup->digest, SV_SHA256_LEN) ||
         tenant.len >= sizeof lookup->token.tenant)
         return 0;
     lookup->found = true;

@@ -472,7 +472,63 @@ def a_hostile_server_is_told_of():
     assert not said, "\n".join(said)
 
 
-TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work, another_key_is_refused, the_database_goes_and_comes, a_hostile_server_is_told_of]
+def rows_of_anything_are_told_of():
+    """Rows as no node of ours writes them, in a database that somebody else writes to too: what is asked ends with an answer, control goes on, and all is well when
+    the rows are."""
+    if not cluster:
+        raise Skip("there is no PostgreSQL")
+    url = cluster.fresh()
+
+    def sql(*statements):
+        subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url, *[x for s in statements for x in ("-c", s)]], check=True, stdout=subprocess.DEVNULL)
+
+    def other(table, column, kind):
+        return ["alter table %s alter column %s drop default, alter column %s type %s" % (table, column, column, kind)]
+
+    with Node(url) as node:
+        token, bearer = node.token, [("Authorization", "Bearer " + node.token)]
+        assert node.admin("PUT", T + "/functions/typed", open(guest("typed"), "rb").read(), [WASM])[0] == 200
+        assert put_key(node, "x", "1") == 204
+        until("the function answers", lambda: works(node) == b"7")
+        control = node.processes("ssvm-control")
+
+        def status(method, path, body=None, fields=()):
+            return node.call(method, path, body, bearer + list(fields)).status
+
+        def put():
+            return status("PUT", T + "/kv/y", b"2", [("Content-Type", "application/octet-stream")])
+
+        def look():
+            return [status("GET", p) for p in ("/metrics", "/v1/tenants", T + "/functions", T + "/functions/typed/versions", T + "/kv", T + "/jobs", T + "/cron", T + "/secrets", "/v1/failures",
+                                              "/v1/usage?by=function", "/api/executables")]
+
+        fine = look()
+        # What is done to the rows, what undoes it, what is asked, and what it may be answered.
+        cases = [
+            (["update kv_usage set version = 9223372036854775807"], ["update kv_usage set version = 10"], put, [500]),
+            (["update kv_usage set bytes = '-9223372036854775808', entries = 9223372036854775807"], ["update kv_usage set bytes = 70, entries = 1"], put, [500]),
+            (["alter table tokens alter column tenant drop not null", "update tokens set tenant = null"], ["update tokens set tenant = '*'"], lambda: status("GET", "/v1/tokens"), [401]),
+            (other("tenants", "limits", "int using 7"), other("tenants", "limits", "text using '{}'"), lambda: status("GET", T), [200, 500]),
+            (other("versions", "number", "text using 'abc'"), other("versions", "number", "bigint using 1"), look, None),
+            (["update versions set manifest = repeat('[', 100000), exports = repeat('{\"a\":', 20000), size = -1"], ["update versions set manifest = '', exports = '[]', size = 1"], look, None),
+            (["update targets set weight = '-9223372036854775808', number = 9223372036854775807"], ["update targets set weight = 1, number = 1"], look, None),
+            (["update tenants set limits = E'{\"storage\": -1, \\x01', isolation = repeat('y', 3000000)"], ["update tenants set limits = '{}', isolation = 'shared'"], look, None),
+            (["update kv set value = decode(repeat('00', 3000000), 'hex'), version = -1"], ["update kv set value = '1', version = 10"], look, None),
+            (["alter table kv rename to gone"], ["alter table gone rename to kv"], lambda: status("GET", T + "/kv/x"), [500]),
+        ]
+        notify = "select pg_notify((select value from meta where key = 'channel'), '')"
+        for bad, good, ask, wanted in cases:
+            sql(*bad, notify)
+            got = ask()
+            assert not wanted or got in wanted, (bad, got)
+            sql(*good, notify)
+            assert put() == 204, bad
+            assert get_key(node, "x")[0] == 200 and look() == fine, (bad, get_key(node, "x"), look(), fine)
+        until("the function answers again", lambda: works(node) == b"7")
+        assert node.processes("ssvm-control") == control, open(node.dir + "/out").read()
+
+
+TESTS = [answers_are_the_same, a_backup_becomes_a_server, nodes_share_their_work, another_key_is_refused, the_database_goes_and_comes, a_hostile_server_is_told_of, rows_of_anything_are_told_of]
 
 
 def main():
