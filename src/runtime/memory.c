@@ -105,11 +105,15 @@ static bool reserve_checked(struct sv_store *s, struct sv_memory *m, const void 
     return true;
 }
 
+bool sv_memory_is_exclusive(const struct sv_memory *m)
+{
+    return !m->shared && !m->exposed && m->store && !m->store->foreign;
+}
+
 static void release_memory(struct sv_memory *m)
 {
     if (m->region)
-        sv_pool_give_memory(m->pool, m->region,
-                            !m->shared && !m->exposed && m->store && !m->store->foreign);
+        sv_pool_give_memory(m->pool, m->region, sv_memory_is_exclusive(m));
     sv_memory_lock_delete(m->lock);
     if (m->engine)
         sv_engine_unref(m->engine);

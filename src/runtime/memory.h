@@ -74,6 +74,8 @@ static inline uint64_t sv_memory_pages(const struct sv_memory *m)
 {
     return sv_memory_size(m) >> m->type.page_shift;
 }
+/* Only the thread that made it can have written to it. */
+bool sv_memory_is_exclusive(const struct sv_memory *);
 /* The base for an embedder who may write through it later, from any thread: the memory is cleared
  * more carefully when it is recycled. */
 static inline uint8_t *sv_memory_expose(struct sv_memory *m)

@@ -110,6 +110,7 @@ void sv_region_note_faults(void)
 void sv_region_start(struct sv_region *r)
 {
     r->tid = sv_os_tid();
+    r->seen.faults = 0;
     /* An older number is as good as long as nothing of the host's own faults in between. */
     if (r->moved)
         sv_region_note_faults();
@@ -183,15 +184,15 @@ static bool add_run(struct look *l, uint64_t first, uint64_t end)
     return true;
 }
 
-/* 1: found them all; 0: there are more; -1: the system cannot tell. */
-static int look_by_scan(int fd, const struct sv_region *r, struct look *ret)
+/* Of the bytes from `from` on. 1: found them all; 0: there are more; -1: the system cannot tell. */
+static int look_by_scan(int fd, const uint8_t *from, uint64_t len, struct look *ret)
 {
     struct page_region runs[SV_REGION_RUNS_MAX + 1];
-    uint64_t page = sv_page_size(), start = (uintptr_t)r->base;
+    uint64_t page = sv_page_size(), start = (uintptr_t)from;
     struct pm_scan_arg arg = {
         .size = sizeof arg,
         .start = start,
-        .end = start + r->reach,
+        .end = start + len,
         .vec = (uintptr_t)runs,
         .vec_len = SV_REGION_RUNS_MAX + 1,
         .max_pages = ret->max + 1,
@@ -210,12 +211,12 @@ static int look_by_scan(int fd, const struct sv_region *r, struct look *ret)
     return arg.walk_end == arg.end;
 }
 
-static int look_by_entries(int fd, const struct sv_region *r, struct look *ret)
+static int look_by_entries(int fd, const uint8_t *from, uint64_t len, struct look *ret)
 {
     uint64_t entries[ENTRIES], page = sv_page_size();
-    uint64_t first = (uintptr_t)r->base / page, n = r->reach / page;
+    uint64_t first = (uintptr_t)from / page, n = len / page;
 
-    if (r->reach > ENTRIES_BYTES_MAX)
+    if (len > ENTRIES_BYTES_MAX)
         return -1;
     for (uint64_t at = 0; at < n; at += ENTRIES) {
         uint64_t some = n - at < ENTRIES ? n - at : ENTRIES;
@@ -231,27 +232,63 @@ static int look_by_entries(int fd, const struct sv_region *r, struct look *ret)
     return 1;
 }
 
-/* Make the pages that are our own copies the hot ones, those of larger tenants too. False: too
- * many, or not to be known. */
-static bool learn(struct sv_region *r, uint32_t hot_max)
+/* False: there are more, or it is not to be known. */
+static bool look(const uint8_t *from, uint64_t len, struct look *ret)
 {
-    struct look l = {.n = 0, .max = hot_max};
     /* Opened each time: one kept from before a fork would tell of another process. */
     int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), found;
 
     if (fd < 0)
         return false;
-    found = look_by_scan(fd, r, &l);
+    found = look_by_scan(fd, from, len, ret);
     if (found < 0) {
-        l.n = l.pages = 0;
-        found = look_by_entries(fd, r, &l);
+        ret->n = ret->pages = 0;
+        found = look_by_entries(fd, from, len, ret);
     }
     close(fd);
-    if (found <= 0)
+    return found > 0;
+}
+
+/* Make the pages that are our own copies the hot ones, those of larger tenants too. False: too
+ * many, or not to be known. */
+static bool learn(struct sv_region *r, uint32_t hot_max)
+{
+    struct look l = {.n = 0, .max = hot_max};
+
+    if (!look(r->base, r->reach, &l))
         return false;
     memcpy(r->hot, l.runs, l.n * sizeof *l.runs);
     r->nruns = (uint8_t)l.n;
     r->nhot = l.pages;
+    return true;
+}
+
+/* Nothing has been written since the region was cleaned, but to hot pages: none of these? */
+static bool is_cold(const struct sv_region *r, uint64_t at, uint64_t end)
+{
+    uint64_t page = sv_page_size();
+
+    for (unsigned i = 0; i < r->nruns; i++)
+        if (at < r->hot[i].end * page && end > r->hot[i].first * page)
+            return false;
+    return true;
+}
+
+bool sv_region_is_clean(struct sv_region *r, uint64_t at, uint64_t end, bool exclusive)
+{
+    struct sv_region_seen now = {at, end, thread_faults()}, *seen = &r->seen;
+    uint64_t mask = sv_page_size() - 1, from = at & ~mask;
+    struct look l = {.max = 0};
+
+    exclusive = exclusive && now.faults && r->tid == sv_os_tid();
+    if (exclusive && seen->faults == now.faults && seen->at == at && seen->end == end)
+        return true;
+    if (exclusive && r->tracked && r->faults == now.faults && is_cold(r, at, end))
+        return true;
+    if (!look(r->base + from, ((end + mask) & ~mask) - from, &l))
+        return false;
+    if (exclusive)
+        *seen = now;
     return true;
 }
 

@@ -23,6 +23,11 @@ struct sv_page_run {
     uint32_t first, end;
 };
 
+/* Bytes [at, end) that were the image's when the taking thread had made so many faults; 0: none. */
+struct sv_region_seen {
+    uint64_t at, end, faults;
+};
+
 /* A reservation without access except for [base, base + committed). Clean: every page below
  * `reserved`, accessible or not, reads as the image says, else zero, and none but the hot ones is
  * this process's own copy. */
@@ -42,6 +47,7 @@ struct sv_region {
     bool broken;           /* mapped nobody knows how: not for the next tenant */
     const void *owner;     /* whose tenants are learned; compared, never followed */
     struct sv_data_image *image;                /* a reference; mapped at its place */
+    struct sv_region_seen seen;                 /* of this tenant */
     struct sv_page_run hot[SV_REGION_RUNS_MAX]; /* ascending */
 };
 
@@ -73,6 +79,10 @@ bool sv_region_set_image(struct sv_region *, struct sv_data_image *);
 bool sv_region_grow(struct sv_region *, uint64_t size);
 /* Huge pages for what the tenant touches anew in [from, to): a hint. */
 void sv_region_use_huge(struct sv_region *, uint64_t from, uint64_t to);
+/* Is every page of [at, end), which is the image's, still the image's page, and not a copy that the
+ * tenant has written to? False where the system does not tell. `exclusive`: only this thread may
+ * have written. */
+bool sv_region_is_clean(struct sv_region *, uint64_t at, uint64_t end, bool exclusive);
 /* Behind the last hot page. */
 static inline uint64_t sv_region_hot_end(const struct sv_region *r)
 {

@@ -151,7 +151,6 @@ int sv_nn_new(struct sv_err *err, const struct sv_nn_config *c, own struct sv_nn
     pthread_mutex_init(&nn->children.lock, NULL);
     nn->workers.always = nn->config.isolate;
     nn->seed = sv_hash_seed();
-    nn->pagemap = -1;
     *ret = nn;
     return 0;
 }

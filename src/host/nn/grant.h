@@ -19,6 +19,8 @@
 #define SV_NN_PORTS_MAX 256
 /* Sessions of a model that are kept for the next run. */
 #define SV_NN_IDLE_MAX 8
+/* Tensors whose memory waits for the next input. */
+#define SV_NN_SPARES_MAX 8
 /* Runs of one model that were left and are still under way. */
 #define SV_NN_MODEL_LEFT_MAX 2
 
@@ -111,9 +113,9 @@ struct sv_nn {
     uint64_t generation;        /* of the list: changes when a model is added */
     uint64_t cached;            /* bytes of listed models */
     struct sv_nn_origin origins[SV_NN_ORIGINS_MAX];
-    unsigned next_origin; /* to be replaced */
-    int pagemap;          /* of this process; -1: not opened or not to be had */
-    pid_t pagemap_pid;
+    unsigned next_origin;           /* to be replaced */
+    void *spares[SV_NN_SPARES_MAX]; /* NULL: none */
+    unsigned next_spare;            /* to be replaced */
     struct sv_nn_workers workers;
     struct sv_nn_children children;
 };
@@ -136,7 +138,7 @@ int sv_nn_checker_get(struct sv_err *err, struct sv_nn *, const struct sv_nn_che
 
 /* The image of the module's data of which these bytes are still a part, untouched; NULL: none, or
  * it is not known. Borrowed from the guest's memory. */
-struct sv_data_image *sv_nn_origin_of(struct sv_nn *, const struct sv_nn_bytes *);
+struct sv_data_image *sv_nn_origin_of(const struct sv_nn_bytes *);
 /* With the lock held. The model that was there; NULL: none is known. */
 struct sv_nn_model *sv_nn_origin_find(struct sv_nn *, const struct sv_data_image *,
                                       const struct sv_nn_bytes *);
@@ -148,6 +150,9 @@ void sv_nn_origin_drop(struct sv_nn *, const struct sv_nn_model *);
 /* Aligned to 64 bytes, not zeroed. NULL: out of memory. */
 own void *sv_nn_data_new(size_t len);
 void sv_nn_data_delete(own void *); /* NULL is allowed */
+/* The same, from the memory of earlier ones where it fits, and for later ones. */
+own void *sv_nn_data_take(struct sv_nn *, size_t len);
+void sv_nn_data_give(struct sv_nn *, own void *); /* NULL is allowed */
 
 /* The model of these bytes, from the cache or loaded now: *ret is a reference. `format`:
  * what the guest says they are, -1: whatever they are. SV_ETRAP: the guest is to stop. SV_ETYPE:

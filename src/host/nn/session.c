@@ -50,7 +50,7 @@ static void drop_results(struct run *r)
 static void drop_inputs(struct run *r)
 {
     for (size_t i = 0; i < r->inputs.len; i++)
-        sv_nn_data_delete(r->inputs.data[i].data);
+        sv_nn_data_give(r->nn, r->inputs.data[i].data);
     r->inputs.len = r->ports.len = 0;
 }
 
@@ -596,8 +596,9 @@ static struct ssvm_nn_tensor *input_place(struct sv_nn_state *s, struct sv_nn_se
             struct ssvm_nn_tensor *t = &r->inputs.data[i];
 
             give_back(s, session, t->len);
-            sv_nn_data_delete(t->data);
-            *t = none;
+            sv_nn_data_give(r->nn, t->data);
+            t->data = NULL;
+            t->len = 0;
             return t;
         }
     if (!SV_VEC_PUSH(&r->ports, SV_NN_PORTS_MAX, *port))
@@ -644,7 +645,7 @@ int sv_nn_session_input(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_s
     to = input_place(s, session, port);
     if (!to)
         return sv_nn_fail(s, SV_NN_EBUSY, "more than %d inputs", SV_NN_PORTS_MAX);
-    data = sv_nn_data_new(t->len);
+    data = sv_nn_data_take(s->nn, t->len);
     if (!data || !sv_host_take_memory(s->store, t->len)) {
         sv_nn_data_delete(data);
         session->spoiled = true; /* an earlier one of its name is gone */

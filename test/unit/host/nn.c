@@ -650,6 +650,37 @@ static void manual(void **state)
     sv_buf_release(&b);
 }
 
+/* An input's memory serves the next one that fits, and what is kept of it is bounded. */
+static void spares(void **state)
+{
+    struct sv_nn *nn = fake_grant(NULL, &logged);
+    uint8_t *first = sv_nn_data_take(nn, 600000), *other, *large[2 * SV_NN_SPARES_MAX];
+    size_t kept = 0;
+
+    (void)state;
+    memset(first, 1, 600000);
+    sv_nn_data_give(nn, first);
+    other = sv_nn_data_take(nn, 600001);
+    assert_ptr_not_equal(other, first);
+    sv_nn_data_give(nn, other);
+    other = sv_nn_data_take(nn, 600000);
+    assert_ptr_equal(other, first);
+    assert_int_equal((uintptr_t)other % 64, 0);
+    memset(other, 2, 600000 + SSVM_NN_SLACK);
+    sv_nn_data_give(nn, other);
+
+    for (size_t i = 0; i < SV_COUNT(large); i++)
+        large[i] = sv_nn_data_take(nn, (i + 1) << 20);
+    for (size_t i = 0; i < SV_COUNT(large); i++)
+        sv_nn_data_give(nn, large[i]);
+    for (size_t i = 0; i < SV_NN_SPARES_MAX; i++)
+        kept += nn->spares[i] != NULL;
+    assert_in_range(kept, 1, 6); /* of 600,000 bytes two, and those of 1 to 4 MiB */
+    sv_nn_data_give(nn, NULL);
+    sv_nn_data_give(nn, sv_nn_data_take(nn, 0));
+    sv_nn_unref(nn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -657,7 +688,7 @@ int main(void)
         cmocka_unit_test(lite),        cmocka_unit_test(faults),  cmocka_unit_test(inputs),
         cmocka_unit_test(borrowed),    cmocka_unit_test(memory),  cmocka_unit_test(cache),
         cmocka_unit_test(choice),      cmocka_unit_test(list),    cmocka_unit_test(gas),
-        cmocka_unit_test(log_is_safe), cmocka_unit_test(manual),
+        cmocka_unit_test(log_is_safe), cmocka_unit_test(manual),  cmocka_unit_test(spares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
