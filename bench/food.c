@@ -5,7 +5,8 @@
  * NAME and FILE: the library, as for nn.c, which does the native runs; MODEL: the file that WASM
  * has inside; FOLDER: where ssvm finds the library; CACHE: a folder for native code. Decoding is by
  * the same Rust crates on both sides (food-native/). Each call has a store and an instance of its
- * own, as in the server. Prints one line of JSON for each picture: medians in milliseconds. */
+ * own, as in the server. Prints one line of JSON for each picture: medians in milliseconds, ratios.
+ */
 #define main nn_main
 #include "nn.c" /* the native side: its functions are one program's */
 #undef main
@@ -13,6 +14,8 @@
 #include <ssvm.h>
 
 void food_decode(const void *picture, size_t len, float *ret); /* of food-native */
+
+#define WARMING 6 /* rounds before they count */
 
 static ssvm_engine *engine;
 static ssvm_module *module;
@@ -102,10 +105,24 @@ static struct span begin(void)
     return (struct span){now_ms(), cpu_ms()};
 }
 
-/* What is measured; each has the times of all rounds. */
-enum what { NATIVE, NATIVE_DECODE, NATIVE_RUN, WARM, FRESH, GUEST_DECODE, GUEST_RUN, WHATS };
-static const char *const names[WHATS] = {"native",     "native_decode", "native_run", "ssvm",
-                                         "ssvm_fresh", "ssvm_decode",   "ssvm_run"};
+/* What is measured; each has the times of all rounds. "Again" is native code once more: what its
+ * ratio to the other is away from 1 is the machine's. */
+enum what {
+    NATIVE,
+    NATIVE_DECODE,
+    NATIVE_RUN,
+    AGAIN,
+    AGAIN_DECODE,
+    AGAIN_RUN,
+    WARM,
+    FRESH,
+    GUEST_DECODE,
+    GUEST_RUN,
+    WHATS
+};
+static const char *const names[WHATS] = {
+    "native",    "native_decode", "native_run", "again",       "again_decode",
+    "again_run", "ssvm",          "ssvm_fresh", "ssvm_decode", "ssvm_run"};
 static double wall[WHATS][RUNS_MAX], cpu[WHATS][RUNS_MAX];
 
 static void end(enum what what, int i, struct span from)
@@ -114,73 +131,152 @@ static void end(enum what what, int i, struct span from)
     wall[what][i] = now_ms() - from.wall;
 }
 
-static double median(double *times, int runs)
+static double median(const double *times, int n)
 {
-    qsort(times, (size_t)runs, sizeof *times, by_value);
-    return times[runs / 2];
+    static double sorted[RUNS_MAX];
+
+    memcpy(sorted, times, (size_t)n * sizeof *times);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+    return sorted[n / 2];
 }
 
-static void round_native(float (*run)(void), const void *picture, size_t len, int i)
+/* The median of what each round gives: the machine is the same within one. */
+static double ratio(const double *a, const double *b, int n)
+{
+    static double each[RUNS_MAX];
+
+    for (int i = 0; i < n; i++)
+        each[i] = a[i] / b[i];
+    return median(each, n);
+}
+
+/* One picture. */
+struct subject {
+    float (*run)(void);
+    const void *picture;
+    size_t len;
+    ssvm_store *store; /* of the warm instance */
+    ssvm_instance *warm;
+};
+
+static void native_step(const struct subject *s, enum what what, int i)
 {
     struct span whole = begin(), part = begin();
 
-    food_decode(picture, len, input);
-    end(NATIVE_DECODE, i, part);
+    food_decode(s->picture, s->len, input);
+    end(what + NATIVE_DECODE, i, part);
     part = begin();
-    (void)run();
-    end(NATIVE_RUN, i, part);
-    end(NATIVE, i, whole);
+    (void)s->run();
+    end(what + NATIVE_RUN, i, part);
+    end(what, i, whole);
 }
 
-static void round_guest(ssvm_instance *warm, const void *picture, size_t len, int i)
+static void native(const struct subject *s, int i)
+{
+    native_step(s, NATIVE, i);
+}
+
+static void again(const struct subject *s, int i)
+{
+    native_step(s, AGAIN, i);
+}
+
+static void warm(const struct subject *s, int i)
 {
     struct span from = begin();
-    ssvm_store *store;
-    char *answer = ask(warm, "infer", picture, len);
+    char *answer = ask(s->warm, "infer", s->picture, s->len);
 
     end(WARM, i, from);
     ssvm_string_delete(answer);
-    from = begin();
-    answer = ask(instance_new(&store), "infer", picture, len);
+}
+
+static void fresh(const struct subject *s, int i)
+{
+    struct span from = begin();
+    ssvm_store *store;
+    char *answer = ask(instance_new(&store), "infer", s->picture, s->len);
+
     ssvm_store_delete(store);
     end(FRESH, i, from);
     ssvm_string_delete(answer);
-    answer = ask(warm, "classify", picture, len);
+}
+
+/* By the guest's own clock: the session is all from its making to its outputs. */
+static void parts(const struct subject *s, int i)
+{
+    char *answer = ask(s->warm, "classify", s->picture, s->len);
+
     wall[GUEST_RUN][i] = number_of(answer, "\"run\":");
     wall[GUEST_DECODE][i] = number_of(answer, "\"decode\":");
     ssvm_string_delete(answer);
 }
 
-static void measure(const char *name, float (*run)(void), const char *file, int runs)
+/* The first instance of a module is not like those behind it: their data are pages of one file. */
+static void open_warm(struct subject *s)
 {
-    double native, native_cpu, warm, fresh;
-    ssvm_store *store;
-    ssvm_instance *instance = instance_new(&store);
-    size_t len;
-    void *picture = read_file(file, &len);
+    (void)instance_new(&s->store);
+    ssvm_store_delete(s->store);
+    s->warm = instance_new(&s->store);
+}
 
-    for (int n = -5; n < runs; n++) { /* five rounds before it counts */
-        round_native(run, picture, len, n < 0 ? 0 : n);
-        round_guest(instance, picture, len, n < 0 ? 0 : n);
-    }
-    ssvm_store_delete(store);
-    printf("{\"library\": \"%s\", \"threads\": %d, \"picture\": \"%s\"", name, threads,
-           strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
+/* Each round has them in another order, every other one backwards: none is always behind the same,
+ * whose memory and caches it would have. */
+static void one_round(const struct subject *s, int n)
+{
+    static void (*const steps[])(const struct subject *, int) = {native, parts, again, warm, fresh};
+    const int nsteps = sizeof steps / sizeof steps[0];
+    int from = n + WARMING;
+
+    for (int k = 0; k < nsteps; k++)
+        steps[(from / 2 + (from % 2 ? k : nsteps - k)) % nsteps](s, n < 0 ? 0 : n);
+}
+
+static void print_times(int runs)
+{
     for (int i = 0; i < WHATS; i++) {
         printf(", \"%s_ms\": %.3f", names[i], median(wall[i], runs));
         if (i < GUEST_DECODE)
             printf(", \"%s_cpu_ms\": %.3f", names[i], median(cpu[i], runs));
     }
-    native = wall[NATIVE][runs / 2];
-    native_cpu = cpu[NATIVE][runs / 2];
-    warm = cpu[WARM][runs / 2] / native_cpu;
-    fresh = cpu[FRESH][runs / 2] / native_cpu;
-    printf(
-        ", \"ratio\": %.3f, \"run_ratio\": %.3f, \"cpu_ratio\": %.3f, \"fresh_cpu_ratio\": %.3f}\n",
-        wall[WARM][runs / 2] / native, wall[GUEST_RUN][runs / 2] / wall[NATIVE_RUN][runs / 2], warm,
-        fresh);
+}
+
+/* A ratio, and the lowest and highest of ten parts of the rounds. */
+static void print_ratio(const char *name, const double *a, const double *b, int runs)
+{
+    double low = 1e9, high = 0;
+    int n = runs / 10;
+
+    for (int i = 0; n > 0 && i < 10; i++) {
+        double r = ratio(a + i * n, b + i * n, n);
+
+        low = r < low ? r : low;
+        high = r > high ? r : high;
+    }
+    printf(", \"%s\": %.3f, \"%s_range\": [%.3f, %.3f]", name, ratio(a, b, runs), name, low, high);
+}
+
+static void measure(const char *name, float (*run)(void), const char *file, int runs)
+{
+    struct subject s = {.run = run};
+
+    s.picture = read_file(file, &s.len);
+    open_warm(&s);
+    for (int n = -WARMING; n < runs; n++)
+        one_round(&s, n);
+    ssvm_store_delete(s.store);
+    printf("{\"library\": \"%s\", \"threads\": %d, \"picture\": \"%s\"", name, threads,
+           strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
+    print_times(runs);
+    print_ratio("ratio", wall[WARM], wall[NATIVE], runs);
+    print_ratio("again_ratio", wall[AGAIN], wall[NATIVE], runs);
+    print_ratio("run_ratio", wall[GUEST_RUN], wall[NATIVE_RUN], runs);
+    print_ratio("again_run_ratio", wall[AGAIN_RUN], wall[NATIVE_RUN], runs);
+    print_ratio("cpu_ratio", cpu[WARM], cpu[NATIVE], runs);
+    print_ratio("again_cpu_ratio", cpu[AGAIN], cpu[NATIVE], runs);
+    print_ratio("fresh_cpu_ratio", cpu[FRESH], cpu[NATIVE], runs);
+    printf("}\n");
     fflush(stdout);
-    free(picture);
+    free((void *)s.picture);
 }
 
 int main(int argc, char **argv)
