@@ -278,6 +278,12 @@ int cli_write_file(const char *path, const char *bytes, size_t len);
  * be written. */
 int cli_finish(int status);
 
+/* From now on SIGINT, SIGTERM and SIGHUP stop what runs in the store, and end us when the caller
+ * has released what is ours (5 s later if it has not). Once. */
+void cli_ending_catch(ssvm_store *);
+void cli_ending_release(void); /* before the store is deleted */
+void cli_ending_raise(void);   /* the signal that came, if one did */
+
 /* The first of `places`, relative to the folder of our own executable, that is there, to `ret`;
  * false = reported, with the first as what is missing. */
 bool cli_find_beside(const char *const *places, size_t n, char *ret, size_t size);

@@ -664,6 +664,8 @@ static int prepare(struct run *r)
     if (r->limits.gas == 0 && asks_for_gas(r->module))
         r->limits.gas = SSVM_GAS_COUNT;
     e = ssvm_store_new(r->engine, &r->limits, &r->store);
+    if (!e && r->nn_config.isolate)
+        cli_ending_catch(r->store);
     if (!e)
         e = ssvm_linker_new(r->store, &r->linker);
     if (!e)
@@ -805,12 +807,14 @@ static int release(struct run *r, int status)
 {
     if (r->nn_config.isolate) {
         /* Processes of backends, and their folders, do not outlive us. */
+        cli_ending_release();
         ssvm_linker_delete(r->linker);
         ssvm_store_delete(r->store);
         ssvm_nn_delete(r->nn);
         r->linker = NULL;
         r->store = NULL;
         r->nn = NULL;
+        cli_ending_raise();
     }
     cli_process_release(&r->process);
     cli_state_release(&r->state); /* the guest is over: nobody asks any more */

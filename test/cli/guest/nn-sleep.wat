@@ -1,0 +1,15 @@
+;; Asks the tests' backend for a run that takes 100 seconds and cannot be cut short.
+(module
+  (import "ssvm_tensorflow" "ssvm_tensorflow_create_session" (func $create (param i32 i32) (result i64)))
+  (import "ssvm_tensorflow" "ssvm_tensorflow_append_input" (func $input (param i64 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "ssvm_tensorflow" "ssvm_tensorflow_append_output" (func $output (param i64 i32 i32 i32)))
+  (import "ssvm_tensorflow" "ssvm_tensorflow_run_session" (func $run (param i64) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\0a\30\0a\21fake:sleep=100000 stubborn scalar\12\0bPlaceholder")
+  (data (i32.const 64) "input")
+  (data (i32.const 80) "output")
+  (func (export "_start") (local $s i64)
+    (local.set $s (call $create (i32.const 0) (i32.const 50)))
+    (call $input (local.get $s) (i32.const 64) (i32.const 5) (i32.const 0) (i32.const 128) (i32.const 0) (i32.const 1) (i32.const 256) (i32.const 4))
+    (call $output (local.get $s) (i32.const 80) (i32.const 6) (i32.const 0))
+    (if (call $run (local.get $s)) (then unreachable))))
