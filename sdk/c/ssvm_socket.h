@@ -38,7 +38,7 @@ enum ssvm_socket_option {
     SSVM_SOCKET_RCVBUF = 6,
     SSVM_SOCKET_KEEPALIVE = 7,
     SSVM_SOCKET_OOBINLINE = 8,
-    SSVM_SOCKET_LINGER = 9, /* int32_t on or off, int32_t seconds */
+    SSVM_SOCKET_LINGER = 9, /* int32_t on or off, int32_t seconds; not in ssvm serve */
     SSVM_SOCKET_RCVLOWAT = 10,
     SSVM_SOCKET_RCVTIMEO = 11, /* struct ssvm_socket_time */
     SSVM_SOCKET_SNDTIMEO = 12,

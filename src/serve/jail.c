@@ -52,7 +52,6 @@ static const int allowed[] = {
     SYS_accept4,
     SYS_shutdown,
     SYS_getsockopt,
-    SYS_setsockopt,
     SYS_getsockname,
     SYS_getpeername,
     SYS_close,
@@ -188,6 +187,17 @@ static const int allowed[] = {
 #endif
 };
 
+/* Whoever closes a socket that lingers waits for its peer, for as long as it says: a thread of ours
+ * beyond its deadline, or the supervisor and control, to which any message brings descriptors. */
+static void refuse_linger(struct sv_filter *f)
+{
+    SV_FILTER_ADD(f, SV_FILTER_SKIP_UNLESS(SYS_setsockopt, 6), SV_FILTER_LOAD(args[1]),
+                  SV_FILTER_SKIP_UNLESS(SOL_SOCKET, 3), SV_FILTER_LOAD(args[2]),
+                  SV_FILTER_SKIP_UNLESS(SO_LINGER, 1),
+                  SV_FILTER_RETURN(SV_FILTER_ERRNO(ENOPROTOOPT)),
+                  SV_FILTER_RETURN(SECCOMP_RET_ALLOW));
+}
+
 /* The kernel remembers which numbers are allowed whatever the arguments (a bitmap), so the length
  * of the list costs nothing. */
 static bool confine_calls(void)
@@ -195,6 +205,7 @@ static bool confine_calls(void)
     struct sv_filter f;
 
     sv_filter_begin(&f);
+    refuse_linger(&f);
     sv_filter_list(&f, allowed, SV_COUNT(allowed), SECCOMP_RET_ALLOW);
     sv_filter_own_only(&f);
     sv_filter_end(&f, SV_FILTER_ERRNO(EPERM));
@@ -364,6 +375,14 @@ static bool can_fork(void)
     return pid > 0 && waitpid(pid, NULL, 0) == pid;
 }
 
+static bool may_linger(void)
+{
+    struct linger linger = {1, 1};
+
+    return setsockopt(0, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0 ||
+           errno != ENOPROTOOPT;
+}
+
 int srv_jail_try(const struct srv_server *server)
 {
     char *const program[] = {(char *)"/bin/true", NULL}, *const none[] = {NULL};
@@ -385,6 +404,7 @@ int srv_jail_try(const struct srv_server *server)
         {"signal everybody", kill(-1, 0) == 0, false},
         {"change another's limits",
          syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &(struct rlimit){0}) == 0, false},
+        {"make a close wait", may_linger(), false},
         {"signal ourselves", kill(getpid(), 0) == 0, true},
         {"io_uring", syscall(SYS_io_uring_setup, 1, (char[256]){0}) >= 0, false},
         {"bpf", syscall(SYS_bpf, 0, NULL, 0) >= 0, false},

@@ -483,7 +483,8 @@ def jail():
                             "127.0.0.1:0"], capture_output=True, text=True, timeout=base.PATIENCE)
         lines = p.stdout.splitlines()
         same((p.returncode, p.stderr), (0, ""), p.stdout)
-        for what in ("exec", "a TCP socket", "a Unix socket", "fork", "read /etc/passwd", "ptrace", "signal the parent", "signal a thread of the parent", "write into /tmp"):
+        for what in ("exec", "a TCP socket", "a Unix socket", "fork", "read /etc/passwd", "ptrace", "signal the parent", "signal a thread of the parent", "write into /tmp",
+                     "make a close wait"):
             assert "cannot " + what in lines, p.stdout
         assert "can signal ourselves" in lines
         p = subprocess.run([base.SERVE, "--role=jail", s.dir, "--data", s.dir + "/.ssvm", "--cache", "none", "--listen", "127.0.0.1:0",

@@ -88,7 +88,7 @@ impl TcpStream {
     pub fn set_keepalive(&self, keepalive: bool) -> io::Result<()> {
         self.fd.set_number(KEEPALIVE, keepalive.into())
     }
-    /// For how long closing waits until all is sent; `None`: it does not wait, and all is sent if that can be.
+    /// For how long closing waits until all is sent; `None`: it does not wait, and all is sent if that can be. `ssvm serve` has no such option.
     pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
         let seconds = time.map_or(0, |t| t.as_secs().min(i32::MAX as u64) as i32);
         let halves = [i32::from(time.is_some()).to_le_bytes(), seconds.to_le_bytes()].concat();
