@@ -10,7 +10,9 @@ import json
 import mmap
 import os
 import pwd
+import random
 import re
+import select
 import signal
 import socket
 import struct
@@ -29,6 +31,7 @@ sys.path.insert(0, os.path.join(base.HERE, "..", "state"))
 import lib as state  # noqa: E402
 
 TESTS = []
+NOISE_SEED, NOISE_PACKETS = int(os.environ.get("NOISE_SEED", "1")), int(os.environ.get("NOISE_PACKETS", "500"))
 ROOT = os.path.join(base.HERE, "..", "..")
 GRANTS = "grants:\n  kv: on\n  sql: on\n  secret: [KEY]\n  call: ['*']\n  allow-http: [example.org]\n"
 ALONE = "/t/alone/f/"
@@ -868,6 +871,96 @@ def forbidden_messages():
             pid = c.pid
         until("there is another worker", lambda: s.workers() not in ([], [pid]))
         same(s.hello("other"), (200, b"hello, you"))
+
+
+class Noise:
+    """Packets to the supervisor that no worker of ours sends, by chance: kinds, values, lengths, flags, descriptors."""
+
+    def __init__(self, channel, seed):
+        self.c, self.random, self.waited = channel, random.Random(seed), []
+
+    def descriptors(self):
+        r, fds = self.random, []
+        for _ in range(r.choice([0, 0, 0, 1, 2, 3, 3, 3, 4, 5, 8])):
+            what = r.randrange(6)
+            if what == 0:
+                fds.append(os.open(r.choice(["/", "/proc/self", "/dev/null", "/dev/zero"]), r.choice([os.O_RDONLY, os.O_PATH])))
+            elif what == 1:
+                fds += os.pipe()
+            elif what == 2:
+                fds += [x.detach() for x in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)]
+            elif what == 3:
+                fds.append(os.eventfd(0))
+            else:
+                fd = os.memfd_create("noise")
+                os.write(fd, self.values())
+                if r.random() < 0.2:  # as long as no message is, or one with nothing in it
+                    os.truncate(fd, r.choice([0, 1, 1 << 20, 1 << 40]))
+                fds.append(fd)
+        while len(fds) > 8:
+            os.close(fds.pop())
+        return fds
+
+    def number(self):
+        return struct.pack("<Q", self.random.choice([0, 1, 2, 3, 7, 8, 255, 1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1, self.random.getrandbits(64)]))
+
+    def value(self):
+        r = self.random
+        return r.choice([self.number, self.number, lambda: r.choice([b"alone", b"other", b"none", b"cache", b"openvino", b"../../x", b"a/b", b"-", b"", b"x" * 64, b"x" * 65, b"y" * 9000, b"\0alone", b"%s%n", b"\xff\xfe"]),
+                         lambda: r.randbytes(r.randrange(20))])()
+
+    def values(self):
+        r, tags = self.random, self.c.kinds[1]
+        out = b"".join(struct.pack("<HI", r.choice([tags.index(t) + 1 for t in ("NUMBER", "COUNT", "LIMIT", "TENANT", "NAME", "OP")] + [0, r.randrange(65536), r.randrange(len(tags) + 2)]), len(v)) + v
+                       for v in (self.value() for _ in range(r.randrange(8))))
+        return out if r.random() < 0.9 else out[:r.randrange(len(out) + 1)] + r.randbytes(r.randrange(12))
+
+    def packet(self):
+        r, names = self.random, self.c.kinds[0]
+        kind = r.choice([names.index(k) + 1 for k in ("ASK_COMPILE", "ASK_COMPILE", "ASK_ISOLATED", "ASK_LIBRARY", "LIBRARY_END", "READY", "BEAT", "HELLO", "SETTINGS", "WORKER", "DRAIN")] + [0, r.randrange(len(names) + 3), 65535])
+        whole = struct.pack("<HHQ", kind, r.choice([0, 0, 0, 0, 1, 2, 2, 3, 65535, r.randrange(65536)]), r.choice([0, 7, r.getrandbits(64)])) + self.values()
+        return whole if r.random() < 0.93 else whole[:r.randrange(20)]
+
+    def send(self):
+        fds = self.descriptors()
+        try:
+            socket.send_fds(self.c.sock, [self.packet()], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        while select.select([self.c.sock], [], [], 0)[0]:  # what is answered
+            _, fds, _, _ = socket.recv_fds(self.c.sock, 1 << 17, 16)
+            for fd in fds:
+                os.close(fd)
+
+
+@test
+def noise_to_the_supervisor():
+    """A worker in its guest's hands says to the supervisor whatever comes to its mind: it goes on, keeps nothing of it, and the others do not notice."""
+    def links(s):
+        return [os.readlink("/proc/%d/fd/%s" % (s.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % s.process.pid)]
+
+    with Isolated("--workers", "2", "--isolated", "4", "--isolated-idle", "300ms") as s:
+        before = links(s)
+        for turn in range(4):
+            # Places may be taken for a moment, by tenants that nobody knows.
+            until("its functions answer", lambda: s.hello() == (200, b"hello, you"))
+            same(s.hello("other"), (200, b"hello, you"))
+            pid = s.own()[0] if turn % 2 else s.workers()[0]
+            with Channel(s, pid, 0) as c:
+                noise = Noise(c, NOISE_SEED + turn)
+                for _ in range(NOISE_PACKETS):
+                    noise.send()
+            until("there is another worker", lambda: pid not in s.own() + s.workers() and len(s.workers()) == 2)
+            same(s.process.poll(), None)
+        s.process.send_signal(signal.SIGHUP)
+        until("it is reloaded", lambda: "ssvm-serve: reloaded\n" in output(s))
+        until("its functions answer", lambda: s.hello() == (200, b"hello, you"))
+
+        def kept():
+            return [f for f in links(s) if f not in before and ("noise" in f or f.startswith("pipe:") or f in ("/", "/dev/zero", "/proc/%d" % os.getpid()))]
+
+        until("nothing of it is kept", lambda: not kept())
 
 
 @test
