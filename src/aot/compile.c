@@ -190,6 +190,7 @@ static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, st
         return r;
     }
     lower_unit_pin_loads(u);
+    lower_unit_settle_tail_calls(u);
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->buffer))
         return fail_later(j, SV_EINTERNAL, "LLVM makes no code", text);
     p->object = (const uint8_t *)LLVMGetBufferStart(p->buffer);

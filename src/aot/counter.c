@@ -15,32 +15,27 @@
 #define CHARGE "llvm.usub.with.overflow.i64"
 
 /* The difference of a charge is used as if it came from elsewhere. */
-static void hide(struct lower_unit *u, LLVMValueRef code, LLVMValueRef difference)
+static void hide(struct lower_unit *u, LLVMValueRef difference)
 {
     LLVMValueRef hidden;
 
     LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(difference));
     LLVMSetCurrentDebugLocation2(u->b, NULL);
-    hidden = LLVMBuildCall2(u->b, LLVMFunctionType(u->t.i64, &u->t.i64, 1, false), code,
-                            &difference, 1, "");
+    hidden = lower_unit_hidden(u, u->b, difference);
     LLVMReplaceAllUsesWith(difference, hidden);
     LLVMSetOperand(hidden, 0, difference);
 }
 
 static void hide_counter(struct lower_unit *u)
 {
-    LLVMValueRef f = LLVMGetNamedFunction(u->mod, CHARGE), code;
+    LLVMValueRef f = LLVMGetNamedFunction(u->mod, CHARGE);
 
-    if (!f)
-        return;
-    code = LLVMGetInlineAsm(LLVMFunctionType(u->t.i64, &u->t.i64, 1, false), "", 0, "=r,0", 4,
-                            false, false, LLVMInlineAsmDialectATT, false);
-    for (LLVMUseRef c = LLVMGetFirstUse(f); c; c = LLVMGetNextUse(c)) {
+    for (LLVMUseRef c = f ? LLVMGetFirstUse(f) : NULL; c; c = LLVMGetNextUse(c)) {
         for (LLVMUseRef e = LLVMGetFirstUse(LLVMGetUser(c)); e; e = LLVMGetNextUse(e)) {
             LLVMValueRef part = LLVMGetUser(e);
 
             if (LLVMIsAExtractValueInst(part) && LLVMGetIndices(part)[0] == 0)
-                hide(u, code, part);
+                hide(u, part);
         }
     }
 }

@@ -437,21 +437,6 @@ static int lower_one(struct lower *l)
 }
 
 /* Where there is no loop there is nothing for the vectoriser. */
-static bool has_loop(const struct lower *l)
-{
-    const uint8_t *p = l->p, *end = p + l->func->body_len;
-
-    sv_code_skip_locals(l->m, &p);
-    while (p < end) {
-        uint32_t op = sv_code_op(&p);
-
-        if (op == OP_LOOP)
-            return true;
-        sv_code_skip(&p, op);
-    }
-    return false;
-}
-
 int lower_function(struct sv_err *err, struct lower_unit *u, uint32_t index)
 {
     struct lower l = {.u = u,
@@ -469,7 +454,7 @@ int lower_function(struct sv_err *err, struct lower_unit *u, uint32_t index)
     int r;
 
     l.p = u->m->bytes + l.func->body_offset;
-    l.exact = !l.checked && (l.canon || (l.metered && !has_loop(&l)));
+    l.exact = !l.checked && (l.canon || l.metered);
     if (u->osr)
         l.osr_offset = u->opts->osr_offset;
     r = lower_one(&l);

@@ -99,6 +99,7 @@ struct lower_unit {
     struct lower_types t;
     LLVMValueRef *funcs;     /* declarations by function index, made on demand */
     LLVMValueRef trap;       /* the unit's declaration of the trap stub */
+    LLVMValueRef pin;        /* of places.c */
     LLVMValueRef copy, fill; /* and of small.c's functions: (to, from or 8 times the byte, bytes) */
     LLVMValueRef md_unlikely, md_likely, md_empty;
     LLVMValueRef scope_guest, scope_host; /* lists for !alias.scope and !noalias */

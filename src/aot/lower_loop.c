@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "aot/lower.h"
+#include "aot/unit.h"
 
 #define TERMS_MAX 4
 #define STACK_MAX 32
@@ -717,13 +718,16 @@ static void lower_both(struct lower *l, struct sv_blocktype type, const uint8_t 
     const uint8_t *begin = l->p, *op = l->op_start;
     LLVMBasicBlockRef quick = lower_block_new(l, "quick"), slow = lower_block_new(l, "slow"),
                       after = lower_block_new(l, "after");
+    bool exact = l->exact;
 
     lower_likely(l, LLVMBuildCondBr(l->b, ok, quick, slow));
     LLVMPositionBuilderAtEnd(l->b, quick);
     LLVMBuildStore(l->b, left, l->gas_slot);
     l->metered = false;
+    l->exact = exact && l->canon; /* no access of it faults */
     lower_loop_body(l, type, end, after);
     l->metered = true;
+    l->exact = exact;
     l->p = begin;
     l->op_start = op;
     lower_location(l);
@@ -732,6 +736,8 @@ static void lower_both(struct lower *l, struct sv_blocktype type, const uint8_t 
     lower_loop_body(l, type, end, after);
     l->uncounted = false;
     LLVMPositionBuilderAtEnd(l->b, after);
+    if (l->exact)
+        lower_unit_fence(l->u, l->b);
     l->op_start = end;
     l->p = end + 1;
     lower_location(l);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aot/lower.h"
+#include "aot/unit.h"
 
 bool lower_is_guarded(const struct lower *l, uint32_t memory)
 {
@@ -114,18 +115,10 @@ static LLVMTypeRef register_type(const struct lower *l, LLVMTypeRef t)
  * load in, or two loads that became one, would have another place in backtraces. */
 static LLVMValueRef hide(struct lower *l, LLVMValueRef v)
 {
-    LLVMTypeRef type = LLVMTypeOf(v), in = register_type(l, type), f;
-    bool integer = LLVMGetTypeKind(in) == LLVMIntegerTypeKind,
-         arm = strncmp(l->u->am->triple, "aarch64", 7) == 0;
-    const char *constraints = integer ? "=r,0" : arm ? "=w,0" : "=x,0";
+    LLVMTypeRef type = LLVMTypeOf(v);
 
-    f = LLVMFunctionType(in, &in, 1, false);
-    v = LLVMBuildBitCast(l->b, v, in, "");
-    v = LLVMBuildCall2(l->b, f,
-                       LLVMGetInlineAsm(f, "", 0, constraints, strlen(constraints), false, false,
-                                        LLVMInlineAsmDialectATT, false),
-                       &v, 1, "");
-    return LLVMBuildBitCast(l->b, v, type, "");
+    v = LLVMBuildBitCast(l->b, v, register_type(l, type), "");
+    return LLVMBuildBitCast(l->b, lower_unit_hidden(l->u, l->b, v), type, "");
 }
 
 static LLVMValueRef guest_load(struct lower *l, LLVMTypeRef type, LLVMValueRef address)

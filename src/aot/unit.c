@@ -127,44 +127,14 @@ void lower_call_stays(struct lower_unit *u, LLVMValueRef call)
                              LLVMCreateEnumAttribute(u->ctx, id, 0));
 }
 
-static bool used_once(LLVMValueRef v)
-{
-    LLVMUseRef use = LLVMGetFirstUse(v);
-
-    return use && !LLVMGetNextUse(use);
-}
-
-#define PIN "llvm.fake.use"
-
-static void pin(struct lower_unit *u, LLVMValueRef load)
-{
-    unsigned id = LLVMLookupIntrinsicID(PIN, sizeof PIN - 1);
-    LLVMValueRef use = LLVMGetIntrinsicDeclaration(u->mod, id, NULL, 0);
-
-    LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(load));
-    LLVMSetCurrentDebugLocation2(u->b, LLVMInstructionGetDebugLoc(load));
-    LLVMBuildCall2(u->b, LLVMIntrinsicGetType(u->ctx, id, NULL, 0), use, &load, 1, "");
-}
-
-static void pin_loads(struct lower_unit *u, bool (*wanted)(LLVMValueRef load))
-{
-    for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
-        for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
-            for (LLVMValueRef v = LLVMGetFirstInstruction(b); v; v = LLVMGetNextInstruction(v)) {
-                if (LLVMIsALoadInst(v) && LLVMGetMetadata(v, u->md_scope) != u->scope_host &&
-                    wanted(v))
-                    pin(u, v);
-            }
-        }
-    }
-}
-
 /* For x86, LLVM 22 takes every `musttail` call for one that finds its arguments where the caller's
  * are: those on the stack are not written, and the callee pops its own number of bytes. The passes
  * have kept the return behind the call, and then `tail` promises with tailcc what `musttail` does.
  */
-static void settle_tail_calls(struct lower_unit *u)
+void lower_unit_settle_tail_calls(struct lower_unit *u)
 {
+    if (u->cc != TAILCC || strncmp(u->am->triple, "x86_64", 6) != 0)
+        return;
     for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
         for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
             LLVMValueRef call = LLVMGetPreviousInstruction(LLVMGetBasicBlockTerminator(b));
@@ -173,37 +143,6 @@ static void settle_tail_calls(struct lower_unit *u)
                 LLVMGetTailCallKind(call) == LLVMTailCallKindMustTail)
                 LLVMSetTailCallKind(call, LLVMTailCallKindTail);
         }
-    }
-}
-
-void lower_unit_pin_loads(struct lower_unit *u)
-{
-    if (u->cc == TAILCC && strncmp(u->am->triple, "x86_64", 6) == 0)
-        settle_tail_calls(u);
-    pin_loads(u, used_once);
-}
-
-static bool may_vanish(LLVMValueRef load)
-{
-    return LLVMIsAAllocaInst(LLVMGetOperand(load, 0)) == NULL && !LLVMGetVolatile(load);
-}
-
-void lower_unit_keep_loads(struct lower_unit *u)
-{
-    pin_loads(u, may_vanish);
-}
-
-void lower_unit_free_loads(struct lower_unit *u)
-{
-    LLVMValueRef f = LLVMGetNamedFunction(u->mod, PIN);
-    LLVMUseRef use;
-
-    while (f && (use = LLVMGetFirstUse(f))) {
-        LLVMValueRef call = LLVMGetUser(use), load = LLVMGetOperand(call, 0);
-
-        LLVMInstructionEraseFromParent(call);
-        if (LLVMIsALoadInst(load) && !LLVMGetFirstUse(load))
-            LLVMSetVolatile(load, true);
     }
 }
 

@@ -10,13 +10,8 @@
 /* False: out of memory. Release in any case. */
 bool lower_unit_init(struct lower_unit *u, const struct sv_aot_module *am);
 void lower_unit_release(struct lower_unit *u);
-/* Every load of the guest's memory stays an instruction of its own, so that its fault is told where
- * it is: a load that became an operand has the place of what it is an operand of. After the passes,
- * where tail calls too become what the code generator gets right. */
-void lower_unit_pin_loads(struct lower_unit *);
-/* Around passes that drop loads whose value nobody wants: their traps are wanted. */
-void lower_unit_keep_loads(struct lower_unit *);
-void lower_unit_free_loads(struct lower_unit *);
+/* Before code generation: tail calls become what it gets right. */
+void lower_unit_settle_tail_calls(struct lower_unit *u);
 void lower_unit_trap(struct lower_unit *u);
 void lower_unit_thunk(struct lower_unit *u, const struct sv_type *type, const char *name);
 void lower_unit_stub(struct lower_unit *u, uint32_t index);
@@ -57,6 +52,18 @@ bool sv_aot_wants_scalars(LLVMValueRef f);
 
 /* bases.c: what the collector must see, after all passes over the IR. */
 void sv_aot_keep_bases(struct lower_unit *u);
+
+/* places.c. Every load of the guest's memory stays an instruction of its own, so that its fault is
+ * told where it is: a load that became an operand has the place of what it is an operand of. Before
+ * code generation. */
+void lower_unit_pin_loads(struct lower_unit *u);
+/* Around passes that drop loads whose value nobody wants: their traps are wanted. */
+void lower_unit_keep_loads(struct lower_unit *u);
+void lower_unit_free_loads(struct lower_unit *u);
+/* The value by an empty instruction: LLVM knows nothing of it. Of a register's size. */
+LLVMValueRef lower_unit_hidden(struct lower_unit *u, LLVMBuilderRef b, LLVMValueRef v);
+/* Here memory is what it is to the interpreter. */
+void lower_unit_fence(struct lower_unit *u, LLVMBuilderRef b);
 
 /* counter.c: what code generation must not do with the counter of gas. */
 void sv_aot_pin_counter(struct lower_unit *u);

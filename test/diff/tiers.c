@@ -24,7 +24,7 @@ static const char usage[] =
     "  --form N      one form: 1 deterministic, 2 checked, 4 collecting always, 8 metered (a sum)\n"
     "  --optimise N  one level of optimisation\n"
     "  --plain       forms that are not deterministic too: after a trap of memory only the trap "
-    "counts\n"
+    "counts where gas is not\n"
     "  --funcs N     bodies in a module made here (default 24)\n"
     "  --statements N  in a body (default 8)\n"
     "  --save DIR    keep the modules that differ\n";
@@ -434,7 +434,8 @@ static bool call(struct side *s, const struct subject *j, const struct sv_export
     if (s->limited)
         return false;
     /* LLVM may have left out or moved stores before a fault. */
-    if (code == SV_TRAP_MEMORY_BOUNDS && !(j->form & (FORM_DETERMINISTIC | FORM_CHECKED)))
+    if (code == SV_TRAP_MEMORY_BOUNDS &&
+        !(j->form & (FORM_DETERMINISTIC | FORM_CHECKED | FORM_METERED)))
         return false;
     print_state(s);
     sv_buf_putc(&s->log, '\n');
