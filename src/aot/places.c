@@ -225,14 +225,28 @@ static void hide_value(struct lower_unit *u, LLVMValueRef load, LLVMValueRef use
         hide(u, load);
 }
 
+/* May the user take the load for an operand? */
+static bool may_fold(LLVMValueRef load, LLVMValueRef user)
+{
+    switch (LLVMGetInstructionOpcode(user)) {
+    case LLVMStore:
+    case LLVMPHI:
+    case LLVMCall:
+    case LLVMRet:
+        return false;
+    default:
+        return LLVMGetInstructionParent(user) == LLVMGetInstructionParent(load);
+    }
+}
+
 static void pin_load(struct lower_unit *u, LLVMValueRef load)
 {
-    bool pinned;
+    bool pinned, exact = LLVMGetVolatile(load);
     LLVMValueRef user = only_user(u, load, &pinned);
 
-    if (LLVMGetVolatile(load))
+    if (exact)
         hide_value(u, load, user); /* of all loads: a twentieth of compile time (decision 012) */
-    if (user && !pinned)
+    if (user && !pinned && (exact || may_fold(load, user)))
         pin(u, load);
 }
 
