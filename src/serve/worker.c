@@ -219,11 +219,31 @@ static void print_functions(const struct srv_server *server)
     }
 }
 
+/* As who workers are: what they may not read, a start could not. */
+static bool become_user(const struct srv_user *user)
+{
+    if (!srv_user_become(user)) {
+        fprintf(stderr, "ssvm-serve: option '--user': cannot become '%s': %s\n", user->name,
+                strerror(errno));
+        return false;
+    }
+    /* Who changes its user without exec is kept from its own /proc, where our programs are found.
+     */
+    if (user->given)
+        (void)prctl(PR_SET_DUMPABLE, 1);
+    return true;
+}
+
 int srv_worker_check(struct srv_server *server)
 {
+    struct srv_user user;
     uint32_t broken;
     int status;
 
+    if (!srv_user_find(&user, server->config.user))
+        return SRV_STATUS_USAGE;
+    if (!become_user(&user))
+        return SRV_STATUS_ERROR;
     raise_files(server);
     count_loops(server);
     share_address_space(server);

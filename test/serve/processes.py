@@ -532,6 +532,42 @@ def other_user():
         s.forgiven = True
 
 
+@test
+def checked():
+    """--check says of who processes are to be, of inference and of tables of costs what a start says, and ends with the same status."""
+    folder = tempfile.mkdtemp(prefix="ssvm-")
+    try:
+        os.mkdir(folder + "/site")
+        os.mkdir(folder + "/tables")
+        os.chmod(folder, 0o755)
+        with open(folder + "/wrong.gas", "w") as f:
+            f.write("br_of 2\n")
+
+        def run(*args):
+            p = subprocess.run([base.SERVE, folder, "--data", "none", "--listen", "127.0.0.1:0", *args], capture_output=True, text=True, timeout=PATIENCE)
+            return p.returncode, "".join(line for line in p.stderr.splitlines(True) if "has no Landlock" not in line)  # which only a start says
+
+        mistakes = [
+            (("--user", "no-such-user"), 2, "option '--user': "),
+            (("--nn", "nothing"), 2, "option '--nn': there is no backend 'nothing'"),
+            (("--gas-table", folder + "/wrong.gas"), 1, "there is no instruction 'br_of'"),
+            (("--gas-tables", folder + "/none"), 1, "/none': No such file"),
+        ]
+        if os.geteuid() == 0:  # what its user may not read
+            os.chmod(folder + "/tables", 0o700)
+            mistakes.append((("--user", "nobody", "--gas-tables", folder + "/tables"), 1, "/tables': Permission denied"))
+        for args, status, words in mistakes:
+            start = run(*args)
+            same(start[0], status, args)
+            assert words in start[1], start
+            same(run(*args, "--check"), start, args)
+        if os.geteuid() == 0:
+            os.chmod(folder + "/tables", 0o755)
+            same(run("--user", "nobody", "--gas-tables", folder + "/tables", "--check"), (0, ""))
+    finally:
+        shutil.rmtree(folder)
+
+
 # ---- The data folder
 
 
