@@ -359,7 +359,7 @@ static bool make_import(struct world *w, const struct sv_import *i, struct sv_ex
     case SV_EXTERN_TABLE:
         return make_table(w, &err, &m->tables[i->index].type, ret);
     case SV_EXTERN_MEMORY:
-        return sv_memory_new(&err, w->store, &m->memories[i->index], &ret->memory) == 0;
+        return sv_memory_new(&err, w->store, &m->memories[i->index], NULL, NULL, &ret->memory) == 0;
     case SV_EXTERN_GLOBAL:
         return make_global(w, &err, &m->globals[i->index].type, ret);
     default:
