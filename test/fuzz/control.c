@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sanitizer/allocator_interface.h>
 #include <sched.h>
@@ -270,6 +271,17 @@ static unsigned count_fds(void)
     return n;
 }
 
+static size_t count_bytes(void)
+{
+#ifdef SSVM_SANITIZED
+    return __sanitizer_get_current_allocated_bytes();
+#else
+    struct mallinfo2 all = mallinfo2();
+
+    return all.uordblks + all.hblkhd;
+#endif
+}
+
 void fuzz_control_count(void)
 {
     static size_t inputs, bytes;
@@ -280,8 +292,8 @@ void fuzz_control_count(void)
         return;
     if (fds == 0) {
         fds = count_fds();
-        bytes = __sanitizer_get_current_allocated_bytes();
+        bytes = count_bytes();
     }
     fuzz_check(count_fds() <= fds + FDS_MORE, "descriptors are kept");
-    fuzz_check(__sanitizer_get_current_allocated_bytes() <= bytes + BYTES_MORE, "memory is kept");
+    fuzz_check(count_bytes() <= bytes + BYTES_MORE, "memory is kept");
 }
