@@ -21,7 +21,8 @@ is_gone() {
 }
 set -m # so that what runs in the background hears SIGINT
 for signal in INT TERM HUP; do
-    "$SSVM" run --nn fake --nn-isolate "$GUESTS/nn-sleep.wasm" >out.txt 2>&1 &
+    # Whoever runs the tests may ignore them, as nohup does.
+    env --default-signal="$signal" "$SSVM" run --nn fake --nn-isolate "$GUESTS/nn-sleep.wasm" >out.txt 2>&1 &
     pid=$! child='' folder=''
     for _ in $(seq 600); do
         child=$(pgrep -P "$pid" ssvm-nn) && folder=$(folder_of "$child") && [ -d "$folder" ] && break
