@@ -216,13 +216,20 @@ static bool is_narrow(struct lower_unit *u, LLVMValueRef v)
     return LLVMTypeOf(v) == u->t.i8 || LLVMTypeOf(v) == u->t.i16;
 }
 
-/* Of a load, and of its own widening. */
-static void hide_value(struct lower_unit *u, LLVMValueRef load, LLVMValueRef user)
+/* Of a load, and of its own widenings. */
+static void hide_value(struct lower_unit *u, LLVMValueRef load)
 {
-    if (is_narrow(u, load) && user && is_widening(user) && !is_narrow(u, user))
-        hide_all(u, user);
-    else if (is_narrow(u, load) || LLVMTypeOf(load) == u->t.i32)
-        hide(u, load);
+    bool narrow = is_narrow(u, load);
+
+    if (!narrow && LLVMTypeOf(load) != u->t.i32)
+        return;
+    for (LLVMUseRef use = LLVMGetFirstUse(load); use && narrow; use = LLVMGetNextUse(use)) {
+        LLVMValueRef user = LLVMGetUser(use);
+
+        if (is_widening(user) && !is_narrow(u, user))
+            hide_all(u, user);
+    }
+    hide(u, load);
 }
 
 /* May the user take the load for an operand? */
@@ -245,7 +252,7 @@ static void pin_load(struct lower_unit *u, LLVMValueRef load)
     LLVMValueRef user = only_user(u, load, &pinned);
 
     if (exact)
-        hide_value(u, load, user); /* of all loads: a twentieth of compile time (decision 012) */
+        hide_value(u, load); /* of all loads: a twentieth of compile time (decision 012) */
     if (user && !pinned && (exact || may_fold(load, user)))
         pin(u, load);
 }
