@@ -15,17 +15,6 @@
 #define CHARGE "llvm.usub.with.overflow.i64"
 
 /* The difference of a charge is used as if it came from elsewhere. */
-static void hide(struct lower_unit *u, LLVMValueRef difference)
-{
-    LLVMValueRef hidden;
-
-    LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(difference));
-    LLVMSetCurrentDebugLocation2(u->b, NULL);
-    hidden = lower_unit_hidden(u, u->b, difference);
-    LLVMReplaceAllUsesWith(difference, hidden);
-    LLVMSetOperand(hidden, 0, difference);
-}
-
 static void hide_counter(struct lower_unit *u)
 {
     LLVMValueRef f = LLVMGetNamedFunction(u->mod, CHARGE);
@@ -35,7 +24,7 @@ static void hide_counter(struct lower_unit *u)
             LLVMValueRef part = LLVMGetUser(e);
 
             if (LLVMIsAExtractValueInst(part) && LLVMGetIndices(part)[0] == 0)
-                hide(u, part);
+                lower_unit_hide(u, part, NULL);
         }
     }
 }

@@ -436,7 +436,6 @@ static int lower_one(struct lower *l)
     return l->nomem ? SV_ENOMEM : l->failed || l->osr_entry ? SV_EUNSUPPORTED : 0;
 }
 
-/* Where there is no loop there is nothing for the vectoriser. */
 int lower_function(struct sv_err *err, struct lower_unit *u, uint32_t index)
 {
     struct lower l = {.u = u,

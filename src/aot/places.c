@@ -73,6 +73,17 @@ LLVMValueRef lower_unit_hidden(struct lower_unit *u, LLVMBuilderRef b, LLVMValue
                           &v, 1, "");
 }
 
+void lower_unit_hide(struct lower_unit *u, LLVMValueRef v, LLVMMetadataRef place)
+{
+    LLVMValueRef hidden;
+
+    LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(v));
+    LLVMSetCurrentDebugLocation2(u->b, place);
+    hidden = lower_unit_hidden(u, u->b, v);
+    LLVMReplaceAllUsesWith(v, hidden);
+    LLVMSetOperand(hidden, 0, v);
+}
+
 void lower_unit_fence(struct lower_unit *u, LLVMBuilderRef b)
 {
     static const char memory[] = "~{memory}";
@@ -160,14 +171,20 @@ static bool takes_widened(LLVMValueRef user, bool narrow)
     }
 }
 
+static bool is_narrow(struct lower_unit *u, LLVMValueRef v)
+{
+    return LLVMTypeOf(v) == u->t.i8 || LLVMTypeOf(v) == u->t.i16;
+}
+
 /* The value of a load, of which LLVM knows nothing. */
 static LLVMValueRef hidden_value(struct lower_unit *u, LLVMValueRef v)
 {
     LLVMTypeRef type = LLVMTypeOf(v);
+    bool narrow = is_narrow(u, v);
 
     LLVMPositionBuilderBefore(u->b, LLVMGetNextInstruction(v));
     LLVMSetCurrentDebugLocation2(u->b, LLVMInstructionGetDebugLoc(v));
-    if (type != u->t.i8 && type != u->t.i16)
+    if (!narrow)
         return lower_unit_hidden(u, u->b, v);
     v = LLVMBuildZExt(u->b, v, u->t.i32, "");
     return LLVMBuildTrunc(u->b, lower_unit_hidden(u, u->b, v), type, "");
@@ -181,19 +198,11 @@ static void replace(LLVMValueRef user, LLVMValueRef v, LLVMValueRef by)
     }
 }
 
-static void hide_all(struct lower_unit *u, LLVMValueRef widened)
-{
-    LLVMValueRef hidden = hidden_value(u, widened);
-
-    LLVMReplaceAllUsesWith(widened, hidden);
-    LLVMSetOperand(hidden, 0, widened);
-}
-
 /* A widening that code generation makes has the place of an operation or none, and the load, which
  * becomes part of it, loses its own: so those operations get another value. */
 static void hide(struct lower_unit *u, LLVMValueRef v)
 {
-    bool narrow = LLVMTypeOf(v) != u->t.i32;
+    bool narrow = is_narrow(u, v);
     LLVMValueRef hidden = NULL;
     LLVMUseRef next;
 
@@ -211,11 +220,6 @@ static void hide(struct lower_unit *u, LLVMValueRef v)
     }
 }
 
-static bool is_narrow(struct lower_unit *u, LLVMValueRef v)
-{
-    return LLVMTypeOf(v) == u->t.i8 || LLVMTypeOf(v) == u->t.i16;
-}
-
 /* Of a load, and of its own widenings. */
 static void hide_value(struct lower_unit *u, LLVMValueRef load)
 {
@@ -227,7 +231,7 @@ static void hide_value(struct lower_unit *u, LLVMValueRef load)
         LLVMValueRef user = LLVMGetUser(use);
 
         if (is_widening(user) && !is_narrow(u, user))
-            hide_all(u, user);
+            lower_unit_hide(u, user, LLVMInstructionGetDebugLoc(user));
     }
     hide(u, load);
 }

@@ -62,6 +62,8 @@ void lower_unit_keep_loads(struct lower_unit *u);
 void lower_unit_free_loads(struct lower_unit *u);
 /* The value by an empty instruction: LLVM knows nothing of it. Of a register's size. */
 LLVMValueRef lower_unit_hidden(struct lower_unit *u, LLVMBuilderRef b, LLVMValueRef v);
+/* Whoever uses the instruction's value uses it so from now on. */
+void lower_unit_hide(struct lower_unit *u, LLVMValueRef v, LLVMMetadataRef place);
 /* Here memory is what it is to the interpreter. */
 void lower_unit_fence(struct lower_unit *u, LLVMBuilderRef b);
 
