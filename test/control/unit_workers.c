@@ -1,6 +1,5 @@
 /* What a worker that was taken over may ask of control: floods, descriptors that nobody asked for,
  * kinds that are none. The worker is the test, on the other end of its channel. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../proc.h"
 #include "control/dispatch.h"
 #include "control/isolated.h"
 #include "control/log.h"
@@ -152,18 +152,6 @@ static bool hear(uint64_t *ret_id)
     if (n >= 14)
         memcpy(&tag, in + 12, 2);
     return tag == PLAT_TAG_ERROR;
-}
-
-static unsigned open_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
 }
 
 static int begin(void **state)

@@ -2,9 +2,9 @@
  * them goes with them, and those that wait for it are few, or hold nothing, as the kernel counts
  * it.
  */
+#include "../../proc.h"
 #include "../must/guest.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
 enum { TURNS = 300, FIRST = 100, TURN_US = 12000 };
@@ -25,15 +25,16 @@ static int no_compiler(void *data, unsigned form, uint32_t func, uint32_t loop, 
     return 1 << 8;
 }
 
-static uint64_t address_space(void)
+/* Of this process: its address space, or what of it is in memory, mapped files too. */
+static uint64_t memory(bool resident)
 {
-    unsigned long pages = 0;
+    unsigned long pages[2] = {0};
     FILE *f = fopen("/proc/self/statm", "r");
 
     assert_non_null(f);
-    assert_int_equal(fscanf(f, "%lu", &pages), 1);
+    assert_int_equal(fscanf(f, "%lu %lu", &pages[0], &pages[1]), 2);
     fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (uint64_t)pages[resident] * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* A custom section of so many bytes, which are all of it. */
@@ -100,10 +101,10 @@ static void nothing_is_left(void **state)
     ok(ssvm_engine_new(&config, &engine));
     for (int32_t i = 0; i < TURNS; i++) {
         if (i == FIRST)
-            before = address_space();
+            before = memory(false);
         turn(engine, i);
     }
-    after = address_space();
+    after = memory(false);
     assert_true(asked > TURNS / 2); /* they were to be compiled */
     assert_true(after < before + GROWTH_MAX);
     ssvm_engine_delete(engine);
@@ -138,30 +139,6 @@ static int slow_compiler(void *data, unsigned form, uint32_t func, uint32_t loop
     return r;
 }
 
-static unsigned count_files(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
-/* Of this process, its files in memory too where they are mapped. */
-static uint64_t resident(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*u %lu", &pages), 1);
-    fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void wait_for_asked(unsigned wanted)
 {
     for (unsigned i = 0; asked < wanted && i < PATIENCE_S * 100; i++)
@@ -185,15 +162,15 @@ static void who_waits_holds_nothing(void **state)
     ok(ssvm_engine_new(&config, &engine));
     asked = 0;
     held = true;
-    before = resident();
-    files = count_files();
+    before = memory(true);
+    files = open_descriptors();
     for (int32_t i = 0; i < VERSIONS; i++)
         ssvm_module_delete(call_one(engine, i, BIG));
     for (int32_t i = 0; i < KEPT; i++)
         kept[i] = call_one(engine, i, BIG);
     wait_for_asked(AT_ONCE);
-    assert_true(resident() < before + HELD_MAX);
-    assert_true(count_files() <= files + 3 * AT_ONCE);
+    assert_true(memory(true) < before + HELD_MAX);
+    assert_true(open_descriptors() <= files + 3 * AT_ONCE);
     pthread_mutex_lock(&lock);
     held = false;
     pthread_cond_broadcast(&freed);

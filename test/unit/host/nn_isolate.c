@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../../proc.h"
 #include "nn.h"
 
 /* How a child that read address 8 has ended: sanitizers end it themselves. */
@@ -135,29 +136,16 @@ static void killed(void **state)
     sv_nn_unref(nn);
 }
 
-/* Processes and descriptors of ours that are left. */
-static unsigned count_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 static void nothing_left(void **state)
 {
-    unsigned before = count_fds();
+    unsigned before = open_descriptors();
 
     same_results(state);
     crashes(state);
     killed(state);
-    for (int i = 0; count_fds() != before && i < 60000; i++)
+    for (int i = 0; open_descriptors() != before && i < 60000; i++)
         usleep(1000);
-    assert_int_equal(count_fds(), before);
+    assert_int_equal(open_descriptors(), before);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child at all */
 }
 
@@ -200,7 +188,7 @@ static bool child_folder(char *ret, size_t size)
 static void tidied(void **state)
 {
     static const char *const words[] = {"load-sleep=100000", "sleep=100000 stubborn"};
-    unsigned before = count_fds();
+    unsigned before = open_descriptors();
 
     (void)state;
     for (size_t i = 0; i < SV_COUNT(words); i++) {
@@ -225,9 +213,9 @@ static void tidied(void **state)
         guest_close(&g);
         sv_nn_unref(nn);
         assert_int_equal(access(folder, F_OK), -1);
-        for (int k = 0; count_fds() != before && k < 60000; k++)
+        for (int k = 0; open_descriptors() != before && k < 60000; k++)
             usleep(1000);
-        assert_int_equal(count_fds(), before);
+        assert_int_equal(open_descriptors(), before);
     }
 }
 

@@ -2,12 +2,12 @@
  * are closed or of other kinds, a full table, waits that are ended. must-pass 29, 37, 39. */
 #include "guest.h"
 
-#include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "../../proc.h"
 #include "host/part.h"
 #include "host/socket/socket.h"
 
@@ -74,18 +74,6 @@ static uint32_t serve(struct guest *g, uint32_t fd)
     assert_int_equal(CALL(g, "sock_getlocaladdr", fd, AT_PATH, AT_RET, AT_STAT), 0);
     assert_int_equal(guest_u32(g, AT_RET), 4);
     return guest_u32(g, AT_STAT);
-}
-
-static unsigned open_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
 }
 
 static void table(void **state)

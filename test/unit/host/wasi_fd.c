@@ -1,8 +1,8 @@
 /* WASI: the table of descriptors, streams of every kind, limits of reading and writing, FIFOs,
  * terminals, broken pipes. */
+#include "../../proc.h"
 #include "guest.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,25 +27,13 @@ static int remove_scratch(void **state)
 
 static const struct sv_wasi_dir here = {"/", scratch, false};
 
-static int host_fds(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 static const uint64_t rw = SV_WASI_RIGHT_READ | SV_WASI_RIGHT_WRITE;
 
 /* must-pass 39: descriptors. */
 static void bounded_table(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1, .max_fds = 20};
-    int before = host_fds(), i;
+    int before = open_descriptors(), i;
     struct guest g;
 
     (void)state;
@@ -60,7 +48,7 @@ static void bounded_table(void **state)
     assert_int_equal(guest_open_at(&g, 3, "g", 0, rw, 0), -SV_WASI_ENOENT);
     assert_int_equal(guest_open_at(&g, 3, "f", 0, rw, 0), 7);
     guest_close(&g);
-    assert_int_equal(host_fds(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 static void close_on_exec(void **state)
@@ -114,7 +102,7 @@ static void size_of_files_limited(void **state)
 static void renumber(void **state)
 {
     struct sv_wasi_grant grant = {.dirs = &here, .ndirs = 1, .max_fds = 10};
-    int before = host_fds(), opened;
+    int before = open_descriptors(), opened;
     struct guest g;
     uint32_t i;
 
@@ -124,7 +112,7 @@ static void renumber(void **state)
     assert_int_equal(guest_open_at(&g, 3, "b", SV_WASI_O_CREAT, rw, 0), 5);
     assert_int_equal(guest_write(&g, 4, "a", 1), 0);
     assert_int_equal(guest_write(&g, 5, "bb", 2), 0);
-    opened = host_fds();
+    opened = open_descriptors();
     /* onto itself */
     assert_int_equal(CALL(&g, "fd_renumber", 4, 4), 0);
     assert_int_equal(CALL(&g, "fd_tell", 4, AT_RET), 0);
@@ -135,10 +123,10 @@ static void renumber(void **state)
     assert_int_equal(CALL(&g, "fd_renumber", 4, UINT32_MAX), SV_WASI_EBADF);
     assert_int_equal(CALL(&g, "fd_renumber", UINT32_MAX, 4), SV_WASI_EBADF);
     assert_int_equal(CALL(&g, "fd_renumber", 9, 9), SV_WASI_EBADF);
-    assert_int_equal(host_fds(), opened);
+    assert_int_equal(open_descriptors(), opened);
     /* onto another: that one is closed */
     assert_int_equal(CALL(&g, "fd_renumber", 4, 5), 0);
-    assert_int_equal(host_fds(), opened - 1);
+    assert_int_equal(open_descriptors(), opened - 1);
     assert_int_equal(CALL(&g, "fd_tell", 5, AT_RET), 0);
     assert_int_equal(guest_u64(&g, AT_RET), 1);
     assert_int_equal(CALL(&g, "fd_tell", 4, AT_RET), SV_WASI_EBADF);
@@ -155,7 +143,7 @@ static void renumber(void **state)
     for (i = 0; i < 10; i++)
         CALL(&g, "fd_close", i);
     guest_close(&g);
-    assert_int_equal(host_fds(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 static void renumber_directory(void **state)
@@ -617,7 +605,7 @@ static void accepts(void **state)
 {
     struct sv_wasi_grant grant = {.in = {.kind = SV_WASI_STREAM_FD}, .max_fds = 4};
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int listener, client, before = host_fds();
+    int listener, client, before = open_descriptors();
     struct guest g;
 
     (void)state;
@@ -651,7 +639,7 @@ static void accepts(void **state)
     close(client);
     guest_close(&g);
     close(listener);
-    assert_int_equal(host_fds(), before);
+    assert_int_equal(open_descriptors(), before);
 }
 
 int main(void)

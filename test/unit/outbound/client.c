@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
@@ -20,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../../proc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "outbound/client.h"
@@ -190,28 +190,16 @@ static int ask(const char *scheme, const char *host, const char *path)
     return ask_with_body("GET", url, "");
 }
 
-static unsigned count(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    unsigned n = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
 /* What a request has opened and started is gone again; of the peer's, soon. */
 static void await_nothing_left(unsigned fds, unsigned threads)
 {
     for (unsigned ms = 0; ms < PATIENCE_MS; ms += 10) {
-        if (count("/proc/self/fd") <= fds && count("/proc/self/task") <= threads)
+        if (count_entries("/proc/self/fd") <= fds && count_entries("/proc/self/task") <= threads)
             return;
         usleep(10000);
     }
-    fail_msg("%u descriptors and %u threads, before %u and %u", count("/proc/self/fd"),
-             count("/proc/self/task"), fds, threads);
+    fail_msg("%u descriptors and %u threads, before %u and %u", count_entries("/proc/self/fd"),
+             count_entries("/proc/self/task"), fds, threads);
 }
 
 static void peers_without_an_end(void **state)
@@ -237,8 +225,8 @@ static void peers_without_an_end(void **state)
         }
         if (round == 0) { /* libraries have opened what they keep */
             usleep(100000);
-            fds = count("/proc/self/fd");
-            threads = count("/proc/self/task");
+            fds = count_entries("/proc/self/fd");
+            threads = count_entries("/proc/self/task");
         }
     }
     await_nothing_left(fds, threads);
@@ -275,7 +263,7 @@ static void names(void **state)
 /* A question that is answered after the deadline, or never, keeps no request. */
 static void names_without_an_answer(void **state)
 {
-    unsigned fds = count("/proc/self/fd"), threads = count("/proc/self/task");
+    unsigned fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     uint64_t one = 1;
 
     (void)state;

@@ -3,7 +3,6 @@
 #include "../must/must.h"
 #include "fake.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -11,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../proc.h"
 #include "runtime/data_image.h"
 #include "runtime/signal.h"
 
@@ -507,23 +507,12 @@ static void test_same_but_for_speed(void **state)
     sv_engine_unref(e);
 }
 
-static unsigned count_files(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
 /* Images that were written into a file are used from the first instance on; what is held is given
  * back. */
 static void test_file(void **state)
 {
     char path[] = "/tmp/image-XXXXXX";
-    unsigned files = count_files();
+    unsigned files = open_descriptors();
     struct sv_engine *e = fake_engine();
     struct sv_module *m = plain_module(e);
     uint8_t *pages = calloc(1, SIZE);
@@ -538,7 +527,7 @@ static void test_file(void **state)
     free(pages);
     assert_true(sv_data_images_use_file(m, fd, 4096));
     close(fd);
-    assert_true(count_files() > files);
+    assert_true(open_descriptors() > files);
     for (unsigned round = 0; round < 20; round++) {
         struct sv_store *s = fake_store(e, NULL);
         struct sv_memory *memory = instance_in(s, m)->memory0;
@@ -550,15 +539,15 @@ static void test_file(void **state)
     }
     sv_module_unref(m);
     /* The slot of a module that is gone is given up for the next one. */
-    assert_true(count_files() > files);
+    assert_true(open_descriptors() > files);
     m = plain_module(e);
     struct sv_store *s = fake_store(e, NULL);
     instance_in(s, m);
-    assert_int_equal(count_files(), files);
+    assert_int_equal(open_descriptors(), files);
     sv_store_delete(s);
     sv_module_unref(m);
     sv_engine_unref(e);
-    assert_int_equal(count_files(), files);
+    assert_int_equal(open_descriptors(), files);
 }
 
 /* No image where it would not pay: little data, or little in a large range; no image of shared
