@@ -254,8 +254,8 @@ static void print_help(void)
         &text,
         "  --config FILE\n        settings by these names, as YAML ('calls: 8'); the command "
         "line goes before it (default none)\n"
-        "  --check\n        validate the settings and the functions, print them and where "
-        "they are from, and exit\n"
+        "  --check\n        validate the settings, the files and addresses that they name, and the "
+        "functions, print them and where they are from, and exit\n"
         "  --schema\n        print the JSON Schema of FILE\n"
         "  --help\n  --version\n");
     print_all(&text, stdout);

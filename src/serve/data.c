@@ -25,20 +25,26 @@ static bool fail(const char *what, const char *path)
     return false;
 }
 
-/* A folder for the server's user alone; it may be there. */
-static bool make_folder(const char *path, const struct srv_user *user)
+/* Could what is there be such a folder? */
+static bool is_fit(const char *path)
 {
     struct stat st;
 
-    if (mkdir(path, 0700) == 0)
-        return !user->given || chown(path, user->uid, user->gid) == 0;
-    if (errno != EEXIST || stat(path, &st) < 0)
+    if (stat(path, &st) < 0)
         return false;
     if (!S_ISDIR(st.st_mode))
         errno = ENOTDIR;
     else if (st.st_mode & S_IWOTH)
         errno = EPERM; /* anybody could put code there that we run */
     return S_ISDIR(st.st_mode) && !(st.st_mode & S_IWOTH);
+}
+
+/* A folder for the server's user alone; it may be there. */
+static bool make_folder(const char *path, const struct srv_user *user)
+{
+    if (mkdir(path, 0700) == 0)
+        return !user->given || chown(path, user->uid, user->gid) == 0;
+    return errno == EEXIST && is_fit(path);
 }
 
 /* For as long as this process lives, whatever program it becomes. */
@@ -72,22 +78,30 @@ static bool lock_folder(struct srv_server *server, const struct srv_user *user, 
     return true;
 }
 
-static bool open_data(struct srv_server *server, const struct srv_user *user)
+/* As the setting says. */
+static bool find_data(const struct srv_config *config, char ret[PATH_MAX])
 {
-    static const char *const parts[] = {"blobs", "sites", "cache", "log", "rings"};
-    const char *setting = server->config.data;
-    char path[PATH_MAX];
-    bool ok;
+    const char *setting = config->data;
     int n;
 
     if (strcmp(setting, "default") == 0)
-        n = snprintf(path, sizeof path, "%s/.ssvm", server->config.dir);
+        n = snprintf(ret, PATH_MAX, "%s/.ssvm", config->dir);
     else
-        n = snprintf(path, sizeof path, "%s", setting);
-    if (n < 0 || (size_t)n >= sizeof path - 16) {
-        errno = ENAMETOOLONG;
-        return fail("cannot make the data folder", setting);
-    }
+        n = snprintf(ret, PATH_MAX, "%s", setting);
+    if (n >= 0 && n < PATH_MAX - 16)
+        return true;
+    errno = ENAMETOOLONG;
+    return fail("cannot make the data folder", setting);
+}
+
+static bool open_data(struct srv_server *server, const struct srv_user *user)
+{
+    static const char *const parts[] = {"blobs", "sites", "cache", "log", "rings"};
+    char path[PATH_MAX];
+    bool ok;
+
+    if (!find_data(&server->config, path))
+        return false;
     if (!make_folder(path, user) || !realpath(path, server->data))
         return fail("cannot make the data folder", path);
     server->config.data = server->data;
@@ -137,23 +151,71 @@ static void open_cache(struct srv_server *server, const struct srv_user *user)
     server->config.cache_dir = path;
 }
 
+/* Is a data folder to be? False in *ret_ok, with a message: it is, and cannot. */
+static bool is_wanted(const struct srv_config *config, bool has_control, bool *ret_ok)
+{
+    bool said = strcmp(config->data, "default") != 0;
+
+    *ret_ok = true;
+    if (strcmp(config->data, "none") == 0)
+        return false;
+    if (has_control)
+        return true;
+    fprintf(stderr, "ssvm-serve: the program ssvm-control is not there: %s\n",
+            said ? "--data needs it" : "the server runs without a data folder");
+    *ret_ok = !said;
+    return false;
+}
+
 bool srv_data_open(struct srv_server *server, const struct srv_user *user, bool has_control)
 {
-    struct srv_config *config = &server->config;
-    bool wanted = strcmp(config->data, "none") != 0;
+    bool ok, wanted = is_wanted(&server->config, has_control, &ok);
 
-    if (wanted && !has_control) {
-        fprintf(stderr, "ssvm-serve: the program ssvm-control is not there: %s\n",
-                strcmp(config->data, "default") == 0 ? "the server runs without a data folder"
-                                                     : "--data needs it");
-        if (strcmp(config->data, "default") != 0)
-            return false;
-        wanted = false;
-    }
-    if (wanted && !open_data(server, user))
+    if (!ok || (wanted && !open_data(server, user)))
         return false;
     if (!wanted)
-        config->data = "none";
+        server->config.data = "none";
     open_cache(server, user);
     return true;
+}
+
+/* ---- Looking only ---- */
+
+/* The folder that `path` is to be made in. */
+static void find_parent(const char *path, char ret[PATH_MAX])
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    snprintf(ret, PATH_MAX, "%.*s", n > 0 ? (int)n : 1, n > 0 ? path : ".");
+}
+
+bool srv_data_try(const struct srv_config *config, bool has_control)
+{
+    char path[PATH_MAX], parent[PATH_MAX];
+    bool ok, wanted = is_wanted(config, has_control, &ok);
+
+    if (!wanted)
+        return ok;
+    if (!find_data(config, path))
+        return false;
+    if (is_fit(path))
+        return true;
+    find_parent(path, parent);
+    if (errno == ENOENT && access(parent, W_OK | X_OK) == 0)
+        return true;
+    return fail("cannot make the data folder", path);
+}
+
+bool srv_data_try_user(const struct srv_config *config)
+{
+    char path[PATH_MAX];
+
+    if (strcmp(config->data, "none") == 0 || !find_data(config, path) ||
+        access(path, R_OK | W_OK | X_OK) == 0 || errno == ENOENT)
+        return true;
+    return fail("cannot write into the data folder", path);
 }

@@ -11,4 +11,9 @@
  * message on standard error. */
 bool srv_data_open(struct srv_server *, const struct srv_user *, bool has_control);
 
+/* Could it, by who starts the server? Makes nothing. */
+bool srv_data_try(const struct srv_config *, bool has_control);
+/* And is what is there the user's that processes are to be, who we have become? */
+bool srv_data_try_user(const struct srv_config *);
+
 #endif

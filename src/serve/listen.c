@@ -51,29 +51,69 @@ static bool bind_soon(int fd, const struct addrinfo *info)
     return true;
 }
 
-/* A socket that listens, or -1 with a message. */
-static int open_socket(const char *where)
+/* What to do about it, beside what the system says. */
+static const char *advice(int error)
+{
+    switch (error) {
+    case EACCES:
+        return " (ports below 1024 are for root and for who has CAP_NET_BIND_SERVICE)";
+    case EADDRINUSE:
+        return " (another program listens there: end it, or name another port)";
+    case EADDRNOTAVAIL:
+        return " (no interface of this machine has the address; 0.0.0.0 and [::] are all of them)";
+    default:
+        return "";
+    }
+}
+
+static void tell_failure(const char *where)
+{
+    fprintf(stderr, "ssvm-serve: cannot listen on '%s': %s%s\n", where, strerror(errno),
+            advice(errno));
+}
+
+static own struct addrinfo *find_address(const char *where)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *info = NULL;
     char host[SRV_HOST_SIZE], port[SRV_PORT_SIZE];
-    int on = 1, fd;
+    struct addrinfo *info = NULL;
 
     if (!srv_config_address(where, host, port)) {
         fprintf(stderr, "ssvm-serve: '%s' is not ADDR:PORT (IPv6: [ADDR]:PORT)\n", where);
-        return -1;
+        return NULL;
     }
     if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &hints, &info) !=
         0) {
         fprintf(stderr, "ssvm-serve: '%s' is not an address of a machine\n", host);
-        return -1;
+        return NULL;
     }
-    fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 || !bind_soon(fd, info) ||
-        listen(fd, BACKLOG) < 0) {
-        fprintf(stderr, "ssvm-serve: cannot listen on '%s': %s\n", where, strerror(errno));
+    return info;
+}
+
+static int new_socket(const struct addrinfo *info)
+{
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+    if (fd < 0 || (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* A socket that listens, or -1 with a message. */
+static int open_socket(const struct srv_server *server, const char *where)
+{
+    struct addrinfo *info = find_address(where);
+    int fd;
+
+    (void)server;
+    if (!info)
+        return -1;
+    fd = new_socket(info);
+    if (fd < 0 || !bind_soon(fd, info) || listen(fd, BACKLOG) < 0) {
+        tell_failure(where);
         if (fd >= 0)
             close(fd);
         fd = -1;
@@ -97,8 +137,19 @@ static int find_inherited(struct srv_server *server, const char *where)
     return -1;
 }
 
+/* An address of the list without how it is spoken to. */
+static const char *skip_scheme(const char *where)
+{
+    return where + (strncmp(where, "https://", 8) == 0  ? 8
+                    : strncmp(where, "http://", 7) == 0 ? 7
+                                                        : 0);
+}
+
+/* How the socket of an address is made: -1 with a message. */
+typedef int opener(const struct srv_server *, const char *where);
+
 /* One of the list: ADDR:PORT, http://ADDR:PORT or https://ADDR:PORT. */
-static bool open_one(struct srv_server *server, const char *where)
+static bool open_one(struct srv_server *server, const char *where, opener *open_it)
 {
     struct srv_listener *listener = &server->listeners[server->nlisteners];
 
@@ -109,13 +160,9 @@ static bool open_one(struct srv_server *server, const char *where)
     }
     snprintf(listener->where, sizeof listener->where, "%s", where);
     listener->tls = strncmp(where, "https://", 8) == 0;
-    if (listener->tls)
-        where += 8;
-    else if (strncmp(where, "http://", 7) == 0)
-        where += 7;
     listener->fd = find_inherited(server, listener->where);
     if (listener->fd < 0)
-        listener->fd = open_socket(where);
+        listener->fd = open_it(server, skip_scheme(where));
     if (listener->fd < 0)
         return false;
     note_address(listener);
@@ -124,7 +171,7 @@ static bool open_one(struct srv_server *server, const char *where)
 }
 
 /* All of a list. */
-static bool open_list(struct srv_server *server, const char *at, bool admin)
+static bool open_list(struct srv_server *server, const char *at, bool admin, opener *open_it)
 {
     char where[128];
 
@@ -137,7 +184,7 @@ static bool open_list(struct srv_server *server, const char *at, bool admin)
         }
         memcpy(where, at, n);
         where[n] = '\0';
-        if (!open_one(server, where))
+        if (!open_one(server, where, open_it))
             return false;
         server->listeners[server->nlisteners - 1].admin = admin;
         if (at[n] == '\0')
@@ -146,16 +193,111 @@ static bool open_list(struct srv_server *server, const char *at, bool admin)
     }
 }
 
-bool srv_listen_open(struct srv_server *server)
+static bool open_all(struct srv_server *server, opener *open_it)
 {
     const char *admin = server->config.admin;
 
-    if (!open_list(server, server->config.listen, false) ||
-        (strcmp(admin, "same") != 0 && !open_list(server, admin, true)))
+    return open_list(server, server->config.listen, false, open_it) &&
+           (strcmp(admin, "same") == 0 || open_list(server, admin, true, open_it));
+}
+
+bool srv_listen_open(struct srv_server *server)
+{
+    if (!open_all(server, open_socket))
         return false;
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return true;
 }
+
+/* ---- Looking only ---- */
+
+static in_port_t port_of(const struct sockaddr *a)
+{
+    return a->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)a)->sin6_port
+                                    : ((const struct sockaddr_in *)a)->sin_port;
+}
+
+static bool is_any(const struct sockaddr *a)
+{
+    return a->sa_family == AF_INET6
+               ? IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)a)->sin6_addr)
+               : ((const struct sockaddr_in *)a)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* Can only one of the two be listened on? [::] is IPv4's too, unless the system says no: such a
+ * pair is left to the start. */
+static bool overlap(const struct addrinfo *a, const struct addrinfo *b)
+{
+    if (a->ai_family != b->ai_family || port_of(a->ai_addr) != port_of(b->ai_addr) ||
+        port_of(a->ai_addr) == 0)
+        return false;
+    return is_any(a->ai_addr) || is_any(b->ai_addr) ||
+           memcmp(a->ai_addr, b->ai_addr, a->ai_addrlen) == 0;
+}
+
+static bool is_taken_by_us(const struct srv_server *server, const char *where,
+                           const struct addrinfo *info)
+{
+    for (unsigned i = 0; i < server->nlisteners; i++) {
+        const char *other = skip_scheme(server->listeners[i].where);
+        struct addrinfo *o = find_address(other);
+        bool taken = o && overlap(o, info);
+
+        if (o)
+            freeaddrinfo(o);
+        if (!taken)
+            continue;
+        fprintf(stderr,
+                "ssvm-serve: cannot listen on '%s': the settings have '%s' too, and a port is "
+                "listened on once (name another port)\n",
+                where, other);
+        return true;
+    }
+    return false;
+}
+
+/* Bound and never listened on, so that no connection comes here. What is in use may be so by the
+ * server whose settings these are. */
+static int try_socket(const struct srv_server *server, const char *where)
+{
+    struct addrinfo *info = find_address(where);
+    int fd = -1;
+
+    if (!info)
+        return -1;
+    if (is_taken_by_us(server, where, info))
+        goto done;
+    fd = new_socket(info);
+    if (fd >= 0 && bind(fd, info->ai_addr, info->ai_addrlen) == 0)
+        goto done;
+    if (fd >= 0 && errno == EADDRINUSE) {
+        fprintf(stderr,
+                "ssvm-serve: note: '%s' is in use, by a server that runs or by another program: a "
+                "reload keeps it, a start would fail\n",
+                where);
+        goto done;
+    }
+    tell_failure(where);
+    if (fd >= 0)
+        close(fd);
+    fd = -1;
+done:
+    freeaddrinfo(info);
+    return fd;
+}
+
+bool srv_listen_try(struct srv_server *server)
+{
+    bool ok = open_all(server, try_socket);
+
+    for (unsigned i = 0; i < server->nlisteners; i++) {
+        close(server->listeners[i].fd);
+        server->listeners[i].fd = -1;
+    }
+    return ok;
+}
+
+/* ---- Connections ---- */
 
 /* One connection too many: say so and leave, without letting the refusal be lost in a reset. */
 static void refuse(int fd, bool tls)

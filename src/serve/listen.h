@@ -6,6 +6,9 @@
 
 /* Listen as the configuration says: server->listeners. False with a message on standard error. */
 bool srv_listen_open(struct srv_server *);
+/* Could it? Takes no connection, from whoever listens there either; an address that is in use is no
+ * mistake. server->listeners tells of all, without descriptors. */
+bool srv_listen_try(struct srv_server *);
 /* The loop is told of connections of that address. False: there is no memory. */
 bool srv_listen_wait(struct srv_loop *, const struct srv_listener *);
 /* Behind the other loops, of all workers, that wait for its next connection. */

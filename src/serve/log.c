@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,38 @@
 #define ERRORS_MAX_BYTES                                                                           \
     65536 /* of a call's standard error in one line; config.def allows more, the rest is cut */
 
+/* Says why, by errno; false. */
+static bool tell_failure(const char *where)
+{
+    fprintf(stderr,
+            "ssvm-serve: cannot open the log '%s': %s (option '--log': a file that the server's "
+            "user may write, in a folder that is there)\n",
+            where, strerror(errno));
+    return false;
+}
+
+bool srv_log_try(const char *where)
+{
+    const char *slash = strrchr(where, '/');
+    char folder[PATH_MAX];
+    struct stat st;
+
+    if (strcmp(where, "none") == 0 || strcmp(where, "-") == 0)
+        return true;
+    if (stat(where, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            errno = EISDIR;
+        else if (access(where, W_OK) == 0)
+            return true;
+        return tell_failure(where);
+    }
+    if (errno != ENOENT)
+        return tell_failure(where);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - where) : 1,
+             slash ? where : ".");
+    return access(folder, W_OK | X_OK) == 0 || tell_failure(where);
+}
+
 bool srv_log_open(struct srv_log *log, const char *where)
 {
     memset(log, 0, sizeof *log);
@@ -29,10 +62,8 @@ bool srv_log_open(struct srv_log *log, const char *where)
     log->fd = strcmp(where, "-") == 0
                   ? dup(STDERR_FILENO)
                   : open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (log->fd < 0) {
-        fprintf(stderr, "ssvm-serve: cannot open the log '%s': %s\n", where, strerror(errno));
-        return false;
-    }
+    if (log->fd < 0)
+        return tell_failure(where);
     log->waiting = malloc(SRV_LOG_BUFFER);
     log->writing = malloc(SRV_LOG_BUFFER);
     return log->waiting && log->writing;

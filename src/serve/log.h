@@ -28,6 +28,8 @@ struct srv_log {
 /* "-" is standard error, "none" none, else a file to append to. False with a message on standard
  * error. */
 bool srv_log_open(struct srv_log *, const char *where);
+/* Could it be opened, by who we are? Makes no file. */
+bool srv_log_try(const char *where);
 void srv_log_close(struct srv_log *); /* writes what is left */
 /* One line, with its line feed. Never blocks. */
 void srv_log_line(struct srv_log *, const char *line, size_t len);

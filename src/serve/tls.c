@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -22,7 +23,7 @@
 
 #define CHECK_NS 1000000000U /* between two looks at the files */
 #define RECORD_MAX 16384     /* bytes of content in a record of TLS */
-#define REASON_MAX 400
+#define REASON_MAX 800
 
 struct stamp { /* tells two states of a file apart */
     dev_t dev;
@@ -88,26 +89,59 @@ static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *r
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* What OpenSSL says about what failed first. */
-static void explain(char *why, const char *what, const char *path)
+/* What OpenSSL's words leave open: of which error, and what to do. */
+static const struct {
+    int lib, reason;
+    const char *text;
+} explained[] = {
+    {ERR_LIB_PEM, PEM_R_NO_START_LINE, "there is no certificate in PEM in it"},
+    {ERR_LIB_OSSL_DECODER, ERR_R_UNSUPPORTED, "there is no private key in PEM in it"},
+    {ERR_LIB_CRYPTO, ERR_R_INTERRUPTED_OR_CANCELLED,
+     "a password locks it, which nobody is there to type: 'openssl pkey -in FILE -out NEW' writes "
+     "it without"},
+    {ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH,
+     "it is not the certificate's (key values mismatch): both must be of one pair"},
+};
+
+static const char *text_of(unsigned long code)
 {
-    unsigned long code = ERR_peek_error();
     const char *text = ERR_reason_error_string(code);
 
     if (ERR_SYSTEM_ERROR(code))
-        text = strerror((int)ERR_GET_REASON(code));
-    snprintf(why, REASON_MAX, "%s '%s': %s", what, path, text ? text : "it cannot be read");
+        return strerror((int)ERR_GET_REASON(code));
+    for (size_t i = 0; i < sizeof explained / sizeof explained[0]; i++) {
+        if (ERR_GET_LIB(code) == explained[i].lib && ERR_GET_REASON(code) == explained[i].reason)
+            return explained[i].text;
+    }
+    return text ? text : "it cannot be read";
+}
+
+/* What failed first. */
+static void explain(char *why, const char *what, const char *path)
+{
+    unsigned long code = ERR_peek_error();
+    bool denied = ERR_SYSTEM_ERROR(code) && ERR_GET_REASON(code) == EACCES;
+
+    snprintf(why, REASON_MAX, "the %s '%s': %s (option '--tls-%s'%s)", what, path, text_of(code),
+             strcmp(what, "key") == 0 ? "key" : "cert",
+             denied ? "; workers read it, as the user of '--user'" : "");
     ERR_clear_error();
 }
 
 static void check_dates(const SSL_CTX *context, const char *path)
 {
     const X509 *cert = SSL_CTX_get0_certificate(context);
+    const char *what = NULL;
 
     if (cert && X509_cmp_current_time(X509_get0_notAfter(cert)) < 0)
-        fprintf(stderr, "ssvm-serve: the certificate '%s' has expired\n", path);
+        what = "has expired";
     else if (cert && X509_cmp_current_time(X509_get0_notBefore(cert)) > 0)
-        fprintf(stderr, "ssvm-serve: the certificate '%s' is not valid yet\n", path);
+        what = "is not valid yet";
+    if (what)
+        fprintf(stderr,
+                "ssvm-serve: warning: the certificate '%s' %s: clients will refuse it (another one "
+                "under this name, with its key, is taken without a restart)\n",
+                path, what);
 }
 
 /* ---- Session tickets ---- */
@@ -171,15 +205,15 @@ static SSL_CTX *new_context(const struct srv_tls *tls, char *why)
     SSL_CTX_set_default_passwd_cb(context, no_password);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     if (SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1) {
-        explain(why, "the certificate", tls->cert);
+        explain(why, "certificate", tls->cert);
         goto fail;
     }
     if (SSL_CTX_use_PrivateKey_file(context, tls->key, SSL_FILETYPE_PEM) != 1) {
-        explain(why, "the key", tls->key);
+        explain(why, "key", tls->key);
         goto fail;
     }
     if (SSL_CTX_check_private_key(context) != 1) {
-        explain(why, "the key", tls->key);
+        explain(why, "key", tls->key);
         goto fail;
     }
     check_dates(context, tls->cert);

@@ -18,6 +18,7 @@
 
 #include "platform/record.h"
 #include "serve/costs.h"
+#include "serve/data.h"
 #include "serve/isolated.h"
 #include "serve/jail.h"
 #include "serve/link.h"
@@ -234,16 +235,42 @@ static bool become_user(const struct srv_user *user)
     return true;
 }
 
+/* Certificate and key, where an address needs them. */
+static bool try_tls(struct srv_server *server)
+{
+    const struct srv_config *config = &server->config;
+    bool wanted = false;
+
+    for (unsigned i = 0; i < server->nlisteners; i++)
+        wanted = wanted || server->listeners[i].tls;
+    if (!wanted && (strcmp(config->tls_cert, "none") != 0 || strcmp(config->tls_key, "none") != 0))
+        fprintf(stderr,
+                "ssvm-serve: note: '--tls-cert' and '--tls-key' are not used: no address of "
+                "'--listen' or '--admin' begins with https://\n");
+    if (!srv_tls_init(server))
+        return false;
+    srv_tls_release(server);
+    return true;
+}
+
 int srv_worker_check(struct srv_server *server)
 {
+    char program[PATH_MAX + 64];
     struct srv_user user;
     uint32_t broken;
+    bool ok, data;
     int status;
 
     if (!srv_user_find(&user, server->config.user))
         return SRV_STATUS_USAGE;
+    /* As the supervisor, then as the others; all that is wrong, rather than the first. */
+    ok = srv_listen_try(server);
+    data = srv_data_try(&server->config, srv_process_find("ssvm-control", program, sizeof program));
     if (!become_user(&user))
         return SRV_STATUS_ERROR;
+    ok = data && srv_data_try_user(&server->config) && ok;
+    ok = try_tls(server) && ok;
+    ok = srv_log_try(server->config.log) && ok;
     raise_files(server);
     count_loops(server);
     share_address_space(server);
@@ -256,7 +283,7 @@ int srv_worker_check(struct srv_server *server)
     srv_config_print(&server->config, stdout);
     print_functions(server);
     close_parts(server);
-    return broken > 0 ? SRV_STATUS_ERROR : 0;
+    return broken > 0 || !ok ? SRV_STATUS_ERROR : 0;
 }
 
 static bool start_loops(struct srv_server *server)

@@ -26,7 +26,8 @@ bool srv_role_read(struct srv_role *, struct srv_server *, const char *text);
 
 /* An exit status. */
 int srv_worker_run(struct srv_server *, const struct srv_role *);
-/* Validate the functions, print them and the settings. */
+/* Validate the functions, and the files and addresses that settings name; print functions and
+ * settings. */
 int srv_worker_check(struct srv_server *);
 /* Is DIR a folder that can be served? Opens it. False with a message on standard error. */
 bool srv_worker_open_root(struct srv_server *);

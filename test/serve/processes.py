@@ -534,17 +534,19 @@ def other_user():
 
 @test
 def checked():
-    """--check says of who processes are to be, of inference and of tables of costs what a start says, and ends with the same status."""
+    """--check says of who processes are to be, of addresses, the log, the data folder, inference and tables of costs what a start says, and ends with the same status."""
     folder = tempfile.mkdtemp(prefix="ssvm-")
     try:
         os.mkdir(folder + "/site")
         os.mkdir(folder + "/tables")
+        os.mkdir(folder + "/open")
+        os.chmod(folder + "/open", 0o777)
         os.chmod(folder, 0o755)
         with open(folder + "/wrong.gas", "w") as f:
             f.write("br_of 2\n")
 
         def run(*args):
-            p = subprocess.run([base.SERVE, folder, "--data", "none", "--listen", "127.0.0.1:0", *args], capture_output=True, text=True, timeout=PATIENCE)
+            p = subprocess.run([base.SERVE, folder, *([] if "--data" in args else ["--data", "none"]), "--listen", "127.0.0.1:0", *args], capture_output=True, text=True, timeout=PATIENCE)
             return p.returncode, "".join(line for line in p.stderr.splitlines(True) if "has no Landlock" not in line)  # which only a start says
 
         mistakes = [
@@ -552,10 +554,23 @@ def checked():
             (("--nn", "nothing"), 2, "option '--nn': there is no backend 'nothing'"),
             (("--gas-table", folder + "/wrong.gas"), 1, "there is no instruction 'br_of'"),
             (("--gas-tables", folder + "/none"), 1, "/none': No such file"),
+            (("--log", folder + "/none/log"), 1, "cannot open the log '" + folder + "/none/log': No such file"),
+            (("--log", folder + "/site"), 1, "/site': Is a directory"),
+            (("--log", folder + "/wrong.gas/log"), 1, "Not a directory"),
+            (("--data", folder + "/none/data"), 1, "cannot make the data folder '" + folder + "/none/data': No such file"),
+            (("--data", folder + "/wrong.gas"), 1, "Not a directory"),
+            (("--data", folder + "/open"), 1, "/open': Operation not permitted"),
+            (("--listen", "host.invalid:80"), 1, "'host.invalid' is not an address of a machine"),
+            (("--listen", "127.0.0.1:0,192.0.2.1:8080"), 1, "cannot listen on '192.0.2.1:8080': Cannot assign"),  # TEST-NET-1 is nobody's
+            (("--admin", "192.0.2.1:8080"), 1, "cannot listen on '192.0.2.1:8080': Cannot assign"),
         ]
         if os.geteuid() == 0:  # what its user may not read
             os.chmod(folder + "/tables", 0o700)
-            mistakes.append((("--user", "nobody", "--gas-tables", folder + "/tables"), 1, "/tables': Permission denied"))
+            mistakes += [(("--user", "nobody", "--gas-tables", folder + "/tables"), 1, "/tables': Permission denied"),
+                         (("--user", "nobody", "--log", folder + "/log"), 1, "/log': Permission denied"),
+                         (("--user", "nobody", "--log", folder + "/mine"), 1, "/mine': Permission denied")]
+            with open(folder + "/mine", "w"):
+                os.chmod(folder + "/mine", 0o600)
         for args, status, words in mistakes:
             start = run(*args)
             same(start[0], status, args)
@@ -564,8 +579,47 @@ def checked():
         if os.geteuid() == 0:
             os.chmod(folder + "/tables", 0o755)
             same(run("--user", "nobody", "--gas-tables", folder + "/tables", "--check"), (0, ""))
+        same(run("--log", folder + "/log", "--check"), (0, ""))
+        same(run("--data", folder + "/data", "--check"), (0, ""))
+        assert not os.path.exists(folder + "/log") and not os.path.exists(folder + "/data"), "it was only to look"
+        if os.geteuid() == 0:
+            same(run("--data", folder + "/data", "--user", "nobody", "--check"), (0, ""))  # root makes it
+            os.mkdir(folder + "/data", 0o755)
+            status, said = run("--data", folder + "/data", "--user", "nobody", "--check")
+            assert status == 1 and "cannot write into the data folder '" + folder + "/data': Permission denied" in said, said
+            os.chown(folder + "/data", pwd.getpwnam("nobody").pw_uid, -1)
+            same(run("--data", folder + "/data", "--user", "nobody", "--check"), (0, ""))
+        status, said = run("--log", folder + "/none/log", "--listen", "192.0.2.1:8080", "--gas-table", folder + "/wrong.gas", "--check")
+        assert status == 1 and all(words in said for words in ("cannot listen on", "cannot open the log", "br_of")), said
     finally:
         shutil.rmtree(folder)
+
+
+@test
+def checked_beside_a_server():
+    """--check of a server that runs: its addresses are a note, it and its clients do not notice; a list that takes a port twice is a mistake."""
+    def check(s, *args):
+        p = subprocess.run([base.SERVE, s.dir, "--data", "none", *args, "--check"], capture_output=True, text=True, timeout=PATIENCE)
+        return p.returncode, p.stderr
+
+    with Server() as s:
+        s.function("hello")
+        here = "127.0.0.1:%d" % s.port
+        with Load(s, clients=2, pause=0.001) as load:
+            for _ in range(10):
+                for where in (here, "0.0.0.0:%d" % s.port):
+                    status, said = check(s, "--listen", where)
+                    same((status, said.count("\n")), (0, 1), said)
+                    assert said.startswith("ssvm-serve: note: '%s' is in use" % where), said
+                same(s.call("POST", "/f/hello/say", b"x").body, b"hello, x")  # a connection of its own
+            load.runs()
+        same(load.failed, [])
+        for listen in (here + "," + here, "0.0.0.0:%d," % s.port + here, here + ",http://" + here):
+            status, said = check(s, "--listen", listen)
+            assert status == 1 and "the settings have '" in said, said
+        status, said = check(s, "--listen", "0.0.0.0:%d" % s.port, "--admin", here)
+        assert status == 1 and "cannot listen on '%s': the settings have '0.0.0.0:%d' too" % (here, s.port) in said, said
+        same(check(s, "--listen", "127.0.0.1:0,127.0.0.1:0"), (0, ""))  # two of any
 
 
 # ---- The data folder

@@ -152,7 +152,7 @@ def tls_sessions():
 
 @test
 def tls_bad_files():
-    """What is wrong with a certificate or a key is said, and nothing is asked on the terminal."""
+    """What is wrong with a certificate or a key is said, by a start and by --check, and nothing is asked on the terminal."""
     folder = tempfile.mkdtemp(prefix="ssvm-keys-")
     try:
         cert, key = certificate(folder)
@@ -161,13 +161,40 @@ def tls_bad_files():
         with open(folder + "/rubbish.pem", "w") as f:
             f.write("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
         os.makedirs(folder + "/app/site")
+        os.makedirs(folder + "/hidden")
+        os.chmod(folder, 0o755)
+        hidden = certificate(folder + "/hidden")
+        os.chmod(folder + "/hidden", 0o700)
+
+        def start(*options):
+            return run(SERVE, folder + "/app", "--data", "none", *options)
+
         for options, message in (([], "--tls-cert"), (["--tls-cert", cert], "--tls-key"),
                                  (["--tls-cert", folder + "/none.pem", "--tls-key", key], "No such file"),
                                  (["--tls-cert", folder + "/rubbish.pem", "--tls-key", key], "the certificate '" + folder + "/rubbish.pem'"),
-                                 (["--tls-cert", cert, "--tls-key", cert], "the key"), (["--tls-cert", cert, "--tls-key", other], "key values mismatch"),
-                                 (["--tls-cert", locked[0], "--tls-key", locked[1]], "the key")):
-            status, text = run(SERVE, folder + "/app", "--listen", "https://127.0.0.1:0", *options)
-            assert status not in (0, None) and message in text.decode(), (options, status, text)
+                                 (["--tls-cert", cert, "--tls-key", folder + "/none.key"], "the key '" + folder + "/none.key': No such file"),
+                                 (["--tls-cert", key, "--tls-key", key], "there is no certificate in PEM"),
+                                 (["--tls-cert", cert, "--tls-key", cert], "there is no private key in PEM"), (["--tls-cert", cert, "--tls-key", other], "key values mismatch"),
+                                 (["--tls-cert", locked[0], "--tls-key", locked[1]], "a password locks it"),
+                                 (["--tls-cert", hidden[0], "--tls-key", hidden[1], "--user", "nobody"], "cert.pem': Permission denied")):
+            if "--user" in options and os.geteuid() != 0:
+                continue
+            for at in ["--listen"], ["--listen", "127.0.0.1:0", "--admin"]:
+                status, text = start(*at, "https://127.0.0.1:0", *options)
+                assert status == 1 and message in text.decode(), (options, status, text)
+                said = [line for line in text.splitlines() if message.encode() in line]
+                status, text = start(*at, "https://127.0.0.1:0", *options, "--check")
+                same((status, [line for line in text.splitlines() if message.encode() in line]), (1, said), options)
+        if os.geteuid() == 0:
+            same(start("--listen", "https://127.0.0.1:0", "--tls-cert", hidden[0], "--tls-key", hidden[1], "--check")[0], 0, "root may read it")
+        status, text = start("--listen", "https://127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--check")
+        assert status == 0 and b"ssvm-serve: " not in text, text
+        status, text = start("--tls-cert", cert, "--tls-key", key, "--listen", "127.0.0.1:0", "--check")
+        assert status == 0 and b"note: '--tls-cert' and '--tls-key' are not used" in text, text
+        subprocess.run([tool("openssl"), "req", "-new", "-key", key, "-subj", "/CN=late", "-out", folder + "/late.csr"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([tool("openssl"), "x509", "-req", "-in", folder + "/late.csr", "-signkey", key, "-days", "-1", "-out", folder + "/late.pem"], check=True, stderr=subprocess.DEVNULL)
+        status, text = start("--listen", "https://127.0.0.1:0", "--tls-cert", folder + "/late.pem", "--tls-key", key, "--check")
+        assert status == 0 and b"warning: the certificate '" in text and b"has expired" in text, text
     finally:
         shutil.rmtree(folder)
 
