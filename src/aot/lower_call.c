@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "aot/lower.h"
+#include "wasm/forward.h"
 
 /* Operands of a call, popped: LLVM arguments with the hidden ones in front. */
 struct args {
@@ -184,13 +185,48 @@ static void call_native(struct lower *l, const struct sv_type *type, LLVMValueRe
         return_results(l);
 }
 
+/* The operands of a call of function f, which passes them on, become those of the call in it. */
+static void pass_on(struct lower *l, uint32_t f, const struct sv_forward *to)
+{
+    struct lower_value params[SV_FORWARD_PARAMS];
+    const uint8_t *back = l->p;
+    enum sv_op op;
+
+    for (uint32_t i = l->m->funcs[f].type->func.nparams; i-- > 0;)
+        params[i] = lower_pop_value(l);
+    l->p = to->args;
+    while ((op = sv_code_op(&l->p)) != OP_CALL) {
+        if (op == OP_LOCAL_GET)
+            lower_push_value(l, params[sv_code_u32(&l->p)]);
+        else
+            lower_variable_op(l, op);
+    }
+    l->p = back;
+}
+
+/* The function that a call of f is made to (wasm/forward.h). What a call on the way would cost is
+ * counted there: with gas it is made. */
+static uint32_t behind(struct lower *l, uint32_t f)
+{
+    struct sv_forward to;
+
+    for (unsigned i = 0; i < SV_FORWARD_CHAIN && !l->metered && sv_forward_of(l->m, f, &to); i++) {
+        pass_on(l, f, &to);
+        f = to.to;
+    }
+    return f;
+}
+
 static void call(struct lower *l, uint32_t f, bool tail)
 {
-    const struct sv_type *type = l->m->funcs[f].type;
+    const struct sv_type *type;
     struct args a;
 
     if (tail)
         lower_gas_end(l);
+    else
+        f = behind(l, f);
+    type = l->m->funcs[f].type;
     if (f < l->m->nimports_of[SV_EXTERN_FUNC]) {
         if (replaces(l, tail))
             tail_call_func(l, type, outside_of(l, l->m->funcs[f].type_index),

@@ -5,6 +5,8 @@
 
 #include "runtime/native.h"
 #include "runtime/signal.h"
+#include "wasm/forward.h"
+#include "wasm/reader.h"
 
 /* native_entry.c */
 extern const char sv_native_returned[]; /* where thunks return to */
@@ -335,6 +337,36 @@ static void add_frame(const struct sv_native_activation *a, const void *pc, uint
     sv_backtrace_add(b, func == UINT32_MAX ? NULL : m, func, offset);
 }
 
+/* The function called at this offset in the module; UINT32_MAX: none, or not by number. */
+static uint32_t called_at(const struct sv_module *m, uint32_t offset)
+{
+    const uint8_t *p = m->bytes + offset;
+
+    if (!calls(m, offset) || sv_code_op(&p) != OP_CALL)
+        return UINT32_MAX;
+    return sv_code_u32(&p);
+}
+
+/* What the call that returns behind pc skipped, the innermost first (lower_call.c). */
+static void add_skipped(const struct sv_native_activation *a, const void *pc,
+                        struct sv_backtrace *b)
+{
+    const struct sv_native *n = image_at(&a->entry, pc);
+    const struct sv_module *m = a->inst->module;
+    uint32_t skipped[SV_FORWARD_CHAIN], k = 0, f;
+    struct sv_forward to[SV_FORWARD_CHAIN];
+
+    if (n->flags & SV_NATIVE_METERED)
+        return;
+    f = called_at(m, line_of(n, pc));
+    while (f != UINT32_MAX && k < SV_FORWARD_CHAIN && sv_forward_of(m, f, &to[k])) {
+        skipped[k] = f;
+        f = to[k++].to;
+    }
+    while (k-- > 0 && !sv_backtrace_full(b))
+        sv_backtrace_add(b, m, skipped[k], to[k].offset);
+}
+
 /* Places that were found to be in functions: deep stacks repeat them. */
 struct seen {
     const void *pcs[8];
@@ -402,8 +434,11 @@ void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void
         const void *pc = before(at.ip);
         bool more = walk_out(th, e, n, &at), returns_to_c = at.ip == sv_native_returned;
 
-        if (told || in_function(n, pc, more && returns_to_c, &seen))
+        if (told || in_function(n, pc, more && returns_to_c, &seen)) {
+            if (!told)
+                add_skipped(a, pc, b);
             add_frame(a, pc, told, false, b);
+        }
         if (!more || returns_to_c)
             return;
     }

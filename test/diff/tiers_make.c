@@ -3,6 +3,7 @@
  * of every kind, tail calls, exceptions of both proposals, traps below many frames. */
 #include "tiers.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1366,11 +1367,61 @@ static void counted(struct gen *g, bool endless)
     put_op(g->b, 0x24, GLOBAL_I64);
 }
 
+/* An operand for a parameter of this type: one of the function's own, or a constant. */
+static void put_passed(struct gen *g, enum type type)
+{
+    if (rnd(g, 3)) {
+        put_op(g->b, 0x20, I32 - type);
+        return;
+    }
+    put_byte(g->b, 0x41 + I32 - type);
+    if (type == I32 || type == I64)
+        put_sleb(g->b, rnd(g, 2) ? 8 : -1);
+    else
+        sv_buf_append(g->b, "\0\0\x80\x3f\0\0\xf0\x3f", type == F32 ? 4 : 8);
+}
+
+/* Which function such a one calls; UINT_MAX: none. Never round in a circle. */
+static unsigned passes_to(struct gen *g, unsigned index, bool traps)
+{
+    unsigned f = index + 1;
+
+    if (!traps)
+        f = func_of(g, type_of_func(index));
+    else if (index % 5 == 4 || f >= MAKE_IMPORTS + g->funcs || rnd(g, 2))
+        return UINT_MAX;
+    return (traps || f < index) && type_of_func(f) == type_of_func(index) ? f : UINT_MAX;
+}
+
+/* A function that only passes on, which native code without gas skips; false: not this time. */
+static bool passing_body(struct gen *g, unsigned index, bool traps)
+{
+    unsigned f = g->calls || traps ? passes_to(g, index, traps) : UINT_MAX;
+    struct sv_buf code, *module = g->b;
+
+    if (f == UINT_MAX || (!traps && rnd(g, 3)))
+        return false;
+    sv_buf_init(&code, 1 << 20);
+    g->b = &code;
+    put_byte(g->b, 0);
+    for (unsigned type = I32; type >= F64; type--)
+        put_passed(g, type);
+    put_op(g->b, 0x10, f);
+    put_byte(g->b, 0x0b);
+    g->b = module;
+    put_leb(g->b, code.len);
+    sv_buf_append(module, code.data, code.len);
+    sv_buf_release(&code);
+    return true;
+}
+
 static void body(struct gen *g, unsigned index, const struct make_options *o)
 {
     struct sv_buf code, *module = g->b;
     enum label label;
 
+    if (passing_body(g, index, o->traps))
+        return;
     sv_buf_init(&code, 1 << 20);
     g->b = &code;
     g->type = type_of_func(index);
