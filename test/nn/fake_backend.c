@@ -7,6 +7,7 @@
  *   spin=MS    (CPU time)                   gated (waits until fake_gate is set)
  *   session-sleep=MS (when one is made)     slow-cancel=MS (until it takes effect)
  *   same       the output is the input, where that is
+ *   behind     the sum has what can be read behind an input's end, too
  *   in=N       inputs "input", "input1", ... (f32 [-1, 4], 1 unless told)
  *   scalar     the input is an f32 without dimensions
  * Outputs: "output" = 2 * input + 1, of its shape; "sum" = the sum of all inputs' elements, f32
@@ -270,6 +271,8 @@ static int compute(struct session *s, const struct ssvm_nn_port *ports,
                    const struct ssvm_nn_tensor *inputs, uint32_t ninputs, char *error,
                    const struct ssvm_nn_tensor **ret_first)
 {
+    const size_t behind = word(s->model, "behind") >= 0 ? SSVM_NN_SLACK / sizeof(float) : 0;
+
     *ret_first = NULL;
     s->sum = 0;
     for (uint32_t i = 0; i < ninputs; i++) {
@@ -281,7 +284,7 @@ static int compute(struct session *s, const struct ssvm_nn_port *ports,
             return fails(error, at < 0 ? "there is no such input" : "the input is of another type");
         if ((uintptr_t)in % 64)
             return fails(error, "the input is not aligned");
-        for (size_t k = 0; k < n; k++)
+        for (size_t k = 0; k < n + behind; k++)
             s->sum += in[k];
         if (at > 0)
             continue;

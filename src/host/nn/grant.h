@@ -21,6 +21,8 @@
 #define SV_NN_IDLE_MAX 8
 /* Tensors whose memory waits for the next input. */
 #define SV_NN_SPARES_MAX 8
+/* Those of them that have a huge page. */
+#define SV_NN_HUGE_MAX 4
 /* Runs of one model that were left and are still under way. */
 #define SV_NN_MODEL_LEFT_MAX 2
 
@@ -115,7 +117,8 @@ struct sv_nn {
     struct sv_nn_origin origins[SV_NN_ORIGINS_MAX];
     unsigned next_origin;           /* to be replaced */
     void *spares[SV_NN_SPARES_MAX]; /* NULL: none */
-    unsigned next_spare;            /* to be replaced */
+    unsigned next_spare;            /* behind it, to be replaced */
+    unsigned nhuge;                 /* huge pages that were asked for */
     struct sv_nn_workers workers;
     struct sv_nn_children children;
 };
@@ -153,6 +156,7 @@ void sv_nn_data_delete(own void *); /* NULL is allowed */
 /* The same, from the memory of earlier ones where it fits, and for later ones. */
 own void *sv_nn_data_take(struct sv_nn *, size_t len);
 void sv_nn_data_give(struct sv_nn *, own void *); /* NULL is allowed */
+void sv_nn_data_release(struct sv_nn *);          /* those that wait, when the grant goes */
 
 /* The model of these bytes, from the cache or loaded now: *ret is a reference. `format`:
  * what the guest says they are, -1: whatever they are. SV_ETRAP: the guest is to stop. SV_ETYPE:

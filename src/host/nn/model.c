@@ -10,10 +10,6 @@
 #include "host/nn/check.h"
 #include "host/nn/grant.h"
 
-#define ALIGN 64
-/* Bytes of an input whose memory is kept for others. */
-#define SPARE_MIN ((size_t)64 << 10)
-#define SPARE_MAX ((size_t)4 << 20)
 /* A print is made of so many pieces from places that nobody outside knows. */
 #define PRINT_PIECES 64
 #define PRINT_PIECE ((size_t)64)
@@ -66,68 +62,6 @@ bool sv_nn_tensor_len(int32_t type, const int64_t *dims, uint32_t rank, size_t *
             return false;
     *ret = len;
     return true;
-}
-
-/* In front of a tensor's bytes. */
-struct data_head {
-    void *raw; /* what was allocated */
-    size_t len;
-};
-static struct data_head *head_of(const void *data)
-{
-    return (struct data_head *)(uintptr_t)data - 1;
-}
-
-own void *sv_nn_data_new(size_t len)
-{
-    struct data_head head = {NULL, len};
-    size_t size;
-    uintptr_t at;
-
-    if (!sv_add_size(len, ALIGN + sizeof head + SSVM_NN_SLACK, &size))
-        return NULL;
-    head.raw = sv_alloc(size);
-    if (!head.raw)
-        return NULL;
-    at = ((uintptr_t)head.raw + sizeof head + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1);
-    *head_of((void *)at) = head;
-    return (void *)at;
-}
-
-void sv_nn_data_delete(own void *data)
-{
-    if (data)
-        sv_free(head_of(data)->raw);
-}
-
-/* Pages that are new to the process cost several times what copying an input into them does, so
- * those of earlier inputs are used again. */
-own void *sv_nn_data_take(struct sv_nn *nn, size_t len)
-{
-    void *data = NULL;
-
-    pthread_mutex_lock(&nn->lock);
-    for (unsigned i = 0; i < SV_NN_SPARES_MAX && !data; i++)
-        if (nn->spares[i] && head_of(nn->spares[i])->len - len <= len / 4) {
-            data = nn->spares[i];
-            nn->spares[i] = NULL;
-        }
-    pthread_mutex_unlock(&nn->lock);
-    return data ? data : sv_nn_data_new(len);
-}
-
-void sv_nn_data_give(struct sv_nn *nn, own void *data)
-{
-    void *old = data;
-
-    if (data && head_of(data)->len - SPARE_MIN <= SPARE_MAX - SPARE_MIN) {
-        pthread_mutex_lock(&nn->lock);
-        old = nn->spares[nn->next_spare];
-        nn->spares[nn->next_spare] = data;
-        nn->next_spare = (nn->next_spare + 1) % SV_NN_SPARES_MAX;
-        pthread_mutex_unlock(&nn->lock);
-    }
-    sv_nn_data_delete(old);
 }
 
 /* ---- Their life ---- */
@@ -232,8 +166,7 @@ void sv_nn_models_release(struct sv_nn *nn)
     sv_nn_origin_drop(nn, NULL);
     delete_all(nn->models);
     nn->models = NULL;
-    for (unsigned i = 0; i < SV_NN_SPARES_MAX; i++)
-        sv_nn_data_delete(nn->spares[i]);
+    sv_nn_data_release(nn);
 }
 
 /* ---- Loading ---- */

@@ -647,7 +647,7 @@ int sv_nn_session_input(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_s
         return sv_nn_fail(s, SV_NN_EBUSY, "more than %d inputs", SV_NN_PORTS_MAX);
     data = sv_nn_data_take(s->nn, t->len);
     if (!data || !sv_host_take_memory(s->store, t->len)) {
-        sv_nn_data_delete(data);
+        sv_nn_data_give(s->nn, data);
         session->spoiled = true; /* an earlier one of its name is gone */
         return sv_nn_fail(s, SV_NN_ELARGE, "input '%s' is over the memory limit", port->name);
     }
@@ -655,6 +655,8 @@ int sv_nn_session_input(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_s
     *to = *t;
     to->data = data;
     memcpy(data, t->data, t->len);
+    /* What a library reads behind the end is no other guest's. */
+    memset((char *)data + t->len, 0, SSVM_NN_SLACK);
     return 0;
 }
 

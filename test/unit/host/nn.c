@@ -650,34 +650,110 @@ static void manual(void **state)
     sv_buf_release(&b);
 }
 
+static size_t count_spares(const struct sv_nn *nn)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < SV_NN_SPARES_MAX; i++)
+        n += nn->spares[i] != NULL;
+    return n;
+}
+
+/* Give all of them, in this order; afterwards none is there twice. */
+static void give_all(struct sv_nn *nn, uint8_t **data, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sv_nn_data_give(nn, data[i]);
+    for (size_t i = 0; i < SV_NN_SPARES_MAX; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_true(!nn->spares[i] || nn->spares[i] != nn->spares[k]);
+}
+
 /* An input's memory serves the next one that fits, and what is kept of it is bounded. */
 static void spares(void **state)
 {
     struct sv_nn *nn = fake_grant(NULL, &logged);
-    uint8_t *first = sv_nn_data_take(nn, 600000), *other, *large[2 * SV_NN_SPARES_MAX];
-    size_t kept = 0;
+    uint8_t *first = sv_nn_data_take(nn, 200000), *other, *large[2 * SV_NN_SPARES_MAX];
 
     (void)state;
-    memset(first, 1, 600000);
+    memset(first, 1, 200000);
     sv_nn_data_give(nn, first);
-    other = sv_nn_data_take(nn, 600001);
+    other = sv_nn_data_take(nn, 200001);
     assert_ptr_not_equal(other, first);
     sv_nn_data_give(nn, other);
-    other = sv_nn_data_take(nn, 600000);
+    other = sv_nn_data_take(nn, 200000);
     assert_ptr_equal(other, first);
     assert_int_equal((uintptr_t)other % 64, 0);
-    memset(other, 2, 600000 + SSVM_NN_SLACK);
+    memset(other, 2, 200000 + SSVM_NN_SLACK);
     sv_nn_data_give(nn, other);
 
     for (size_t i = 0; i < SV_COUNT(large); i++)
         large[i] = sv_nn_data_take(nn, (i + 1) << 20);
-    for (size_t i = 0; i < SV_COUNT(large); i++)
-        sv_nn_data_give(nn, large[i]);
-    for (size_t i = 0; i < SV_NN_SPARES_MAX; i++)
-        kept += nn->spares[i] != NULL;
-    assert_in_range(kept, 1, 6); /* of 600,000 bytes two, and those of 1 to 4 MiB */
+    give_all(nn, large, SV_COUNT(large));
+    assert_in_range(count_spares(nn), 1, 6); /* of 200,000 bytes two, and those of 1 to 4 MiB */
     sv_nn_data_give(nn, NULL);
     sv_nn_data_give(nn, sv_nn_data_take(nn, 0));
+    sv_nn_unref(nn);
+}
+
+/* Inputs of some size have a huge page, which serves others of any size; there are few. */
+static void huge_spares(void **state)
+{
+    static const size_t lens[] = {300000, 2000000, 700000, 1 << 20, 600000, 1 << 20};
+    struct sv_nn *nn = fake_grant(NULL, &logged);
+    uint8_t *data[SV_COUNT(lens)], *other, *more[2 * SV_NN_SPARES_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < SV_COUNT(lens); i++) {
+        data[i] = sv_nn_data_take(nn, lens[i]);
+        memset(data[i], (int)i, lens[i] + SSVM_NN_SLACK);
+        /* Behind the head, at the beginning of a page of 2 MiB. */
+        assert_int_equal((uintptr_t)data[i] % 64, 0);
+        assert_int_equal((uintptr_t)data[i] % (2 << 20) == 64, i < SV_NN_HUGE_MAX);
+    }
+    give_all(nn, data, SV_COUNT(lens));
+    /* However many others come behind them, they are not given up. */
+    for (size_t i = 0; i < SV_COUNT(more); i++)
+        more[i] = sv_nn_data_take(nn, 3 << 20);
+    give_all(nn, more, SV_COUNT(more));
+    assert_int_equal(count_spares(nn), SV_NN_SPARES_MAX);
+    for (size_t i = 0; i < SV_NN_HUGE_MAX; i++) {
+        more[i] = sv_nn_data_take(nn, i % 2 ? 64 << 10 : 1900000);
+        assert_int_equal((uintptr_t)more[i] % (2 << 20), 64);
+    }
+    other = sv_nn_data_take(nn, 300000);
+    assert_int_not_equal((uintptr_t)other % (2 << 20), 64);
+    sv_nn_data_give(nn, other);
+    give_all(nn, more, SV_NN_HUGE_MAX);
+    sv_nn_unref(nn);
+}
+
+/* What a library reads behind an input's end is not what another guest gave. */
+static void behind(void **state)
+{
+    enum { FLOATS = 24 << 10 }; /* so that its memory is used again */
+    struct sv_nn *nn = fake_grant(NULL, &logged);
+    struct guest g;
+    int64_t dims[2] = {FLOATS / 4 - 4, 4};
+    uint64_t s;
+
+    (void)state;
+    guest_open(&g, &sv_host_tensorflow, nn);
+    s = open_session(&g, "");
+    give_input(&g, s, "input", FLOATS);
+    guest_close(&g);
+
+    guest_open(&g, &sv_host_tensorflow, nn);
+    s = open_session(&g, "behind");
+    want(&g, s, "sum");
+    guest_put(&g, AT_DIMS, dims, sizeof dims);
+    memset(g.memory.base + AT_IN, 0, 4 * FLOATS);
+    HANDLE(&g, "append_input", s, AT_NAME, put_name(&g, "input"), 0, AT_DIMS, 2, 1, AT_IN,
+           4 * FLOATS - 64);
+    assert_int_equal(CALL(&g, "run_session", s), 0);
+    HANDLE(&g, "get_tensor_data", output_of(&g, s, "sum"), AT_OUT);
+    assert_float_equal(out_f32(&g, 0), 0, 0);
+    guest_close(&g);
     sv_nn_unref(nn);
 }
 
@@ -689,6 +765,7 @@ int main(void)
         cmocka_unit_test(borrowed),    cmocka_unit_test(memory),  cmocka_unit_test(cache),
         cmocka_unit_test(choice),      cmocka_unit_test(list),    cmocka_unit_test(gas),
         cmocka_unit_test(log_is_safe), cmocka_unit_test(manual),  cmocka_unit_test(spares),
+        cmocka_unit_test(huge_spares), cmocka_unit_test(behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
