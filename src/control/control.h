@@ -43,6 +43,7 @@ struct ctl_server {
     char node[17];                   /* its name for good, hex digits */
     /* The workers that there are; see workers.h. */
     struct ctl_workers *workers;
+    struct plat_channel *supervisor; /* NULL: there is none */
     struct ctl_pool *pool;
     own char *settings; /* lines "option: value" */
     bool clean;         /* the process before this one has answered all that it had read */

@@ -157,6 +157,7 @@ static int run(struct ctl_server *server, int fd)
         return EXIT_FAILURE;
     }
     pthread_detach(signals);
+    server->supervisor = link.channel;
     (void)plat_channel_run(link.channel, NULL);
     stop_parts(server, link.started);
     return link.failed ? EXIT_FAILURE : 0;

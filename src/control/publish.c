@@ -341,9 +341,51 @@ static void push_isolated(struct ctl_server *server)
     }
 }
 
+static bool is_listed(const char *names, struct sv_str tenant)
+{
+    for (const char *at = names; at && *at; at += strlen(at) + 1) {
+        if (sv_str_eq(sv_str_of(at), tenant))
+            return true;
+    }
+    return false;
+}
+
+/* The lists come from the same question, which gives them in its order. */
+static bool same_names(const char *a, const char *b)
+{
+    while (a && b && *a && strcmp(a, b) == 0) {
+        a += strlen(a) + 1;
+        b += strlen(b) + 1;
+    }
+    return (!a || !*a) && (!b || !*b);
+}
+
+static void put_names(struct plat_message *m, const char *names)
+{
+    for (const char *at = names; at && *at; at += strlen(at) + 1)
+        plat_put_str(m, PLAT_TAG_TENANT, at);
+}
+
+/* A worker may have been taken over: for whom it may ask is not its to say. */
+static void tell_supervisor(struct ctl_server *server, const char *names, const char *more)
+{
+    struct plat_message m;
+    struct sv_err err = {0};
+
+    if (!server->supervisor)
+        return;
+    plat_message_init(&m, PLAT_ISOLATED);
+    put_names(&m, names);
+    put_names(&m, more);
+    if (plat_channel_send(server->supervisor, &err, &m, false) == SV_ENOMEM)
+        fprintf(stderr, "ssvm-control: %s\n", err.text);
+    plat_message_release(&m);
+}
+
 static bool push(struct ctl_server *server)
 {
     struct ctl_publish *p = server->publish;
+    bool first = p->pushed == 0, changed; /* first: nobody has been told otherwise */
     struct plat_message message;
     struct sv_err err = {0};
     char *isolated = NULL;
@@ -355,16 +397,20 @@ static bool push(struct ctl_server *server)
     }
     plat_message_init(&message, PLAT_TABLE);
     plat_put_fd(&message, fd);
-    if (p->pushed == 0) { /* nobody has been told otherwise */
+    changed = first || !same_names(p->isolated, isolated);
+    if (changed) /* before a worker can know it; while some know the list before, theirs too */
+        tell_supervisor(server, isolated, p->isolated);
+    if (first)
         set_isolated(p, isolated);
-        isolated = NULL;
-    }
     ctl_workers_push(server, &message);
     plat_message_release(&message);
     push_isolated(server);
     wait_for_workers(server);
-    if (p->pushed > 0)
-        set_isolated(p, isolated);
+    if (first)
+        return true;
+    if (changed)
+        tell_supervisor(server, isolated, NULL);
+    set_isolated(p, isolated);
     return true;
 }
 
@@ -438,13 +484,12 @@ void ctl_publish_note_isolated(struct ctl_server *server)
 bool ctl_publish_is_isolated(struct ctl_server *server, struct sv_str tenant)
 {
     struct ctl_publish *p = server->publish;
-    bool found = false;
+    bool found;
 
     if (!p)
         return false;
     pthread_mutex_lock(&p->lock);
-    for (const char *at = p->isolated; at && *at && !found; at += strlen(at) + 1)
-        found = sv_str_eq(sv_str_of(at), tenant);
+    found = is_listed(p->isolated, tenant);
     pthread_mutex_unlock(&p->lock);
     return found;
 }

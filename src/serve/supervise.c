@@ -37,6 +37,7 @@
 #define CLOSE_AFTER_MS 50 /* from the end's begin: workers have taken what waited at the door */
 #define FDS_FIXED 3       /* that the loop looks at, beside those of workers */
 #define RETRY_MS 20       /* to tell control what found no room */
+#define CONTROL_TURNS 64  /* messages of control that are taken before others */
 #define BEAT_MS 2000      /* workers show that their loops go round so often */
 #define BEATS_MISSED 5    /* without one of them a worker hangs */
 
@@ -366,6 +367,8 @@ void srv_supervise_take_control(void *data, struct plat_channel *channel, struct
     if (m->kind == PLAT_READY) {
         s->control_ready = true;
         note_ready(s);
+    } else if (m->kind == PLAT_ISOLATED) {
+        srv_isolated_list(s, m);
     }
 }
 
@@ -625,8 +628,11 @@ static void wait_for_more(struct srv_supervisor *s, uint64_t next)
     }
     if (poll(fds, n, timeout) <= 0)
         return;
-    if (fds[2].revents & POLLIN && s->control_link)
-        plat_channel_turn(s->control_link);
+    /* What control has said before a worker speaks is heard before it, whatever poll has seen. */
+    for (int i = 0; i < CONTROL_TURNS && s->control_link; i++) {
+        if (plat_channel_turn(s->control_link) <= 0)
+            break;
+    }
     for (nfds_t i = FDS_FIXED; i < n; i++) {
         if (fds[i].revents & POLLIN && slots[i - FDS_FIXED]->link)
             plat_channel_turn(slots[i - FDS_FIXED]->link);
@@ -711,6 +717,7 @@ static bool prepare(struct srv_supervisor *s, struct srv_server *server)
         s->slots[i].ring = s->slots[i].worker_end = s->slots[i].control_end = -1;
         s->slots[i].door[0] = s->slots[i].door[1] = -1;
     }
+    plat_message_init(&s->isolated, PLAT_ISOLATED);
     s->tickets = srv_tickets_new(&s->ticket_fd);
     s->tally_fd = -1;
     return srv_user_find(&s->user, server->config.user);

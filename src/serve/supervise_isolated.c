@@ -106,6 +106,27 @@ bool srv_isolated_cache(const struct srv_slot *slot, char path[PLAT_CACHE_PATH])
 
 /* ---- Asking ---- */
 
+void srv_isolated_list(struct srv_supervisor *s, struct plat_message *m)
+{
+    plat_message_release(&s->isolated);
+    s->isolated = *m;
+    plat_message_init(m, PLAT_NONE);
+}
+
+/* Has the tenant a process of its own? Control tells it before a worker can know; who asks may have
+ * been taken over, and would take the places of those who have one. */
+static bool is_listed(const struct srv_supervisor *s, struct sv_str tenant)
+{
+    struct sv_str one;
+    size_t at = 0;
+
+    while ((one = plat_get_next(&s->isolated, PLAT_TAG_TENANT, &at)).ptr) {
+        if (sv_str_eq(one, tenant))
+            return true;
+    }
+    return false;
+}
+
 /* Who asked gets its end and the token; or -1, and why. */
 static void answer(struct srv_slot *to, uint64_t id, own int end, own int token, const char *why)
 {
@@ -165,7 +186,7 @@ void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
     int ends[2] = {-1, -1}, token = -1;
 
     /* Who runs one tenant's guests has no business with others. */
-    if (from->tenant[0] || !plat_name_valid(name.ptr, name.len) || !s->has_control) {
+    if (from->tenant[0] || !plat_name_valid(name.ptr, name.len) || !is_listed(s, name)) {
         answer(from, m->id, -1, -1, why);
         return;
     }

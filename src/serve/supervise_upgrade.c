@@ -17,6 +17,7 @@
 #include "serve/tally.h"
 
 #define STATE "SSVM_SERVE_STATE"
+#define ISOLATED "isolated "
 #define TRY_MS 10000    /* for the new program to read its settings */
 #define RETIRE_MS 30000 /* for those that were ending already */
 #define NS_PER_MS ((uint64_t)1000000)
@@ -89,6 +90,18 @@ static void keep_all(const struct srv_supervisor *s, bool kept)
     }
 }
 
+/* Our control's successor has not said it yet when workers ask the new program. */
+static void write_isolated(const struct srv_supervisor *s, FILE *to)
+{
+    struct sv_str one;
+    size_t at = 0;
+
+    while ((one = plat_get_next(&s->isolated, PLAT_TAG_TENANT, &at)).ptr) {
+        if (plat_name_valid(one.ptr, one.len)) /* it is a line */
+            fprintf(to, ISOLATED "%.*s\n", (int)one.len, one.ptr);
+    }
+}
+
 static int write_state(const struct srv_supervisor *s)
 {
     int fd = memfd_create("ssvm-serve-state", 0), copy;
@@ -121,6 +134,7 @@ static int write_state(const struct srv_supervisor *s)
             fprintf(to, "library %d %d %" PRIu64 " %s\n", (int)l->pid,
                     l->slot ? (int)(l->slot - s->slots) : -1, l->number, l->folder);
     }
+    write_isolated(s, to);
     fclose(to);
     return fd;
 }
@@ -240,6 +254,8 @@ static void take_line(struct srv_supervisor *s, char *line, bool *same)
         take_tally(s, fd);
     else if (sscanf(line, "library %d %d %" SCNu64 " %n", &pid, &slot, &theirs, &at) == 3 && at > 0)
         take_library(s, pid, slot, theirs, line + at);
+    else if (strncmp(line, ISOLATED, strlen(ISOLATED)) == 0)
+        plat_put_str(&s->isolated, PLAT_TAG_TENANT, line + strlen(ISOLATED));
     else if (sscanf(line, "listener %d %n", &fd, &at) == 1 && at > 0 &&
              server->ninherited < SRV_LISTENERS_MAX) {
         struct srv_listener *l = &server->inherited[server->ninherited++];

@@ -103,9 +103,10 @@ struct srv_supervisor {
     struct srv_compile compiles[SRV_COMPILES_MAX];
     uint64_t ncompiles; /* ever */
     struct srv_library libraries[SRV_LIBRARIES_MAX];
-    uint64_t nlibraries; /* ever */
-    int signals;         /* signalfd */
-    int watch;           /* inotify: of DIR */
+    uint64_t nlibraries;          /* ever */
+    struct plat_message isolated; /* control's last of this kind: the tenants with a process */
+    int signals;                  /* signalfd */
+    int watch;                    /* inotify: of DIR */
 };
 
 /* ---- supervise_start.c ---- */
@@ -145,6 +146,8 @@ bool srv_library_end(struct srv_supervisor *, pid_t, int status);
 void srv_library_forget(struct srv_slot *);
 
 /* ---- supervise_isolated.c ---- */
+/* Control says who may have one. Takes what is in the message. */
+void srv_isolated_list(struct srv_supervisor *, struct plat_message *);
 /* A worker wants a connection to a tenant's own. */
 void srv_isolated_ask(struct srv_slot *, const struct plat_message *);
 /* A tenant's worker starts: the door, where there is none yet. */

@@ -800,6 +800,7 @@ class Channel:
             raise
         self.sock.settimeout(PATIENCE)
         self.kinds = definitions()
+        self.supervised = number == 0  # it is the one to the supervisor, who kills whoever does not show that he lives
 
     def ask(self, kind, *values):
         """The answer: whether it is an error, its text; its descriptors are closed."""
@@ -810,6 +811,8 @@ class Channel:
 
     def ask_for(self, kind, *values):
         """With its descriptors."""
+        if self.supervised:
+            self.sock.send(message(self.kinds, "BEAT"))
         self.sock.send(message(self.kinds, kind, *values))
         while True:
             data, fds, _, _ = socket.recv_fds(self.sock, 1 << 17, 4)
@@ -871,6 +874,29 @@ def forbidden_messages():
             pid = c.pid
         until("there is another worker", lambda: s.workers() not in ([], [pid]))
         same(s.hello("other"), (200, b"hello, you"))
+
+
+@test
+def places_of_nobody():
+    """A worker of all tenants in its guest's hands asks for processes of tenants that have none, or that there are none of: they take no place of those who have."""
+    with Isolated("--workers", "2", "--isolated", "1") as s:
+        with Channel(s, s.workers()[0], 0) as c:
+            for name in [b"nobody-%d" % i for i in range(20)] + [b"other", b"default", b"alon", b"alonee", b"alone\0", b"", b"a\nisolated x", b"x" * 64]:
+                refused, data = c.ask("ASK_ISOLATED", ("TENANT", name))
+                assert refused, (name, data)
+            assert c.ask("ASK_ISOLATED")[0]
+            same(s.own(), [])
+            same(s.hello(), (200, b"hello, you"))  # by the other worker
+            same(len(s.own()), 1)
+            same(c.ask("ASK_ISOLATED", ("TENANT", b"alone"))[0], False)
+            s.ask("POST", "/v1/tenants", {"name": "late", "isolation": "process"}, status=201)
+            until("it is known", lambda: b"too many tenants" in c.ask("ASK_ISOLATED", ("TENANT", b"late"))[1])
+            s.ask("PUT", "/v1/tenants/late", {"isolation": "shared"})
+            until("that it is not is known", lambda: c.ask("ASK_ISOLATED", ("TENANT", b"late"))[0])
+            same(s.hello(), (200, b"hello, you"))
+            assert not any("nobody" in name for name in os.listdir(s.dir + "/.ssvm/rings") + os.listdir(s.dir + "/.ssvm/cache"))
+            pid = c.pid
+        until("there is another worker", lambda: pid not in s.workers() and len(s.workers()) == 2)
 
 
 class Noise:
@@ -940,11 +966,10 @@ def noise_to_the_supervisor():
     def links(s):
         return [os.readlink("/proc/%d/fd/%s" % (s.process.pid, fd)) for fd in os.listdir("/proc/%d/fd" % s.process.pid)]
 
-    with Isolated("--workers", "2", "--isolated", "4", "--isolated-idle", "300ms") as s:
+    with Isolated("--workers", "2", "--isolated", "4", "--isolated-idle", "10s") as s:
         before = links(s)
         for turn in range(4):
-            # Places may be taken for a moment, by tenants that nobody knows.
-            until("its functions answer", lambda: s.hello() == (200, b"hello, you"))
+            same(s.hello(), (200, b"hello, you"))
             same(s.hello("other"), (200, b"hello, you"))
             pid = s.own()[0] if turn % 2 else s.workers()[0]
             with Channel(s, pid, 0) as c:
