@@ -41,6 +41,7 @@ struct waiter {
 
 struct plat_channel {
     int fd, stop;
+    size_t most; /* bytes of a message's values */
     plat_handler handler;
     void *data;
     pthread_mutex_t lock;
@@ -60,6 +61,7 @@ own struct plat_channel *plat_channel_new(own int fd, plat_handler handler, void
     if (!channel)
         goto fail;
     channel->fd = fd;
+    channel->most = PLAT_MESSAGE_MAX;
     channel->handler = handler;
     channel->data = data;
     channel->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -90,6 +92,11 @@ void plat_channel_delete(own struct plat_channel *channel)
 int plat_channel_fd(const struct plat_channel *channel)
 {
     return channel->fd;
+}
+
+void plat_channel_bound(struct plat_channel *channel, size_t most)
+{
+    channel->most = most;
 }
 
 void plat_channel_stop(struct plat_channel *channel)
@@ -359,13 +366,12 @@ static bool hand_over(struct plat_channel *channel, struct plat_message *m)
 }
 
 /* The values that came in a memfd. Copied: the sender may go on writing there. */
-static bool read_aside(int fd, struct sv_buf *values)
+static bool read_aside(int fd, struct sv_buf *values, size_t most)
 {
     struct stat st;
     size_t len;
 
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 0 ||
-        st.st_size > PLAT_MESSAGE_MAX)
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > most)
         return false;
     len = (size_t)st.st_size;
     if (!sv_buf_reserve(values, len))
@@ -384,9 +390,10 @@ static bool read_aside(int fd, struct sv_buf *values)
 
 /* What a packet says; takes the descriptors. Anything malformed gives a message without values or
  * descriptors. */
-static void decode(const unsigned char *in, size_t len, const int *fds, unsigned nfds,
+static void decode(const struct plat_channel *channel, size_t len, const int *fds, unsigned nfds,
                    struct plat_message *m, unsigned *flags)
 {
+    const unsigned char *in = channel->in;
     uint16_t kind, bits;
     int aside = -1;
     bool ok;
@@ -398,7 +405,7 @@ static void decode(const unsigned char *in, size_t len, const int *fds, unsigned
     *flags = bits;
     if (bits & ASIDE && nfds > 0)
         aside = fds[--nfds];
-    ok = bits & ASIDE ? aside >= 0 && read_aside(aside, &m->values)
+    ok = bits & ASIDE ? aside >= 0 && read_aside(aside, &m->values, channel->most)
                       : sv_buf_append(&m->values, in + HEAD_BYTES, len - HEAD_BYTES);
     if (aside >= 0)
         close(aside);
@@ -423,7 +430,7 @@ static int receive(struct plat_channel *channel, struct plat_message *m, unsigne
     if (n < 0)
         return errno == EAGAIN || errno == EINTR || errno == EBADMSG ? 0 : -1;
     if (n >= HEAD_BYTES) {
-        decode(channel->in, (size_t)n, fds, nfds, m, flags);
+        decode(channel, (size_t)n, fds, nfds, m, flags);
         return 1;
     }
     while (nfds > 0)

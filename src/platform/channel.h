@@ -21,6 +21,9 @@ own struct plat_channel *plat_channel_new(own int fd, plat_handler, void *data);
 /* Nobody may be in a call any more. */
 void plat_channel_delete(own struct plat_channel *);
 int plat_channel_fd(const struct plat_channel *);
+/* Before it is read: a message with more bytes of values is malformed (else PLAT_MESSAGE_MAX). For
+ * a peer that has no need of large ones, and whose memory would be ours. */
+void plat_channel_bound(struct plat_channel *, size_t most);
 /* Read until the peer is gone for good or `plat_channel_stop`. 0, or why not. */
 int plat_channel_run(struct plat_channel *, struct sv_err *);
 void plat_channel_stop(struct plat_channel *);

@@ -48,6 +48,7 @@ int main(int argc, char **argv)
     if (role.kind == SRV_ROLE_SUPERVISOR && !role.test) {
         unsetenv(SRV_TEST_CRASH);
         unsetenv(SRV_TEST_HANG);
+        unsetenv(SRV_TEST_COMPILE);
     }
     status = run(&server, &role, argc, argv);
     srv_config_release(&server.config);

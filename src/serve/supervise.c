@@ -604,6 +604,7 @@ static uint64_t take_time(struct srv_supervisor *s)
     sooner(&next, s->close_ns);
     sooner(&next, s->beat_ns);
     sooner(&next, s->rotate_ns);
+    sooner(&next, srv_compile_time(s, now));
     if (!srv_tell_control(s))
         sooner(&next, now + RETRY_MS * NS_PER_MS);
     return next;

@@ -1,16 +1,24 @@
 /* Compilers for workers, which may start no programs: as many at once as there are cores, in the
- * order in which they were asked for. What is compiled, and for whom, the compiler itself knows. */
+ * order in which they were asked for, and one more for a worker that has none: what is compiled,
+ * and how long that takes, only the worker and the compiler know, and a worker that was taken over
+ * may give all of the others something that never ends. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "serve/loop.h"
 #include "serve/supervisor.h"
+#include "serve/worker.h"
 
 /* Of one worker, running and waiting: its engine has half as many at a time, the others wait there.
  */
 #define EACH_MAX 8
+#define LIMIT_MS 1800000 /* of a compiler; then it is killed */
+#define NS_PER_MS ((uint64_t)1000000)
 
 static void tell(struct srv_slot *slot, uint64_t id, int status)
 {
@@ -32,35 +40,55 @@ static void answer(struct srv_compile *c, int status)
     c->used = false;
 }
 
-static struct srv_compile *find_waiting(struct srv_supervisor *s)
+/* Does one run for that worker? */
+static bool has_running(const struct srv_supervisor *s, const struct srv_slot *slot)
+{
+    for (unsigned i = 0; i < SRV_COMPILES_MAX; i++) {
+        if (s->compiles[i].used && s->compiles[i].pid != 0 && s->compiles[i].slot == slot)
+            return true;
+    }
+    return false;
+}
+
+/* `poor`: of a worker that has none. */
+static struct srv_compile *find_waiting(struct srv_supervisor *s, bool poor)
 {
     struct srv_compile *first = NULL;
 
     for (unsigned i = 0; i < SRV_COMPILES_MAX; i++) {
         struct srv_compile *c = &s->compiles[i];
 
-        if (c->used && c->pid == 0 && (!first || c->number < first->number))
+        if (c->used && c->pid == 0 && (!first || c->number < first->number) &&
+            (!poor || !has_running(s, c->slot)))
             first = c;
     }
     return first;
+}
+
+static uint64_t limit_ms(void)
+{
+    const char *text = getenv(SRV_TEST_COMPILE);
+
+    return text ? strtoull(text, NULL, 10) : LIMIT_MS;
 }
 
 static void start_waiting(struct srv_supervisor *s)
 {
     char own_cache[PLAT_CACHE_PATH];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long most = cores > 0 ? cores : 1, running = 0;
     struct srv_compile *c;
-    long running = 0;
 
     for (unsigned i = 0; i < SRV_COMPILES_MAX; i++)
         running += s->compiles[i].used && s->compiles[i].pid != 0;
-    while ((running < cores || running == 0) && (c = find_waiting(s))) {
+    while (running <= most && (c = find_waiting(s, running == most))) {
         const char *cache = s->server->config.cache_dir;
 
         if (c->slot && c->slot->tenant[0])
             cache = srv_isolated_cache(c->slot, own_cache) ? own_cache : NULL;
         c->pid = srv_process_compile(s->compiler, &s->user, c->cached ? cache : NULL, c->form,
                                      c->loop, c->fds);
+        c->kill_ns = srv_clock_ns() + limit_ms() * NS_PER_MS;
         if (c->pid < 0)
             answer(c, -1);
         else
@@ -107,6 +135,27 @@ bool srv_compile_end(struct srv_supervisor *s, pid_t pid, int status)
     return false;
 }
 
+uint64_t srv_compile_time(struct srv_supervisor *s, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < SRV_COMPILES_MAX; i++) {
+        struct srv_compile *c = &s->compiles[i];
+
+        if (!c->used || c->pid == 0 || c->kill_ns == 0)
+            continue;
+        if (c->kill_ns <= now) {
+            fprintf(stderr, "ssvm-serve: a compiler (process %d) takes too long: it is killed\n",
+                    (int)c->pid);
+            kill(c->pid, SIGKILL);
+            c->kill_ns = 0;
+        } else if (c->kill_ns < next) {
+            next = c->kill_ns;
+        }
+    }
+    return next;
+}
+
 void srv_compile_forget(struct srv_slot *slot)
 {
     struct srv_supervisor *s = slot->supervisor;
@@ -119,5 +168,7 @@ void srv_compile_forget(struct srv_slot *slot)
         c->slot = NULL;
         if (c->pid == 0) /* nobody waits for it */
             answer(c, -1);
+        else if (slot->state != SRV_SLOT_RETIRING) /* nor do we know what it is at */
+            kill(c->pid, SIGKILL);
     }
 }

@@ -242,6 +242,13 @@ void srv_rings_remove(const struct srv_supervisor *s)
         close(folder);
 }
 
+static bool has_name(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) < 0 || st.st_nlink > 0;
+}
+
 bool srv_ring_rename(const struct srv_supervisor *s, const struct srv_slot *slot,
                      const char *tenant)
 {
@@ -253,8 +260,10 @@ bool srv_ring_rename(const struct srv_supervisor *s, const struct srv_slot *slot
     if (folder >= 0 && plat_ring_is_empty(ring) &&
         make_name(from, plat_ring_id(ring), slot->tenant) &&
         make_name(to, plat_ring_id(ring), tenant)) {
-        /* One in memory has no name. */
-        done = !is_file(folder, from, slot->ring) || renameat(folder, from, folder, to) == 0;
+        /* One in memory has no name. The id is what a worker could write: one that has a name, but
+         * not that, stays whose it is. */
+        done = is_file(folder, from, slot->ring) ? renameat(folder, from, folder, to) == 0
+                                                 : !has_name(slot->ring);
     }
     if (folder >= 0)
         close(folder);

@@ -123,6 +123,15 @@ static pid_t spawn_isolated(struct srv_supervisor *s, struct srv_slot *slot, int
     return pid;
 }
 
+/* No worker has more to say to us than a packet holds: what one that was taken over puts beside it
+ * is not read. */
+void srv_slot_link(struct srv_slot *slot, own int fd)
+{
+    slot->link = plat_channel_new(fd, srv_supervise_take, slot);
+    if (slot->link)
+        plat_channel_bound(slot->link, PLAT_PACKET_MAX);
+}
+
 bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool announce)
 {
     int link[2], ends[2] = {-1, -1};
@@ -143,7 +152,7 @@ bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool anno
     slot->life.pid = slot->tenant[0] ? spawn_isolated(s, slot, link[1])
                                      : spawn_worker(s, slot, link[1], announce);
     close(link[1]);
-    slot->link = plat_channel_new(link[0], srv_supervise_take, slot);
+    srv_slot_link(slot, link[0]);
     if (slot->life.pid < 0 || !slot->link) {
         if (slot->life.pid > 0)
             return true; /* it finds nobody at the other end, and ends */

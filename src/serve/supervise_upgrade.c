@@ -190,7 +190,7 @@ static void take_slot(struct srv_supervisor *s, const char *line, bool same)
     if (slot->state == SRV_SLOT_RETIRING)
         slot->kill_ns = sv_clock_ns() + RETIRE_MS * NS_PER_MS;
     if (link >= 0)
-        slot->link = plat_channel_new(link, srv_supervise_take, slot);
+        srv_slot_link(slot, link);
     if (same)
         return;
     /* Another program's workers would be misunderstood: they do without the others. */

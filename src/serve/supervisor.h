@@ -57,6 +57,7 @@ struct srv_compile {
     struct srv_slot *slot; /* NULL: the worker is gone */
     uint64_t id;           /* of its message */
     uint64_t number;       /* the order in which they came */
+    uint64_t kill_ns;      /* when it has run for too long; 0: it was killed */
     bool used, cached;
     int fds[3];
     char form[24], loop[48];
@@ -110,6 +111,8 @@ struct srv_supervisor {
 };
 
 /* ---- supervise_start.c ---- */
+/* The supervisor's end of a worker's channel. */
+void srv_slot_link(struct srv_slot *, own int fd);
 bool srv_start_worker(struct srv_supervisor *, struct srv_slot *, bool announce);
 bool srv_start_control(struct srv_supervisor *);
 /* A slot that nobody has; NULL: there is none, or no memory. */
@@ -132,6 +135,8 @@ void srv_rings_remove(const struct srv_supervisor *);
 
 /* ---- supervise_compile.c ---- */
 void srv_compile_ask(struct srv_slot *, struct plat_message *);
+/* Kill those whose time is over. When the next one's is; UINT64_MAX: none's. */
+uint64_t srv_compile_time(struct srv_supervisor *, uint64_t now);
 /* Was it a compiler that ended? */
 bool srv_compile_end(struct srv_supervisor *, pid_t, int status);
 void srv_compile_forget(struct srv_slot *);

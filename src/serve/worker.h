@@ -8,6 +8,7 @@
     "SSVM_TEST_CRASH"                  /* environment: the path whose request crashes a worker     \
                                         */
 #define SRV_TEST_HANG "SSVM_TEST_HANG" /* likewise, whose request stops an event loop */
+#define SRV_TEST_COMPILE "SSVM_TEST_COMPILE" /* the ms that a compiler may take */
 
 /* What the supervisor gives it. */
 struct srv_role {

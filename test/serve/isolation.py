@@ -899,6 +899,102 @@ def places_of_nobody():
         until("there is another worker", lambda: pid not in s.workers() and len(s.workers()) == 2)
 
 
+def processors():
+    return os.sysconf("SC_NPROCESSORS_ONLN")
+
+
+class Compile:
+    """Something for a compiler that does not end, or (`ends`) that is no module."""
+
+    def __init__(self, ends=False):
+        self.r, self.w = os.pipe()
+        if ends:
+            os.close(self.w)
+            self.w = None
+        self.null = os.open("/dev/null", os.O_WRONLY)
+
+    def ask(self, c):
+        n = struct.pack("<Q", 0)
+        socket.send_fds(c.sock, [message(c.kinds, "ASK_COMPILE", ("NUMBER", n), ("COUNT", n), ("LIMIT", n), ("OP", b"none"))], [self.r, self.null, self.null])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for fd in (self.r, self.w, self.null):
+            if fd is not None:
+                os.close(fd)
+
+
+def status_of(data):
+    """The NUMBER of an answer about a compiler: its status as waitpid has it."""
+    return struct.unpack("<q", data[-8:])[0]
+
+
+@test
+def compilers_that_do_not_end():
+    """A worker in its guest's hands has compilers that never end: the others have theirs, and when it is gone so are they."""
+    with Registry("--workers", "2") as s:
+        first, second = s.workers()
+        with Channel(s, second, 0) as other:
+            with Compile() as endless, Compile(ends=True) as short:
+                with Channel(s, first, 0) as c:
+                    for _ in range(8):
+                        endless.ask(c)
+                    until("they run", lambda: len(s.processes("ssvm")) >= min(processors(), 8))
+                    for _ in range(3):
+                        short.ask(other)
+                        data, _, _, _ = socket.recv_fds(other.sock, 1 << 17, 4)
+                        assert status_of(data) > 0, data  # it has run, and found no module
+                        other.sock.send(message(other.kinds, "BEAT"))
+                        c.sock.send(message(c.kinds, "BEAT"))
+                    assert len(s.processes("ssvm")) >= min(processors(), 8)
+                until("they are gone", lambda: not s.processes("ssvm"))
+        until("there are others", lambda: not {first, second} & set(s.workers()) and len(s.workers()) == 2)
+
+
+@test
+def compilers_at_their_limit():
+    """Who compiles for too long is killed, and the worker hears of it."""
+    with Registry("--workers", "1", "--role=test", env=dict(os.environ, SSVM_TEST_COMPILE="300")) as s:
+        with Compile() as endless, Channel(s, s.workers()[0], 0) as c:
+            endless.ask(c)
+            data, _, _, _ = socket.recv_fds(c.sock, 1 << 17, 4)
+            same(status_of(data), signal.SIGKILL)
+            pid = c.pid
+        until("there is another worker", lambda: s.workers() not in ([], [pid]))
+        assert "a compiler (process " in output(s), output(s)
+
+
+@test
+def large_messages_to_the_supervisor():
+    """What a worker says beside a packet is not read into the supervisor's memory."""
+    def peak(s):
+        return int(re.search(r"VmHWM:\s*(\d+) kB", open("/proc/%d/status" % s.process.pid).read()).group(1)) << 10
+
+    with Isolated("--workers", "2") as s:
+        before = peak(s)
+        with Channel(s, s.workers()[0], 0) as c:
+            fd = os.memfd_create("large")
+            for size in (1 << 30, 256 << 20, 65536 + 1):
+                os.ftruncate(fd, size)
+                os.pwrite(fd, message(c.kinds, "ASK_ISOLATED", ("TENANT", b"alone"), ("BODY", b""))[12:-4] + struct.pack("<I", size - 17), 0)
+                whole = message(c.kinds, "ASK_ISOLATED")
+                socket.send_fds(c.sock, [whole[:2] + struct.pack("<H", 2) + whole[4:]], [fd])
+                data, fds, _, _ = socket.recv_fds(c.sock, 1 << 17, 4)
+                assert b"no process has this" in data and not fds, (size, data)
+            os.ftruncate(fd, 0)  # the same, and short: it is a message
+            os.pwrite(fd, message(c.kinds, "ASK_ISOLATED", ("TENANT", b"alone"))[12:], 0)
+            socket.send_fds(c.sock, [whole[:2] + struct.pack("<H", 2) + whole[4:]], [fd])
+            data, fds, _, _ = socket.recv_fds(c.sock, 1 << 17, 4)
+            same(len(fds), 2, data)
+            for each in fds + [fd]:
+                os.close(each)
+            assert peak(s) < before + (64 << 20), (before, peak(s))
+            pid = c.pid
+        until("there is another worker", lambda: pid not in s.workers() and len(s.workers()) == 2)
+
+
 class Noise:
     """Packets to the supervisor that no worker of ours sends, by chance: kinds, values, lengths, flags, descriptors."""
 
