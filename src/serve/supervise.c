@@ -31,8 +31,7 @@
 #define PAUSE_FIRST_MS 20
 #define PAUSE_NEEDED_MS 100
 #define PAUSE_MOST_MS 1000
-#define START_TRIES 3       /* of a first worker that is killed before it serves */
-#define DRAIN_GRACE_MS 7000 /* beyond drain-time, for a worker to end by itself */
+#define START_TRIES 3 /* of a first worker that is killed before it serves */
 #define CONTROL_GRACE_MS 10000
 #define CLOSE_AFTER_MS 50 /* from the end's begin: workers have taken what waited at the door */
 #define FDS_FIXED 3       /* that the loop looks at, beside those of workers */
@@ -67,13 +66,22 @@ static bool any_worker(const struct srv_supervisor *s)
 
 /* ---- Ending ---- */
 
+/* By the settings that it was started with. */
+uint64_t srv_end_ns(const struct srv_supervisor *s, bool retires)
+{
+    const struct srv_config *config = s->previous ? &s->previous->config : &s->server->config;
+    uint64_t ms = retires ? config->retire_ms : config->drain_ms;
+
+    return srv_clock_ns() + (ms + SRV_END_GRACE_MS) * NS_PER_MS;
+}
+
 void srv_slot_end(struct srv_supervisor *s, struct srv_slot *slot, int number)
 {
     kill(slot->life.pid, number);
     if (slot->state != SRV_SLOT_RETIRING)
         slot->served = slot->state == SRV_SLOT_READY;
     slot->state = SRV_SLOT_RETIRING;
-    slot->kill_ns = srv_clock_ns() + (s->server->config.drain_ms + DRAIN_GRACE_MS) * NS_PER_MS;
+    slot->kill_ns = srv_end_ns(s, number == SIGUSR1);
 }
 
 /* Workers wait for what was asked of control, for drain-time. */

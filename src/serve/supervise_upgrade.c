@@ -18,8 +18,7 @@
 
 #define STATE "SSVM_SERVE_STATE"
 #define ISOLATED "isolated "
-#define TRY_MS 10000    /* for the new program to read its settings */
-#define RETIRE_MS 30000 /* for those that were ending already */
+#define TRY_MS 10000 /* for the new program to read its settings */
 #define NS_PER_MS ((uint64_t)1000000)
 
 /* Programs that speak of messages in the same way say the same here. */
@@ -188,7 +187,7 @@ static void take_slot(struct srv_supervisor *s, const char *line, bool same)
     slot->life.started_ns = sv_clock_ns();
     slot->state = pid > 0 ? (enum srv_slot_state)state : SRV_SLOT_FREE;
     if (slot->state == SRV_SLOT_RETIRING)
-        slot->kill_ns = sv_clock_ns() + RETIRE_MS * NS_PER_MS;
+        slot->kill_ns = srv_end_ns(s, true);
     if (link >= 0)
         srv_slot_link(slot, link);
     if (same)

@@ -18,6 +18,7 @@
 #define SRV_SLOTS_MAX 600 /* workers of two generations, and some that drain */
 #define SRV_COMPILES_MAX 2048
 #define SRV_LIBRARIES_MAX 1024
+#define SRV_END_GRACE_MS 7000 /* beyond its time, for a worker to end by itself */
 #define SRV_TENANT_SIZE (PLAT_NAME_MAX + 1)
 
 /* A process that is started again when it ends. */
@@ -173,6 +174,8 @@ void srv_upgrade(struct srv_supervisor *);
 bool srv_upgrade_take(struct srv_supervisor *);
 
 /* ---- supervise.c ---- */
+/* When a worker that is told now to end, or to retire, has had its time. */
+uint64_t srv_end_ns(const struct srv_supervisor *, bool retires);
 /* Let it end, with that signal. */
 void srv_slot_end(struct srv_supervisor *, struct srv_slot *, int number);
 unsigned srv_supervise_count(const struct srv_server *);

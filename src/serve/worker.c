@@ -316,24 +316,32 @@ static int retire(struct srv_server *server, const sigset_t *signals)
     return sigtimedwait(signals, NULL, &moment);
 }
 
+/* How long requests may go on. Whoever has retired is in nobody's way. */
+static uint64_t patience_ms(const struct srv_server *server, bool retired)
+{
+    return retired ? server->config.retire_ms : server->config.drain_ms;
+}
+
 /* Wait for a signal to end, then end with patience; a second SIGTERM ends at once. */
 static int wait_for_end(struct srv_server *server, const sigset_t *signals)
 {
     struct timespec none = {0};
-    bool drained;
+    bool drained, retired;
     int number;
 
     if (server->tenant)
         number = srv_isolated_wait(server, signals);
     else
         sigwait(signals, &number);
-    if (number == SIGUSR1)
+    retired = number == SIGUSR1;
+    if (retired)
         number = retire(server, signals);
+    retired = retired && number != SIGTERM;
     atomic_store(&server->draining, true);
     for (unsigned i = 0; i < server->nloops; i++)
         srv_loop_wake(&server->loops[i]);
     for (uint64_t waited = 0;
-         !(drained = srv_pool_drain(&server->pool, 100)) && waited < server->config.drain_ms;
+         !(drained = srv_pool_drain(&server->pool, 100)) && waited < patience_ms(server, retired);
          waited += 100) {
         int again = sigtimedwait(signals, NULL, &none);
 
@@ -341,6 +349,7 @@ static int wait_for_end(struct srv_server *server, const sigset_t *signals)
             break;
         if (again == SIGTERM) { /* all end now, who has retired among them */
             number = again;
+            retired = false;
             waited = 0;
         }
     }

@@ -163,6 +163,60 @@ def stopped_while_retiring():
         same(s.process.wait(PATIENCE), 0)
 
 
+def reading_slowly(s):
+    """A client that has begun to read a reply of which most is still the server's."""
+    c = Client(s)
+    c.s.close()
+    c.s = narrow(s)
+    c.send(b"GET /huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+    while len(c.buf) < 1000:
+        c.fill()
+    return c
+
+
+@test
+def longer_than_drain_time():
+    """A reload and an upgrade leave a reply retire-time, however short drain-time is; the end of the server leaves it drain-time, however long retire-time is."""
+    with big("--drain-time", "100ms", "--retire-time", "600s") as s:
+        s.write("site/huge.bin", s.body * 16)
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            before = s.processes("ssvm-worker")
+            c = reading_slowly(s)
+            reload(s, number)
+            reload(s)  # the others have nothing to do, and go
+            until("one of them is left", lambda: len(set(before) & set(s.processes("ssvm-worker"))) == 1)
+            time.sleep(2.5)  # the second that is left to those who wait, and then drain-time
+            same(len(set(before) & set(s.processes("ssvm-worker"))), 1)
+            same(c.reply().body == s.body * 16, True)
+            c.close()
+            until("it is gone", lambda: not set(before) & set(s.processes("ssvm-worker")))
+        c = reading_slowly(s)
+        reload(s)
+        s.process.send_signal(signal.SIGTERM)
+        until("the server is gone", lambda: s.process.poll() is not None)
+        s.forgiven = True  # it was at something
+        c.close()
+
+
+@test
+def retire_time():
+    """When it is over, a retired worker goes, whatever it was at; drain-time has no say in it."""
+    with big("--drain-time", "600s", "--retire-time", "100ms") as s:
+        s.write("site/huge.bin", s.body * 16)
+        before = s.processes("ssvm-worker")
+        c = reading_slowly(s)
+        reload(s)
+        until("they are gone", lambda: not set(before) & set(s.processes("ssvm-worker")))
+        cut = True
+        try:
+            cut = c.reply().body != s.body * 16
+        except (EOFError, OSError):
+            pass
+        same(cut, True)
+        s.forgiven = True  # it says so
+        c.close()
+
+
 @test
 def slow_crowd():
     """Readers that are slow, and uploads that are echoed, through reloads and upgrades that never pause."""
