@@ -721,25 +721,52 @@ void sv_nn_session_clear_outputs(struct sv_nn_state *s, struct sv_nn_session *se
     session->run->wanted.len = 0;
 }
 
+/* Bytes of the outputs that were asked for, as far as the model tells them. */
+static uint64_t declared_bytes(const struct run *r)
+{
+    const struct sv_nn_ports *outputs = &r->model->outputs;
+    uint64_t sum = 0;
+    size_t len;
+
+    for (size_t i = 0; i < r->wanted.len; i++)
+        for (uint32_t k = 0; k < outputs->n; k++) {
+            const struct ssvm_nn_tensor *t = &outputs->list[k].tensor;
+
+            if (same_port(&r->wanted.data[i], &outputs->list[k].port) &&
+                sv_nn_tensor_len(t->type, t->dims, t->rank, &len))
+                sum += len > UINT32_MAX ? UINT32_MAX : len;
+        }
+    return sum;
+}
+
+static int take_outputs(struct sv_nn_state *s, uint64_t sum)
+{
+    if (sum > UINT32_MAX || !sv_host_take_memory(s->store, sum))
+        return sv_nn_fail(s, SV_NN_ELARGE, "the outputs' %llu bytes are over the memory limit",
+                          (unsigned long long)sum);
+    return 0;
+}
+
 /* What the library holds for the guest, or we, counts. */
 static int charge_results(struct sv_nn_state *s, struct sv_nn_session *session)
 {
     const struct run *r = session->run;
     uint64_t sum = 0;
+    int code;
 
     for (uint32_t i = 0; i < r->nresults; i++)
         sum += r->results[i].len;
-    if (sum > UINT32_MAX || !sv_host_take_memory(s->store, sum))
-        return sv_nn_fail(s, SV_NN_ELARGE, "the outputs' %llu bytes are over the memory limit",
-                          (unsigned long long)sum);
-    session->charged += sum;
-    return 0;
+    code = take_outputs(s, sum);
+    if (code == 0)
+        session->charged += sum;
+    return code;
 }
 
 int sv_nn_session_run(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_session *session)
 {
     struct run *r = session->run;
     struct sv_err err = {0};
+    uint64_t declared;
     int code;
 
     if (!r)
@@ -750,7 +777,13 @@ int sv_nn_session_run(struct sv_nn_state *s, struct sv_call *c, struct sv_nn_ses
     if (!sv_nn_model_may_run(r->model))
         return sv_nn_fail(s, SV_NN_EBUSY,
                           "runs of this model whose time was over have not ended yet");
+    /* Before the library has them. */
+    declared = declared_bytes(r);
+    code = take_outputs(s, declared);
+    if (code != 0)
+        return code;
     code = sv_nn_job_wait(&err, &s->nn->workers, c->th, &r->job);
+    sv_host_give_memory(s->store, declared);
     if (code == SV_NN_BUSY)
         return sv_nn_fail(s, SV_NN_EBUSY, "%s", err.text);
     if (code != 0 && r->job.left) {

@@ -669,6 +669,39 @@ static void give_all(struct sv_nn *nn, uint8_t **data, size_t n)
             assert_true(!nn->spares[i] || nn->spares[i] != nn->spares[k]);
 }
 
+/* Outputs of one shape are counted before a library has them: what is over the limit is not run. */
+static void declared(void **state)
+{
+    struct sv_nn *nn = fake_grant(NULL, &logged);
+    struct guest g;
+    uint64_t s, used;
+    int runs;
+
+    (void)state;
+    log_clear(&logged);
+    guest_open(&g, &sv_host_tensorflow, nn);
+    s = open_session(&g, "run-fail");
+    give_input(&g, s, "input", 8);
+    want(&g, s, "output"); /* [-1, 4]: nobody knows */
+    want(&g, s, "sum");
+    want(&g, s, "runs");
+    used = g.store.memory_used;
+    runs = fake_count("fake_runs");
+    g.store.limits.memory_bytes = used + 4 + 8 - 1;
+    assert_int_equal(CALL(&g, "run_session", s), 1);
+    log_has(&logged, "the outputs' 12 bytes are over the memory limit");
+    assert_int_equal(fake_count("fake_runs"), runs);
+    assert_int_equal(g.store.memory_used, used);
+    /* They come back where a run fails. */
+    g.store.limits.memory_bytes++;
+    assert_int_equal(CALL(&g, "run_session", s), 1);
+    log_has(&logged, "told to fail");
+    assert_int_equal(fake_count("fake_runs"), runs + 1);
+    assert_int_equal(g.store.memory_used, used);
+    guest_close(&g);
+    sv_nn_unref(nn);
+}
+
 /* An input's memory serves the next one that fits, and what is kept of it is bounded. */
 static void spares(void **state)
 {
@@ -765,7 +798,7 @@ int main(void)
         cmocka_unit_test(borrowed),    cmocka_unit_test(memory),  cmocka_unit_test(cache),
         cmocka_unit_test(choice),      cmocka_unit_test(list),    cmocka_unit_test(gas),
         cmocka_unit_test(log_is_safe), cmocka_unit_test(manual),  cmocka_unit_test(spares),
-        cmocka_unit_test(huge_spares), cmocka_unit_test(behind),
+        cmocka_unit_test(huge_spares), cmocka_unit_test(behind),  cmocka_unit_test(declared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
