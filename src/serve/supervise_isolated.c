@@ -208,10 +208,13 @@ void srv_isolated_ask(struct srv_slot *from, const struct plat_message *m)
 
 /* ---- Ends ---- */
 
-bool srv_isolated_awaited(const struct srv_slot *slot)
+bool srv_isolated_awaited(struct srv_slot *slot)
 {
-    struct pollfd door = {.fd = slot->door[0], .events = POLLIN};
+    struct pollfd door = {.events = POLLIN};
 
+    if (!is_listed(slot->supervisor, sv_str_of(slot->tenant)))
+        srv_isolated_close(slot); /* who waits there is told, and asks again */
+    door.fd = slot->door[0];
     return slot->door[0] >= 0 && poll(&door, 1, 0) == 1 && door.revents & POLLIN;
 }
 

@@ -159,8 +159,8 @@ void srv_isolated_ask(struct srv_slot *, const struct plat_message *);
 /* A tenant's worker starts: the door, where there is none yet. */
 bool srv_isolated_open(struct srv_slot *);
 void srv_isolated_close(struct srv_slot *);
-/* Does somebody wait at the door? */
-bool srv_isolated_awaited(const struct srv_slot *);
+/* Does somebody wait at the door? Nobody does of a tenant that has no process any more. */
+bool srv_isolated_awaited(struct srv_slot *);
 /* The folder of the tenant's native code. False: there is none. */
 bool srv_isolated_cache(const struct srv_slot *, char path[PLAT_CACHE_PATH]);
 /* The server ends: when no worker is left that may ask, these end. */
