@@ -62,19 +62,24 @@ static uint64_t thread_faults(void)
     return 1 + (uint64_t)use.ru_minflt + (uint64_t)use.ru_majflt;
 }
 
+/* A large one begins at a huge page, for a 64th more of address space at most: else what a tenant
+ * grows by has small pages at both ends. */
 own struct sv_region *sv_region_new(uint64_t reserved)
 {
     struct sv_region *r = sv_alloc_zero(sizeof *r);
-    uint8_t *map;
+    uint64_t slack = reserved / 64 >= HUGE_PAGE ? HUGE_PAGE : 0;
 
     if (!r)
         return NULL;
-    map = sv_pages_reserve(SV_GUARD_BELOW + reserved);
-    if (!map) {
+    r->map_len = SV_GUARD_BELOW + reserved + slack;
+    r->map = sv_pages_reserve(r->map_len);
+    if (!r->map) {
         sv_free(r);
         return NULL;
     }
-    r->base = map + SV_GUARD_BELOW;
+    r->base = r->map + SV_GUARD_BELOW;
+    if (slack)
+        r->base += -(uintptr_t)r->base & (HUGE_PAGE - 1);
     r->reserved = reserved;
     return r;
 }
@@ -97,7 +102,7 @@ void sv_region_delete(own struct sv_region *r)
 {
     if (!r)
         return;
-    sv_pages_release(r->base - SV_GUARD_BELOW, SV_GUARD_BELOW + r->reserved);
+    sv_pages_release(r->map, r->map_len);
     sv_data_image_unref(r->image);
     sv_free(r);
 }

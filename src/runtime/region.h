@@ -32,6 +32,8 @@ struct sv_region_seen {
  * `reserved`, accessible or not, reads as the image says, else zero, and none but the hot ones is
  * this process's own copy. */
 struct sv_region {
+    uint8_t *map; /* what is reserved, with the guard below the base */
+    size_t map_len;
     uint8_t *base;
     uint64_t committed;    /* accessible bytes, whole pages */
     uint64_t reach;        /* highest `committed` since nothing was resident */

@@ -102,6 +102,8 @@ static void test_growth(void **state)
     b = fake_memory(s, 2, UINT64_MAX, true, false);
     assert_false(b->guarded);
     assert_int_equal(s->memory_used, 3 << 16);
+    /* Where huge pages begin. */
+    assert_true(!a->guarded || (uintptr_t)a->base % (2 * MIB) == 0);
     uint8_t *base = a->base;
     assert_int_equal(sv_memory_grow(a, 3), 1);
     assert_ptr_equal(a->base, base);
