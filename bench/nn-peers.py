@@ -5,7 +5,7 @@
 
 DIR of --libraries: what `ssvm nn install NAME --to DIR` made. PYTHON: one that has tensorflow (and pillow); without it that row and tfjs, whose
 model it converts, are left out. What cannot be had is a row with the reason. The network is demo/food/model's; one thread everywhere. `run`:
-the session's run alone; `whole`: with the picture's decoding, by the same Rust crates where there is a figure. Milliseconds, medians. The classes
+the session alone, the copy of its input in it; `whole`: with the picture's decoding, by the same Rust crates where there is a figure. Milliseconds, medians. The classes
 must agree, else the exit status is 1.
 """
 import argparse
