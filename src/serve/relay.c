@@ -609,8 +609,9 @@ static enum outcome turn(struct srv_relay *r)
 static struct srv_conn *finish(struct srv_relay *r, enum outcome outcome)
 {
     struct srv_conn *client = r->client;
+    /* Of an end that was told of with the reply no other event would tell the next request. */
     bool good = outcome == WHOLE && !r->close && all_sent(r) && r->conn->work->in_len == 0 &&
-                !r->conn->loop->draining;
+                !r->conn->ending && !r->conn->loop->draining;
 
     if (outcome == BROKEN && may_repeat(r))
         return repeat(r) ? NULL : client;

@@ -371,6 +371,24 @@ def tokens():
 
 
 @test
+def ends_with_its_reply():
+    """A process whose reply and end are heard of at the same moment: the next request is asked of another one."""
+    with Isolated("--workers", "1") as s:
+        with Impostor(s) as i:
+            c = Client(s)
+            for said in (b"a", b"b"):
+                c.send(b"GET %shello/say HTTP/1.1\r\nHost: a\r\n\r\n" % ALONE.encode())
+                there, token, _ = i.accept()
+                stand_still(s.workers()[0])
+                there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + said)
+                there.close()
+                os.close(token)
+                os.kill(s.workers()[0], signal.SIGCONT)
+                same(c.reply().body, said)
+            c.close()
+
+
+@test
 def hostile_replies():
     """A process in its guest's hands replies as it likes: what is no reply is told as such, and nobody else notices."""
     ok = b"HTTP/1.1 200 OK\r\n"
