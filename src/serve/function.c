@@ -121,8 +121,10 @@ static void use_snapshot(struct srv_functions *fs, struct srv_version *version, 
     if (!srv_snapshot_wanted(version->module))
         return;
     pthread_mutex_lock(&fs->initialising);
+    srv_grant_name(name);
     snapshot = srv_snapshot_make(bytes, (size_t)version->id.size, (size_t)fs->max, &fs->limits,
                                  fs->grant, &len, why, sizeof why);
+    srv_grant_name(NULL);
     if (snapshot && atomic_load(&fs->snapshot_bytes) + len > SNAPSHOTS_MAX * fs->max)
         snprintf(why, sizeof why, "the snapshots of all functions are too large");
     else if (snapshot)

@@ -13,18 +13,26 @@
 #include "serve/socket.h"
 #include "serve/state.h"
 
+static _Thread_local const char *initialised; /* srv_grant_name */
+
+void srv_grant_name(const char *function)
+{
+    initialised = function;
+}
+
 /* A backend's line, into the server's log; one tenant's worker has none. It is about the call of
  * the thread that tells it: a thread of the guest's own has no name. */
 static void log_line(void *data, const char *line)
 {
     struct srv_server *server = data;
     const struct srv_conn *conn = srv_pool_guest_conn();
-    const struct srv_function *f = conn ? conn->work->request.function : NULL;
+    const struct srv_function *f = conn && !initialised ? conn->work->request.function : NULL;
+    const char *name = f ? f->name : initialised;
 
     if (server->tenant)
-        srv_isolated_note(server, f ? f->name : NULL, line);
+        srv_isolated_note(server, name, line);
     else
-        srv_log_guest(&server->log, "function_host", f ? f->tenant : "", f ? f->name : "", line);
+        srv_log_guest(&server->log, "function_host", f ? f->tenant : "", name ? name : "", line);
 }
 
 own ssvm_error *srv_grant_init(struct srv_grant *g, struct srv_server *server)

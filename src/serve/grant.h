@@ -22,6 +22,8 @@ struct srv_grant {
  * before it is needed. NULL: fine, else why not. */
 own ssvm_error *srv_grant_init(struct srv_grant *, struct srv_server *);
 void srv_grant_release(struct srv_grant *);
+/* Whose `_initialize` this thread runs, for no request; NULL: nobody's any more. For the log. */
+void srv_grant_name(const char *function);
 /* What a function of the registry may be granted by its manifest, of what the server has. */
 enum srv_grant_part {
     SRV_GRANT_NN = 1,

@@ -625,6 +625,26 @@ CLOCK = r"""(module
   (func (export "wall") (result i64) (call $wall)))"""
 
 
+EARLY = r"""(module
+  (import "ssvm_image" "ssvm_image_load_png_to_rgb8" (func $load (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_initialize") (drop (call $load (i32.const 0) (i32.const 8) (i32.const 1) (i32.const 1) (i32.const 100))))
+  (func (export "one") (result i32) (i32.const 1)))"""
+
+
+@test
+def named_while_it_begins():
+    """What a host function tells of a function's `_initialize`, which runs for no request, has its name in the log."""
+    module = wasm(EARLY)
+    with Registry("--workers", "1", "--image") as s:
+        s.write("functions/early.wasm", module)
+        same(s.get("/f/early/one").body, b"1")
+        lines = until("it is told", lambda: [x for x in s.lines() if x.get("event") == "function_host"])
+        same({x.get("function") for x in lines}, {"early"}, lines)
+        assert all(x["message"].startswith("image: ") for x in lines), lines
+        same([x["function"] for x in s.lines() if x.get("event") == "function_no_snapshot"], ["early"])
+
+
 @test
 def coarse_clocks():
     """Clocks are fine, unless the operator says otherwise: then the meter's too."""
