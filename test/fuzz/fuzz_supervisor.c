@@ -407,7 +407,6 @@ static void end_worker(struct peer *p, int status)
         take_isolated_end(&supervisor, slot, status);
     else
         take_worker_end(&supervisor, slot, status);
-    p->asked = 0; /* nobody has to answer any more */
     forget_peer(p);
 }
 
