@@ -351,14 +351,11 @@ static uint32_t called_at(const struct sv_module *m, uint32_t offset)
 static void add_skipped(const struct sv_native_activation *a, const void *pc,
                         struct sv_backtrace *b)
 {
-    const struct sv_native *n = image_at(&a->entry, pc);
     const struct sv_module *m = a->inst->module;
     uint32_t skipped[SV_FORWARD_CHAIN], k = 0, f;
     struct sv_forward to[SV_FORWARD_CHAIN];
 
-    if (n->flags & SV_NATIVE_METERED)
-        return;
-    f = called_at(m, line_of(n, pc));
+    f = called_at(m, line_of(image_at(&a->entry, pc), pc));
     while (f != UINT32_MAX && k < SV_FORWARD_CHAIN && sv_forward_of(m, f, &to[k])) {
         skipped[k] = f;
         f = to[k++].to;
@@ -371,23 +368,31 @@ static void add_skipped(const struct sv_native_activation *a, const void *pc,
 struct seen {
     const void *pcs[8];
     unsigned next;
+    uint8_t skip; /* by bit: the call there skipped functions */
 };
 
-/* Is the code at pc a function's? Thunks, which return to C, and the stubs through which native
- * code calls interpreted functions are not. */
-static bool in_function(const struct sv_native *n, const void *pc, bool returns_to_c,
-                        struct seen *seen)
+/* Is the code at pc a function's, and did its call skip others? Thunks, which return to C, and the
+ * stubs through which native code calls interpreted functions are not. */
+static bool in_function(const struct sv_native *n, const struct sv_module *m, const void *pc,
+                        bool returns_to_c, struct seen *seen, bool *ret_skips)
 {
-    uint32_t index;
+    uint32_t line, f;
+    struct sv_forward to;
 
     for (unsigned i = 0; i < SV_COUNT(seen->pcs); i++)
-        if (seen->pcs[i] == pc)
+        if (seen->pcs[i] == pc) {
+            *ret_skips = seen->skip >> i & 1;
             return true;
-    if (line_of(n, pc) == 0) {
-        index = returns_to_c ? UINT32_MAX : func_of(n, pc);
-        if (index == UINT32_MAX || !sv_native_has(n, index))
+        }
+    line = line_of(n, pc);
+    if (line == 0) {
+        f = returns_to_c ? UINT32_MAX : func_of(n, pc);
+        if (f == UINT32_MAX || !sv_native_has(n, f))
             return false;
     }
+    f = n->flags & SV_NATIVE_METERED ? UINT32_MAX : called_at(m, line);
+    *ret_skips = f != UINT32_MAX && sv_forward_of(m, f, &to);
+    seen->skip = (uint8_t)((seen->skip & ~(1u << seen->next)) | *ret_skips << seen->next);
     seen->pcs[seen->next] = pc;
     seen->next = (seen->next + 1) % SV_COUNT(seen->pcs);
     return true;
@@ -420,12 +425,14 @@ void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void
 {
     const struct sv_native_activation *a = (const struct sv_native_activation *)e;
     const void *leaf = e == th->entry ? th->native_leaf : NULL;
+    const struct sv_module *m = a->inst->module;
     uint32_t told = e == th->entry ? th->native_offset : 0;
+    bool skips;
     struct frame at = {.ip = ip, .sp = (uintptr_t)sp, .fp = fp_at(th, e, (uintptr_t)sp)};
     struct seen seen = {.next = 0};
 
     if (leaf && counts(th, a, leaf, b) &&
-        in_function(image_at(e, leaf), leaf, ip == sv_native_returned, &seen))
+        in_function(image_at(e, leaf), m, leaf, ip == sv_native_returned, &seen, &skips))
         add_frame(a, leaf, 0, th->trap.code == SV_TRAP_MEMORY_BOUNDS, b);
     if (!sp)
         return;
@@ -434,8 +441,8 @@ void sv_native_frames(struct sv_thread *th, const struct sv_entry *e, const void
         const void *pc = before(at.ip);
         bool more = walk_out(th, e, n, &at), returns_to_c = at.ip == sv_native_returned;
 
-        if (told || in_function(n, pc, more && returns_to_c, &seen)) {
-            if (!told)
+        if (told || in_function(n, m, pc, more && returns_to_c, &seen, &skips)) {
+            if (!told && skips)
                 add_skipped(a, pc, b);
             add_frame(a, pc, told, false, b);
         }
