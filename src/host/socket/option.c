@@ -115,8 +115,9 @@ static bool decode(enum kind kind, const uint8_t *from, uint32_t len, union valu
         if (len != sizeof linger)
             return false;
         sv_wasi_take(&linger, from, sizeof linger);
-        ret->linger.l_onoff = linger.on;
-        ret->linger.l_linger = linger.seconds;
+        /* Without the time: who closes would wait as long as the guest says, and that may be the
+         * host's own thread. What was written goes out all the same. */
+        ret->linger.l_onoff = linger.on && linger.seconds == 0;
         return true;
     default:
         if (len != sizeof ret->i)

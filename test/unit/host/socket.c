@@ -239,6 +239,31 @@ static void wrong_values(void **state)
     close_sockets(&g);
 }
 
+/* A close that waits would wait in the host's thread: a time is left out, an abort is not. */
+static void closes_do_not_wait(void **state)
+{
+    static const struct {
+        int32_t set[2], told[2];
+    } cases[] = {{{1, 0}, {1, 0}},         {{1, 3600}, {0, 0}}, {{1, -1}, {0, 0}},
+                 {{1, INT32_MIN}, {0, 0}}, {{7, 0}, {1, 0}},    {{0, 5}, {0, 0}}};
+    struct guest g;
+    uint32_t fd;
+
+    (void)state;
+    open_sockets(&g, &here, 0);
+    fd = open_one(&g, STREAM);
+    for (unsigned i = 0; i < SV_COUNT(cases); i++) {
+        uint32_t size = 8;
+
+        guest_put(&g, AT_DATA, cases[i].set, 8);
+        assert_int_equal(CALL(&g, "sock_setsockopt", fd, 0, 9, AT_DATA, 8), 0);
+        guest_put(&g, AT_RET, &size, 4);
+        assert_int_equal(CALL(&g, "sock_getsockopt", fd, 0, 9, AT_STAT, AT_RET), 0);
+        assert_memory_equal(g.memory.base + AT_STAT, cases[i].told, 8);
+    }
+    close_sockets(&g);
+}
+
 /* What a socket may not do is told by one rule, whoever is asked: preview1's function or ours. */
 static void without_rights(void **state)
 {
@@ -374,10 +399,10 @@ static int find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table),        cmocka_unit_test(edges),
-        cmocka_unit_test(full_table),   cmocka_unit_test(wrong_descriptors),
-        cmocka_unit_test(wrong_values), cmocka_unit_test(without_rights),
-        cmocka_unit_test(waits_end),
+        cmocka_unit_test(table),          cmocka_unit_test(edges),
+        cmocka_unit_test(full_table),     cmocka_unit_test(wrong_descriptors),
+        cmocka_unit_test(wrong_values),   cmocka_unit_test(closes_do_not_wait),
+        cmocka_unit_test(without_rights), cmocka_unit_test(waits_end),
     };
 
     return cmocka_run_group_tests(tests, find, NULL);
