@@ -15,12 +15,18 @@
 #include "control/log.h"
 #include "control/part.h"
 #include "control/publish.h"
+#include "platform/unit.h"
 
 #define SLOTS_MAX 1024
 #define RETRY_MS 100 /* for a table that found a worker's channel full */
 /* What one worker may have asked that is not answered: less than the pool takes, and memory. */
 #define ASKED_MAX 32768
 #define ASKED_BYTES_MAX (2 * (size_t)PLAT_MESSAGE_MAX)
+/* In one message: what a guest may put together for a host function, 16 MiB in each of at most five
+ * values; and beside a body that a setting bounds, heads, grants and the manifest of a deployment.
+ */
+#define GUEST_BYTES_MAX (5 * ((size_t)16 << 20))
+#define SLACK_BYTES ((size_t)1 << 20)
 
 struct worker {
     struct ctl_server *server;
@@ -214,6 +220,31 @@ static struct plat_ring *map_ring(int fd)
     return ring;
 }
 
+static void widen(struct ctl_server *server, const char *option, size_t *most)
+{
+    char *text = ctl_setting(server, option);
+    uint64_t n = PLAT_MESSAGE_MAX; /* where the settings do not say */
+
+    if (text)
+        (void)plat_unit_read(text, PLAT_UNIT_BYTES, &n);
+    sv_free(text);
+    if (n > *most)
+        *most = n < PLAT_MESSAGE_MAX ? (size_t)n : PLAT_MESSAGE_MAX;
+}
+
+/* The largest message that a worker has for us: a request's body, or a call's answer that a
+ * function sends on, and a module that is deployed, which no worker of one tenant forwards. */
+static size_t largest(struct ctl_server *server, const char *tenant)
+{
+    size_t most = GUEST_BYTES_MAX;
+
+    widen(server, "max-body", &most);
+    widen(server, "call-output", &most);
+    if (!tenant[0])
+        widen(server, "max-module", &most);
+    return most < PLAT_MESSAGE_MAX - SLACK_BYTES ? most + SLACK_BYTES : PLAT_MESSAGE_MAX;
+}
+
 static struct worker *new_worker(struct ctl_server *server, const char tenant[CTL_TENANT_SIZE],
                                  own int fd)
 {
@@ -231,6 +262,7 @@ static struct worker *new_worker(struct ctl_server *server, const char tenant[CT
         sv_free(w);
         return NULL;
     }
+    plat_channel_bound(w->channel, largest(server, tenant));
     return w;
 }
 

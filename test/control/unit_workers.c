@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool open_gate;
 static unsigned waiting, done, descriptors;
+static size_t heard; /* bytes of the last message's values */
 
 static int wait_at_gate(struct ctl_server *server, struct sv_err *err, struct plat_message *request,
                         struct plat_message *ret)
@@ -40,6 +42,7 @@ static int wait_at_gate(struct ctl_server *server, struct sv_err *err, struct pl
     pthread_mutex_lock(&lock);
     waiting++;
     descriptors += request->nfds;
+    heard = request->values.len;
     pthread_cond_broadcast(&changed);
     while (!open_gate)
         pthread_cond_wait(&changed, &lock);
@@ -80,6 +83,14 @@ void ctl_log_event(struct ctl_server *server, enum ctl_log_level level, const ch
     (void)text;
 }
 
+static const char *module_setting = "100M";
+
+own char *ctl_setting(const struct ctl_server *s, const char *option)
+{
+    (void)s;
+    return sv_strdup(strcmp(option, "max-module") == 0 ? module_setting : "16M");
+}
+
 int ctl_state_kv(struct ctl_server *server, struct sv_err *err, struct plat_message *request,
                  struct plat_message *ret)
 {
@@ -113,8 +124,8 @@ static void wait_until(const unsigned *count, unsigned n)
 static struct ctl_server server;
 static int worker;
 
-static void say(unsigned kind, unsigned flags, uint64_t id, const void *values, size_t len,
-                unsigned nfds)
+static void say_with(unsigned kind, unsigned flags, uint64_t id, const void *values, size_t len,
+                     unsigned nfds, int fd)
 {
     unsigned char head[12];
     union {
@@ -135,9 +146,15 @@ static void say(unsigned kind, unsigned flags, uint64_t id, const void *values, 
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
         for (unsigned i = 0; i < nfds; i++)
-            memcpy(CMSG_DATA(c) + i * sizeof(int), &worker, sizeof(int));
+            memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(int));
     }
     assert_true(sendmsg(worker, &packet, MSG_NOSIGNAL) >= 0);
+}
+
+static void say(unsigned kind, unsigned flags, uint64_t id, const void *values, size_t len,
+                unsigned nfds)
+{
+    say_with(kind, flags, id, values, len, nfds, worker);
 }
 
 /* The next answer: its kind, its id, and whether it is an error. */
@@ -154,23 +171,32 @@ static bool hear(uint64_t *ret_id)
     return tag == PLAT_TAG_ERROR;
 }
 
-static int begin(void **state)
+/* A worker comes, of that tenant alone, or (NULL) of all: our end of its channel. */
+static int make_worker(unsigned slot, const char *tenant)
 {
     struct plat_message m;
-    uint64_t id;
     int fds[2];
 
-    (void)state;
-    assert_int_equal(ctl_pool_start(&server, NULL), 0);
-    assert_int_equal(ctl_workers_start(&server, NULL), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-    worker = fds[0];
     plat_message_init(&m, PLAT_WORKER);
-    plat_put_u64(&m, PLAT_TAG_NUMBER, 0);
+    plat_put_u64(&m, PLAT_TAG_NUMBER, slot);
+    if (tenant)
+        plat_put_str(&m, PLAT_TAG_TENANT, tenant);
     assert_true(plat_put_fd(&m, open("/dev/null", O_RDONLY | O_CLOEXEC))); /* no ring */
     assert_true(plat_put_fd(&m, fds[1]));
     ctl_workers_set(&server, &m);
     plat_message_release(&m);
+    return fds[0];
+}
+
+static int begin(void **state)
+{
+    uint64_t id;
+
+    (void)state;
+    assert_int_equal(ctl_pool_start(&server, NULL), 0);
+    assert_int_equal(ctl_workers_start(&server, NULL), 0);
+    worker = make_worker(0, NULL);
     assert_false(hear(&id)); /* HELLO */
     return 0;
 }
@@ -259,12 +285,59 @@ static void nonsense(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+/* How much control reads of one value that lies beside its packet, of `len` bytes with its head. */
+static size_t heard_of(size_t len)
+{
+    unsigned char head[6] = {PLAT_TAG_BODY};
+    int fd = memfd_create("large", MFD_CLOEXEC);
+    uint64_t id;
+
+    assert_true(fd >= 0 && ftruncate(fd, (off_t)len) == 0);
+    memcpy(head + 2, &(uint32_t){(uint32_t)(len - sizeof head)}, 4);
+    assert_int_equal(pwrite(fd, head, sizeof head, 0), sizeof head);
+    heard = 1;
+    say_with(PLAT_KV, ASIDE, 3, "", 0, 1, fd);
+    close(fd);
+    assert_false(hear(&id));
+    assert_int_equal(id, 3);
+    return heard;
+}
+
+#define MIB ((size_t)1 << 20)
+
+/* What is larger than any worker has to say is not read into memory. */
+static void large(void **state)
+{
+    int of_all = worker;
+    uint64_t id;
+
+    (void)state;
+    set_gate(true);
+    assert_int_equal(heard_of(100 * MIB + 65536), 100 * MIB + 65536); /* a module, as deployed */
+    assert_int_equal(heard_of(101 * MIB + 1), 0);
+    assert_int_equal(heard_of(PLAT_MESSAGE_MAX), 0);
+    worker = make_worker(1, "alone"); /* who deploys nothing */
+    assert_false(hear(&id));
+    assert_int_equal(heard_of(80 * MIB), 80 * MIB);
+    assert_int_equal(heard_of(81 * MIB + 1), 0);
+    assert_int_equal(heard_of(100 * MIB), 0);
+    close(worker);
+    module_setting = "1G"; /* the most that a message has */
+    worker = make_worker(2, NULL);
+    assert_false(hear(&id));
+    assert_int_equal(heard_of(101 * MIB + 1), 101 * MIB + 1);
+    assert_int_equal(heard_of((size_t)PLAT_MESSAGE_MAX + 1), 0);
+    close(worker);
+    worker = of_all;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(descriptors_not_asked_for),
         cmocka_unit_test(floods),
         cmocka_unit_test(nonsense),
+        cmocka_unit_test(large),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
