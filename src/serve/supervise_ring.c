@@ -127,6 +127,18 @@ int srv_ring_new(const struct srv_supervisor *s, const char *tenant)
     return fd;
 }
 
+/* What a worker must find in its ring's head, which the one before it could write, or it does not
+ * start: the same for all rings. Who reads there meanwhile finds it so already. */
+void srv_ring_renew(const struct srv_slot *slot)
+{
+    struct plat_ring *ring = slot->ring >= 0 ? map(slot->ring) : NULL;
+
+    if (!ring)
+        return;
+    plat_ring_init(ring, plat_ring_id(ring));
+    munmap(ring, plat_ring_bytes());
+}
+
 /* ---- What another server left ---- */
 
 /* Whoever has it is of a server that ends: its control process counts what is in there. */

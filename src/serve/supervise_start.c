@@ -149,6 +149,7 @@ bool srv_start_worker(struct srv_supervisor *s, struct srv_slot *slot, bool anno
     slot->life.started_ns = srv_clock_ns();
     slot->life.due_ns = 0;
     slot->nstarted = 0;
+    srv_ring_renew(slot);
     slot->life.pid = slot->tenant[0] ? spawn_isolated(s, slot, link[1])
                                      : spawn_worker(s, slot, link[1], announce);
     close(link[1]);

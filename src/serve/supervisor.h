@@ -127,6 +127,8 @@ bool srv_tell_control(struct srv_supervisor *);
 /* A fresh one, in a file of the data folder, or, where that cannot be, in memory; -1: nowhere.
  * `tenant`: who alone writes there, which the next server must know; "": all. */
 int srv_ring_new(const struct srv_supervisor *, const char *tenant);
+/* Before a worker starts: it is a ring for it, whatever the one before wrote over its head. */
+void srv_ring_renew(const struct srv_slot *);
 /* It is another tenant's from now on. False: not all of it is counted. */
 bool srv_ring_rename(const struct srv_supervisor *, const struct srv_slot *, const char *tenant);
 /* Free slots get the rings that an earlier server of the data folder left with records in them. */

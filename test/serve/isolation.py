@@ -6,6 +6,7 @@ Usage: isolation.py [NAME...]; SSVM_BUILD names the build folder. Ends with 'N p
 import contextlib
 import ctypes
 import fcntl
+import glob
 import json
 import mmap
 import os
@@ -982,6 +983,27 @@ def compilers_at_their_limit():
             pid = c.pid
         until("there is another worker", lambda: s.workers() not in ([], [pid]))
         assert "a compiler (process " in output(s), output(s)
+
+
+@test
+def ring_without_a_head():
+    """A worker in its guest's hands leaves a ring that is none: the next one in its place starts, and its requests are counted."""
+    with Registry("--workers", "1") as s:
+        s.deploy("hello", read("hello"))
+        pid = s.workers()[0]
+        same(s.call("POST", "/f/hello/say", b"you").status, 200)
+        rings = glob.glob(s.dir + "/.ssvm/rings/*")
+        if not rings:
+            raise Skip("the rings are in memory here")
+        until("it is counted", lambda: s.ask("GET", "/v1/usage?by=function&step=all")["usage"][0]["calls"] == 1)
+        base.runner.stop(pid)
+        for ring in rings:
+            with open(ring, "r+b") as f:
+                f.write(bytes(16))  # what it is, and how large
+        os.kill(pid, signal.SIGKILL)
+        until("there is another worker", lambda: s.workers() not in ([], [pid]))
+        until("it serves", lambda: s.call("POST", "/f/hello/say", b"you").status == 200)
+        until("it is counted", lambda: s.ask("GET", "/v1/usage?by=function&step=all")["usage"][0]["calls"] >= 2)
 
 
 @test
