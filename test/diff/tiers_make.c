@@ -1368,7 +1368,7 @@ static void counted(struct gen *g, bool endless)
 }
 
 /* An operand for a parameter of this type: one of the function's own, or a constant. */
-static void put_passed(struct gen *g, enum type type)
+static void put_passed(struct gen *g, unsigned type)
 {
     if (rnd(g, 3)) {
         put_op(g->b, 0x20, I32 - type);
