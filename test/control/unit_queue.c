@@ -203,6 +203,20 @@ static void await(struct ctl_server *s, enum ctl_job_state state, uint64_t n)
     }
 }
 
+/* Until so many are at the workers at once: a job runs before it has come there. */
+static void await_workers(unsigned n)
+{
+    unsigned at_once = 0;
+
+    for (int i = 0; i <= 3000 && at_once != n; i++) {
+        usleep(10000);
+        pthread_mutex_lock(&workers.lock);
+        at_once = workers.at_once;
+        pthread_mutex_unlock(&workers.lock);
+    }
+    assert_int_equal(at_once, n);
+}
+
 /* Until none waits and none runs. */
 static void await_end(struct ctl_server *s)
 {
@@ -325,6 +339,7 @@ static void is_fair(void **unused)
     await(&s, CTL_JOB_RUNNING, 8);
     push(&s, "other", "x");
     await(&s, CTL_JOB_RUNNING, 9);
+    await_workers(9);
     workers.hold = false;
     await_end(&s);
     assert_int_equal(workers.most, 9);
