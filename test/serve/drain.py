@@ -143,26 +143,6 @@ def told_to_go():
             assert idle.until(255) is None
 
 
-@test
-def stopped_while_retiring():
-    """The server ends while workers of a generation before still answer: they have drain-time as all others have."""
-    with big("--drain-time", "%ds" % PATIENCE) as s:
-        s.write("site/huge.bin", s.body * 16)
-        c = Client(s)
-        c.s.close()
-        c.s = narrow(s)
-        c.send(b"GET /huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
-        while len(c.buf) < 1000:
-            c.fill()
-        reload(s)
-        time.sleep(1.5)
-        s.process.send_signal(signal.SIGTERM)
-        time.sleep(1.5)
-        same(c.reply().body == s.body * 16, True)
-        c.close()
-        same(s.process.wait(PATIENCE), 0)
-
-
 def reading_slowly(s):
     """A client that has begun to read a reply of which most is still the server's."""
     c = Client(s)
@@ -172,6 +152,21 @@ def reading_slowly(s):
     while len(c.buf) < 1000:
         c.fill()
     return c
+
+
+@test
+def stopped_while_retiring():
+    """The server ends while workers of a generation before still answer: they have drain-time as all others have."""
+    with big("--drain-time", "%ds" % PATIENCE) as s:
+        s.write("site/huge.bin", s.body * 16)
+        c = reading_slowly(s)
+        reload(s)
+        time.sleep(1.5)
+        s.process.send_signal(signal.SIGTERM)
+        time.sleep(1.5)
+        same(c.reply().body == s.body * 16, True)
+        c.close()
+        same(s.process.wait(PATIENCE), 0)
 
 
 @test
