@@ -72,14 +72,17 @@ static void init_llvm(void)
     /* Code of two places that became one would have no place in backtraces: no tails, no stores
      * that are merged (and with them the loads of what they store). Of the two LiveDebugValues the
      * old one ends at once where there are no variables. Functions begin at multiples of 32 bytes,
-     * so that what a short one costs does not hang on those before it. The last two find next to
-     * nothing (doc/decisions/012). */
+     * so that what a short one costs does not hang on those before it. The last four find next to
+     * nothing: values of loads that more than 30 stores may have made, blocks of functions of more
+     * than 30 gone through until none changes, two passes (doc/decisions/012). */
     static const char *const args[] = {"ssvm",
                                        "-unroll-threshold=300",
                                        "-enable-tail-merge=false",
                                        "-experimental-debug-variable-locations=false",
                                        "-align-all-functions=5",
                                        "-combiner-store-merging=false",
+                                       "-gvn-max-num-deps=30",
+                                       "-cgpp-huge-func=30",
                                        "-disable-copyprop",
                                        "-disable-constant-hoisting"};
 
@@ -171,6 +174,15 @@ static int fail_later(struct job *j, int code, const char *what, char *text)
     return r;
 }
 
+/* Several threads may fail. */
+static int keep(struct job *j, int r, const struct sv_err *err)
+{
+    pthread_mutex_lock(&j->lock);
+    sv_fail(j->err, r, err->has_offset ? err->offset : SV_NO_OFFSET, "%s", err->text);
+    pthread_mutex_unlock(&j->lock);
+    return r;
+}
+
 static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, struct partition *p)
 {
     struct sv_err err = {0};
@@ -183,12 +195,8 @@ static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, st
         LLVMDisposeMessage(text);
     }
     r = sv_aot_optimise(&err, u, tm);
-    if (r < 0) {
-        pthread_mutex_lock(&j->lock);
-        sv_fail(j->err, r, SV_NO_OFFSET, "%s", err.text);
-        pthread_mutex_unlock(&j->lock);
-        return r;
-    }
+    if (r < 0)
+        return keep(j, r, &err);
     lower_unit_pin_loads(u);
     lower_unit_settle_tail_calls(u);
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->buffer))
@@ -209,12 +217,8 @@ static int fill_functions(struct job *j, struct lower_unit *u, const struct part
             continue;
         }
         r = lower_function(&err, u, i);
-        if (r < 0) {
-            pthread_mutex_lock(&j->lock);
-            sv_fail(j->err, r, err.has_offset ? err.offset : SV_NO_OFFSET, "%s", err.text);
-            pthread_mutex_unlock(&j->lock);
-            return r;
-        }
+        if (r < 0)
+            return keep(j, r, &err);
     }
     return 0;
 }

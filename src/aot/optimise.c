@@ -30,6 +30,9 @@
     "loop-unroll,sroa<preserve-cfg>,instcombine<no-verify-fixpoint>,loop-mssa(licm),"              \
     "loop-sink,instsimplify,div-rem-pairs,simplifycfg"
 
+/* Functions with fewer have few (printf: one in 25). The kernels in bench/guest: one in five. */
+#define FLOATS_ONE_IN 16u
+
 #define SCALARISE "scalarizer<load-store>,early-cse<memssa>,instcombine<no-verify-fixpoint>"
 
 static int failed(struct sv_err *err, LLVMErrorRef e)
@@ -105,25 +108,44 @@ static bool is_float(LLVMValueRef v)
     }
 }
 
-static bool has_floats(LLVMValueRef f)
+struct counts {
+    unsigned floats, all; /* instructions */
+};
+
+static struct counts count(LLVMValueRef f)
 {
+    struct counts n = {0};
+
     for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b)) {
         for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i)) {
-            if (is_float(i) || (LLVMGetNumOperands(i) > 0 && is_float(LLVMGetOperand(i, 0))))
-                return true;
+            n.floats +=
+                is_float(i) || (LLVMGetNumOperands(i) > 0 && is_float(LLVMGetOperand(i, 0)));
+            n.all++;
         }
     }
-    return false;
+    return n;
 }
 
-/* For the functions with or without floats: an attribute that some passes go by. */
-static void mark(struct lower_unit *u, bool floats, const char *name)
+static bool has_floats(LLVMValueRef f)
+{
+    return count(f).floats > 0;
+}
+
+static bool has_few_floats(LLVMValueRef f)
+{
+    struct counts n = count(f);
+
+    return n.floats * FLOATS_ONE_IN < n.all;
+}
+
+/* Some functions: an attribute that some passes go by. */
+static void mark(struct lower_unit *u, bool (*is_one)(LLVMValueRef f), const char *name)
 {
     unsigned id = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAttributeRef attribute = LLVMCreateEnumAttribute(u->ctx, id, 0);
 
     for (LLVMValueRef f = LLVMGetFirstFunction(u->mod); f; f = LLVMGetNextFunction(f)) {
-        if (!LLVMIsDeclaration(f) && has_floats(f) == floats)
+        if (!LLVMIsDeclaration(f) && is_one(f))
             LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
     }
 }
@@ -136,20 +158,21 @@ static void unmark(struct lower_unit *u, const char *name)
         LLVMRemoveEnumAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, id);
 }
 
-/* The last passes. The SLP vectoriser passes over functions that have integers alone: it joins what
- * then is taken apart again (sha256 took a ninth longer), and costs time. Before it, in functions
- * with floats, nothing is combined: it finds better what the vectoriser of loops has left. */
+/* The last passes. The SLP vectoriser passes over functions with few floats: of integers it joins
+ * what then is taken apart again (sha256 took a ninth longer), and it costs time. Before it, in
+ * functions with floats, nothing is combined: it finds better what the vectoriser of loops has
+ * left. */
 static int finish(struct sv_err *err, struct lower_unit *u, LLVMTargetMachineRef tm)
 {
     static const char skipped[] = "optnone", scalar[] = "noimplicitfloat";
     int r;
 
-    mark(u, true, skipped);
+    mark(u, has_floats, skipped);
     r = run(err, u, tm, "function(instcombine<no-verify-fixpoint>)");
     unmark(u, skipped);
     if (r < 0)
         return r;
-    mark(u, false, scalar);
+    mark(u, has_few_floats, scalar);
     r = run(err, u, tm, "function(" FINISH ")");
     unmark(u, scalar);
     return r;
