@@ -6,13 +6,13 @@ set -eu
 build="cmake ninja-build"
 # `ssvm nn install` fetches inference libraries with pip.
 demo="curl"
-# The compiler of native code, libssvm-aot.so, wants it. All else builds without.
-compiler="llvm-22-dev"
+# The compiler of native code, libssvm-aot.so, wants LLVM, and is linked by lld (cmake/llvm.cmake). All else builds without.
+compiler="llvm-22-dev lld-22"
 # Picture decoding (host-image.so); all else builds without.
 image="libjpeg62-turbo-dev libspng-dev"
 # The platform (ssvm-control, ssvm-client, and TLS, HTTP/2 and the jail of ssvm-serve); all else builds without.
 platform="libsqlite3-dev libpq-dev libssl-dev libnghttp2-dev libcurl4-openssl-dev libyaml-dev libjansson-dev"
-check="$compiler $image $platform libcmocka-dev postgresql nghttp2-client nginx-light openssl python3-prometheus-client python3-jsonschema python3-yaml wabt wasi-libc lld-22 libclang-rt-22-dev libclang-rt-22-dev-wasm32
+check="$compiler $image $platform libcmocka-dev postgresql nghttp2-client nginx-light openssl python3-prometheus-client python3-jsonschema python3-yaml wabt wasi-libc libclang-rt-22-dev libclang-rt-22-dev-wasm32
  clang-format-22 clang-tidy-22 llvm-22 qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross python3 curl xz-utils pkg-config chromium binutils gdb file mandoc shellcheck"
 
 what=${1:-build}
@@ -46,10 +46,11 @@ if [ "$what" = build ] && apt-cache show libspng-dev >/dev/null 2>&1; then
 fi
 # Of `build`: where the system has it, and LLVM_CONFIG names no other.
 if [ "$what" = build ] && [ -z "${LLVM_CONFIG:-}" ]; then
+    # shellcheck disable=SC2086
     if apt-cache show $compiler >/dev/null 2>&1; then
         want $compiler
     else
-        echo "setup.sh: apt does not know $compiler (apt.llvm.org has it): ssvm is built without the compiler of native code" >&2
+        echo "setup.sh: apt does not know $compiler (apt.llvm.org has them): ssvm is built without the compiler of native code" >&2
     fi
 fi
 [ "$what" = build ] || {

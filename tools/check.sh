@@ -41,7 +41,7 @@ step_static() {
     local json
     json=$(spec_json) || return 1
     tools/check-layers && tools/check-size && tools/format --check && tools/check-headers && tools/check-symbols "$build" && tools/check-must-pass "${SSVM_SPEC:+$json}" &&
-        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && tools/eei-doc --check && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/*.sh test/image/*.sh test/evmc/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
+        tools/check-handlers "$build/libssvm.a" && tools/api-doc --check && tools/eei-doc --check && with_compiler tools/llvm-order --check "$build" && test/bench/report.py && shellcheck setup.sh bench/*.sh tools/*.sh demo/*.sh test/spec/*.sh test/diff/*.sh test/diff/gas/*.sh test/programs/*.sh test/aarch64/*.sh test/nn/*.sh test/nn/guests/*.sh test/*.sh test/image/*.sh test/evmc/*.sh test/serve/*.sh test/serve/schema/*.sh test/cli/*.sh &&
         shellcheck -x test/serve/browser/*.sh
 }
 step_unit() { ctest --test-dir "$build" --output-on-failure -j "$jobs"; }

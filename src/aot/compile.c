@@ -163,44 +163,40 @@ static LLVMTargetMachineRef target_machine(const struct job *j)
 
 /* ---- One partition ---- */
 
-static int fail_later(struct job *j, int code, const char *what, char *text)
+/* Several threads may fail. */
+static int keep(struct job *j, const struct sv_err *err)
 {
-    int r;
-
     pthread_mutex_lock(&j->lock);
-    r = sv_fail(j->err, code, SV_NO_OFFSET, "%s: %s", what, text);
+    sv_fail(j->err, err->code, err->has_offset ? err->offset : SV_NO_OFFSET, "%s", err->text);
     pthread_mutex_unlock(&j->lock);
-    LLVMDisposeMessage(text);
-    return r;
+    return err->code;
 }
 
-/* Several threads may fail. */
-static int keep(struct job *j, int r, const struct sv_err *err)
+static int keep_text(struct job *j, const char *what, char *text)
 {
-    pthread_mutex_lock(&j->lock);
-    sv_fail(j->err, r, err->has_offset ? err->offset : SV_NO_OFFSET, "%s", err->text);
-    pthread_mutex_unlock(&j->lock);
-    return r;
+    struct sv_err err = {0};
+
+    sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "%s: %s", what, text);
+    LLVMDisposeMessage(text);
+    return keep(j, &err);
 }
 
 static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, struct partition *p)
 {
     struct sv_err err = {0};
     char *text = NULL;
-    int r;
 
     if (j->opts->verify) {
         if (LLVMVerifyModule(u->mod, LLVMReturnStatusAction, &text))
-            return fail_later(j, SV_EINTERNAL, "the lowered module is wrong", text);
+            return keep_text(j, "the lowered module is wrong", text);
         LLVMDisposeMessage(text);
     }
-    r = sv_aot_optimise(&err, u, tm);
-    if (r < 0)
-        return keep(j, r, &err);
+    if (sv_aot_optimise(&err, u, tm) < 0)
+        return keep(j, &err);
     lower_unit_pin_loads(u);
     lower_unit_settle_tail_calls(u);
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->buffer))
-        return fail_later(j, SV_EINTERNAL, "LLVM makes no code", text);
+        return keep_text(j, "LLVM makes no code", text);
     p->object = (const uint8_t *)LLVMGetBufferStart(p->buffer);
     p->len = LLVMGetBufferSize(p->buffer);
     return 0;
@@ -210,15 +206,13 @@ static int fill_functions(struct job *j, struct lower_unit *u, const struct part
 {
     for (uint32_t i = p->from; i < p->to; i++) {
         struct sv_err err = {0};
-        int r;
 
         if (j->interpreted[i]) {
             lower_unit_stub(u, i);
             continue;
         }
-        r = lower_function(&err, u, i);
-        if (r < 0)
-            return keep(j, r, &err);
+        if (lower_function(&err, u, i) < 0)
+            return keep(j, &err);
     }
     return 0;
 }
@@ -240,15 +234,15 @@ static void fill_glue(struct job *j, struct lower_unit *u, const struct partitio
 
 static int fill_common(struct job *j, struct lower_unit *u)
 {
+    struct sv_err err = {0};
+
     lower_unit_trap(u);
     lower_unit_small(u, u->copy, true);
     lower_unit_small(u, u->fill, false);
     if (lower_unit_tables(u))
         return 0;
-    pthread_mutex_lock(&j->lock);
-    sv_fail_nomem(j->err, "the compiler");
-    pthread_mutex_unlock(&j->lock);
-    return SV_ENOMEM;
+    sv_fail_nomem(&err, "the compiler");
+    return keep(j, &err);
 }
 
 static int compile_partition(struct job *j, LLVMTargetMachineRef tm, uint32_t index)
@@ -297,9 +291,10 @@ static void *work(void *arg)
         int r = compile_partition(j, tm, i);
 
         if (r == 0 && !report(j)) {
-            pthread_mutex_lock(&j->lock);
-            r = sv_fail(j->err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled");
-            pthread_mutex_unlock(&j->lock);
+            struct sv_err err = {0};
+
+            sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled");
+            r = keep(j, &err);
         }
         if (r < 0) {
             pthread_mutex_lock(&j->lock);
