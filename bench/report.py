@@ -29,7 +29,7 @@ import tierup
 HERE = Path(__file__).resolve().parent
 START = {'nop': '', 'bigdata': '', 'sqlbench': '1'}
 START_ENGINES = ['native', 'ssvm-interp', 'ssvm-auto', 'ssvm-aot', *peers.PEERS]
-START_ROUNDS, COMPILE_ROUNDS, TIER_ROUNDS, HOST_ROUNDS = 21, 3, 5, 5
+START_ROUNDS, COMPILE_ROUNDS, TIER_ROUNDS, HOST_ROUNDS = 21, 5, 5, 5
 SETTLED = 2.2  # seconds: the cache's index believes a file that has not changed for two
 HOST_CALLS = {'interp': 1000000, 'compiled': 10000000}
 
