@@ -1,6 +1,7 @@
 # How libssvm-aot.so comes to LLVM: sv_link_llvm(TARGET). Where LLVM's archives and lld are, LLVM is linked in: of 150 MB of libLLVM.so it needs
 # a third, and in the order of cmake/llvm.order, the functions that a compile runs through lie together, which saves a sixteenth of its time
 # (doc/decisions/012). Otherwise it asks for libLLVM.so, as it does with SSVM_LLVM_SHARED and in builds with sanitizers.
+include(CheckCSourceCompiles)
 option(SSVM_LLVM_SHARED "libssvm-aot.so asks for libLLVM.so instead of having LLVM in it" OFF)
 set(SSVM_LLVM_ORDER ${CMAKE_SOURCE_DIR}/cmake/llvm.order CACHE FILEPATH "functions in the order in which libssvm-aot.so has them (tools/llvm-order)")
 
@@ -12,7 +13,7 @@ function(sv_llvm_says ret)
   set(${ret} "${said}" PARENT_SCOPE)
 endfunction()
 
-# What LLVM's archives are linked with; nothing where one of them, or lld, is missing.
+# What LLVM's archives are linked with; nothing where one of them, or lld, is missing, or they want libraries that are not here.
 function(sv_llvm_archives ret)
   set(components passes)
   foreach(target ${ARGN})
@@ -26,14 +27,24 @@ function(sv_llvm_archives ret)
   find_library(SV_ZLIB NAMES z libz.so.1)
   find_library(SV_ZSTD NAMES zstd libzstd.so.1)
   set(${ret} "" PARENT_SCOPE)
-  foreach(file ${files})
-    if(NOT EXISTS ${file})
-      return()
-    endif()
-  endforeach()
-  if(files AND SV_LLD AND SV_ZLIB AND SV_ZSTD)
-    # A compiler takes the lld of that folder, of whatever name it looks for.
-    set(${ret} ${files} ${SV_ZLIB} ${SV_ZSTD} stdc++ -B${programs} -fuse-ld=lld PARENT_SCOPE)
+  if(NOT files OR NOT SV_LLD OR NOT SV_ZLIB OR NOT SV_ZSTD)
+    return()
+  endif()
+  # A compiler takes the lld of that folder, of whatever name it looks for.
+  set(libraries ${files} ${SV_ZLIB} ${SV_ZSTD} stdc++ m -B${programs} -fuse-ld=lld)
+  set(CMAKE_REQUIRED_LIBRARIES ${libraries})
+  check_c_source_compiles("
+    int LLVMRunPasses(void *, const char *, void *, void *);
+    void LLVMInitializeX86Target(void);
+    void LLVMInitializeAArch64Target(void);
+    int main(void)
+    {
+        LLVMInitializeX86Target();
+        LLVMInitializeAArch64Target();
+        return LLVMRunPasses(0, 0, 0, 0);
+    }" SV_LLVM_ARCHIVES)
+  if(SV_LLVM_ARCHIVES)
+    set(${ret} ${libraries} PARENT_SCOPE)
   endif()
 endfunction()
 
