@@ -1,6 +1,6 @@
 # How libssvm-aot.so comes to LLVM: sv_link_llvm(TARGET). Where LLVM's archives and lld are, LLVM is linked in: of 150 MB of libLLVM.so it needs
-# a third, and in the order of cmake/llvm.order, the functions that a compile runs through lie together, which saves a sixteenth of its time
-# (doc/decisions/012). Otherwise it asks for libLLVM.so, as it does with SSVM_LLVM_SHARED and in builds with sanitizers.
+# a third, and in the order of cmake/llvm.order, the functions that a compile runs through lie together, which saves a thirtieth of its
+# time, more on a busy machine (doc/decisions/012). Otherwise it asks for libLLVM.so, as it does with SSVM_LLVM_SHARED and in builds with sanitizers.
 include(CheckCSourceCompiles)
 option(SSVM_LLVM_SHARED "libssvm-aot.so asks for libLLVM.so instead of having LLVM in it" OFF)
 set(SSVM_LLVM_ORDER ${CMAKE_SOURCE_DIR}/cmake/llvm.order CACHE FILEPATH "functions in the order in which libssvm-aot.so has them (tools/llvm-order)")

@@ -164,35 +164,37 @@ static LLVMTargetMachineRef target_machine(const struct job *j)
 /* ---- One partition ---- */
 
 /* Several threads may fail. */
-static int keep(struct job *j, const struct sv_err *err)
+static int keep(struct job *j, int r, const struct sv_err *err)
 {
     pthread_mutex_lock(&j->lock);
-    sv_fail(j->err, err->code, err->has_offset ? err->offset : SV_NO_OFFSET, "%s", err->text);
+    sv_fail(j->err, r, err->has_offset ? err->offset : SV_NO_OFFSET, "%s", err->text);
     pthread_mutex_unlock(&j->lock);
-    return err->code;
+    return r;
 }
 
 static int keep_text(struct job *j, const char *what, char *text)
 {
     struct sv_err err = {0};
+    int r = sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "%s: %s", what, text);
 
-    sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "%s: %s", what, text);
     LLVMDisposeMessage(text);
-    return keep(j, &err);
+    return keep(j, r, &err);
 }
 
 static int emit(struct job *j, struct lower_unit *u, LLVMTargetMachineRef tm, struct partition *p)
 {
     struct sv_err err = {0};
     char *text = NULL;
+    int r;
 
     if (j->opts->verify) {
         if (LLVMVerifyModule(u->mod, LLVMReturnStatusAction, &text))
             return keep_text(j, "the lowered module is wrong", text);
         LLVMDisposeMessage(text);
     }
-    if (sv_aot_optimise(&err, u, tm) < 0)
-        return keep(j, &err);
+    r = sv_aot_optimise(&err, u, tm);
+    if (r < 0)
+        return keep(j, r, &err);
     lower_unit_pin_loads(u);
     lower_unit_settle_tail_calls(u);
     if (LLVMTargetMachineEmitToMemoryBuffer(tm, u->mod, LLVMObjectFile, &text, &p->buffer))
@@ -206,13 +208,15 @@ static int fill_functions(struct job *j, struct lower_unit *u, const struct part
 {
     for (uint32_t i = p->from; i < p->to; i++) {
         struct sv_err err = {0};
+        int r;
 
         if (j->interpreted[i]) {
             lower_unit_stub(u, i);
             continue;
         }
-        if (lower_function(&err, u, i) < 0)
-            return keep(j, &err);
+        r = lower_function(&err, u, i);
+        if (r < 0)
+            return keep(j, r, &err);
     }
     return 0;
 }
@@ -241,8 +245,7 @@ static int fill_common(struct job *j, struct lower_unit *u)
     lower_unit_small(u, u->fill, false);
     if (lower_unit_tables(u))
         return 0;
-    sv_fail_nomem(&err, "the compiler");
-    return keep(j, &err);
+    return keep(j, sv_fail_nomem(&err, "the compiler"), &err);
 }
 
 static int compile_partition(struct job *j, LLVMTargetMachineRef tm, uint32_t index)
@@ -293,8 +296,7 @@ static void *work(void *arg)
         if (r == 0 && !report(j)) {
             struct sv_err err = {0};
 
-            sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled");
-            r = keep(j, &err);
+            r = keep(j, sv_fail(&err, SV_EINTERNAL, SV_NO_OFFSET, "cancelled"), &err);
         }
         if (r < 0) {
             pthread_mutex_lock(&j->lock);
