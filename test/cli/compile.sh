@@ -78,15 +78,24 @@ check "for another machine" 0 "" "" compile --cpu generic --target "$foreign" "$
 check "which runs here, not natively" 0 "$want"$'\n' "" "$SSVM" --tier interp --invoke loop foreign.wasm $n
 check "or compiled here" 0 "$want"$'\n' "no cache folder" "$SSVM" --tier aot --cache none --invoke loop foreign.wasm $n
 
-# Where memory is short LLVM aborts, or cannot be loaded: one message and the status of an error; nothing half made.
-for kib in 100000 200000 215000; do
+# Where memory is short LLVM aborts, or cannot be loaded: one message and the status of an error; nothing half made. How much it needs hangs on
+# where LLVM is, in libssvm-aot.so or libLLVM.so.
+too_short=16 enough=1024 # MiB
+while [ $((enough - too_short)) -gt 1 ]; do
+    middle=$(((too_short + enough) / 2))
+    if (ulimit -v $((middle * 1024)) && compile "$wasm" -o short.wasm) >/dev/null 2>&1; then enough=$middle; else too_short=$middle; fi
+done
+rm -f short.wasm
+for mib in 16 $((enough * 3 / 4)) $((enough - 8)) $((enough - 6)) $((enough - 4)) $((enough - 2)); do
+    kib=$((mib * 1024))
     check "with $kib KiB of address space" 1 "" "ssvm: '$wasm': " bash -c "ulimit -v $kib; '$SSVM' compile --cache '$cache' '$wasm' -o short.wasm"
     expect "one line ($kib KiB)" 1 "$(wc -l <stderr.txt)"
     expect "nothing is left ($kib KiB)" "" "$(ls short.wasm* 2>/dev/null)"
 done
 
 # Likewise before it runs, whatever the limit: natively, or one message.
-for kib in 60000 210000 225000 250000 280000 300000 310000 320000 340000 420000 600000; do
+for more in -40 -12 -8 -4 -2 0 4 8 16 32 64 96 128 192 384; do
+    kib=$(((enough + more) * 1024))
     for folder in none "$PWD/narrow"; do
         (
             ulimit -v $kib
